@@ -138,17 +138,18 @@ def main(arguments: list[str]) -> None:
     check_machine()
     create_venv()
     install_extra(EXTRAS[command])
+    os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     with step(" ".join(["nf", *arguments])):
         if command == "demo":
-            run(VENV / "bin" / "nearfield", "demo", *rest)
+            run("nearfield", "demo", *rest)
         elif command == "test":
             run(PYTHON, "-m", "pytest", *rest)
         elif command == "types":
             run(PYTHON, "-m", "mypy", *rest)
         else:
-            run(VENV / "bin" / "ruff", "check", ROOT)
-            run(VENV / "bin" / "ruff", "format", "--check", ROOT)
-            run(VENV / "bin" / "clang-format", "--dry-run", "-Werror", *cpp_files())
+            run("ruff", "check", ROOT)
+            run("ruff", "format", "--check", ROOT)
+            run("clang-format", "--dry-run", "-Werror", *cpp_files())
 
 
 if __name__ == "__main__":
