@@ -1,0 +1,99 @@
+"""nearfield: exact and approximate nearest-neighbour search for embeddings.
+
+Names load on first use, so ``import nearfield`` stays quick and a part that needs more than NumPy
+(encoders, evaluation) costs nothing until it is touched.
+
+Examples
+--------
+>>> import numpy as np
+>>> import nearfield as nf
+>>> corpus = np.float32([[1, 0], [0, 1], [1, 1]])
+>>> nf.topk(np.float32([[1, 0.1]]), corpus, k=2, metric="cosine").ids
+array([[0, 2]])
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .errors import CorruptFileError, DeviceError, NearfieldError, NotTrainedError
+
+if TYPE_CHECKING:
+    from .encoders import Encoder
+    from .evaluate import evaluate
+    from .filters import Filter
+    from .index import FlatIndex, load, topk
+    from .result import MISSING, RangeResult, SearchResult
+    from .retriever import Hit, Retriever
+    from .runtime import cpu_features, isa, num_threads, set_num_threads
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MISSING",
+    "CorruptFileError",
+    "DeviceError",
+    "Encoder",
+    "Filter",
+    "FlatIndex",
+    "Hit",
+    "NearfieldError",
+    "NotTrainedError",
+    "RangeResult",
+    "Retriever",
+    "SearchResult",
+    "__version__",
+    "cpu_features",
+    "evaluate",
+    "isa",
+    "load",
+    "num_threads",
+    "set_num_threads",
+    "topk",
+]
+
+_HOME = {
+    "Encoder": "encoders",
+    "Filter": "filters",
+    "FlatIndex": "index",
+    "Hit": "retriever",
+    "MISSING": "result",
+    "RangeResult": "result",
+    "Retriever": "retriever",
+    "SearchResult": "result",
+    "cpu_features": "runtime",
+    "evaluate": "evaluate",
+    "isa": "runtime",
+    "load": "index",
+    "num_threads": "runtime",
+    "set_num_threads": "runtime",
+    "topk": "index",
+}
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Importing a submodule binds it in its package; where a function has the same name as
+        # its module (`evaluate`), the function is what the package shows.
+        if isinstance(value, ModuleType) and name in _HOME:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,107 @@
+"""Exact search over a matrix, without an index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from . import _core
+from .arguments import (
+    Metric,
+    as_flag,
+    as_metric,
+    as_positive,
+    as_threads,
+    check_result_size,
+    refuse_transform,
+)
+from .arrays import as_queries, as_rows
+from .filters import LabelSpace, as_mask
+from .result import SearchResult
+
+__all__ = ["topk"]
+
+
+def topk(
+    queries: ArrayLike,
+    corpus: ArrayLike,
+    k: int = 10,
+    metric: Metric = "l2",
+    *,
+    filter: Any = None,
+    transform: None = None,
+    exclude_self: bool = False,
+    threads: int | None = None,
+) -> SearchResult:
+    """Find the `k` nearest rows of `corpus` for every query, exactly, without an index.
+
+    Parameters
+    ----------
+    queries : array_like, shape (n_queries, dim) or (dim,)
+        float32, float64, float16, bfloat16, int8 or uint8; taken as float32.
+    corpus : array_like, shape (n, dim)
+        The same types; float64 is rounded to float32, the others are searched as they are.
+    k : int, default 10
+        Results per query, at least 1. May exceed the number of rows.
+    metric : {"l2", "ip", "cosine"}, default "l2"
+        Squared Euclidean distance, inner product, or cosine similarity (a zero vector has
+        similarity 0 to everything).
+    filter : optional
+        Rows that may answer: a boolean mask by row, an array of row numbers, a ``range``, or
+        :class:`nearfield.Filter`.
+    transform : None
+        Not available in this version.
+    exclude_self : bool, default False
+        Query ``i`` never answers row ``i``; `queries` must then have as many rows as `corpus`.
+    threads : int, optional
+        Threads for this call; :func:`nearfield.num_threads` by default. Never changes the result.
+
+    Returns
+    -------
+    SearchResult
+        ``ids`` are row numbers of `corpus`, best first, ties by smaller row; missing ones hold
+        :data:`nearfield.MISSING` and a NaN score. No query axis for one query of shape
+        ``(dim,)``.
+
+    Raises
+    ------
+    TypeError
+        An argument of a type that would have to be guessed at.
+    ValueError
+        Wrong shapes, `k` below 1, an unknown metric, NaN or infinity in the vectors.
+
+    Notes
+    -----
+    The order is that of float64 scores of the stored values, whatever the batch size, the number
+    of threads and the processor. May be called from any number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np, nearfield as nf
+    >>> corpus = np.float32([[0, 0], [3, 4], [1, 1]])
+    >>> ids, scores, counts = nf.topk(np.float32([[0, 0]]), corpus, k=2)
+    >>> ids
+    array([[0, 2]])
+    >>> scores
+    array([[0., 2.]], dtype=float32)
+    """
+    k = as_positive(k, name="k")
+    metric = as_metric(metric)
+    refuse_transform(transform)
+    thread_count = as_threads(threads)
+    leave_out_self = as_flag(exclude_self, name="exclude_self")
+    rows, dtype = as_rows(corpus, name="corpus")
+    n, dim = rows.shape
+    q, one_vector = as_queries(queries, name="queries", dim=dim)
+    if leave_out_self and q.shape[0] != n:
+        raise ValueError(
+            f"exclude_self: got {q.shape[0]} queries for {n} rows, expected as many queries as "
+            "rows: query i leaves out row i"
+        )
+    check_result_size(q.shape[0], k, n)
+    mask = as_mask(filter, LabelSpace(n))
+    result = SearchResult(
+        *_core.topk(q, rows, dtype, k, metric, mask, leave_out_self, thread_count)
+    )
+    return result._without_query_axis() if one_vector else result

@@ -1,0 +1,455 @@
+"""Exact search with an index: :class:`FlatIndex`, and :func:`load` for its files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from .arguments import (
+    Metric,
+    as_flag,
+    as_metric,
+    as_positive,
+    as_real,
+    as_threads,
+    check_result_size,
+    choose,
+    refuse_transform,
+)
+from .arrays import STORAGES, as_labels, as_queries, as_rows
+from .exact import topk
+from .live import LiveRows
+from .result import MISSING, RangeResult, SearchResult
+
+__all__ = ["FlatIndex", "load", "topk"]
+
+_LARGEST_DIM = 2**31 - 1
+
+
+def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) -> FlatIndex:
+    """Open an index file written by :meth:`FlatIndex.save`.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    mmap : bool, default False
+        Map the file instead of reading it: opening is immediate and processes share the memory.
+        The file must not change while it is mapped.
+    verify : bool, default True
+        Check every checksum. The structure of the file is always checked.
+
+    Returns
+    -------
+    FlatIndex
+
+    Raises
+    ------
+    CorruptFileError
+        The bytes are not a valid index file.
+    OSError
+        The file cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, nearfield as nf
+    >>> index = nf.FlatIndex(2)
+    >>> index.add(np.float32([[1, 2]]))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "small.nf")
+    ...     index.save(path)
+    ...     len(nf.load(path))
+    1
+    """
+    mapped, checked = as_flag(mmap, name="mmap"), as_flag(verify, name="verify")
+    return FlatIndex._around(_core.load(_path(path), mapped, checked))
+
+
+class FlatIndex:
+    """Exact index: every search sees every row.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of the vectors.
+    metric : {"l2", "ip", "cosine"}, default "l2"
+        Squared Euclidean distance, inner product, or cosine similarity.
+    quantizer : {"float32", "float16", "bfloat16", "int8", "uint8"}, default "float32"
+        Type the rows are stored in. float32 and float64 rows are rounded to float16 or bfloat16;
+        an int8 or uint8 index takes only rows of that type. Search is exact over what is stored.
+    refine : None
+        A flat index has no second store.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter of the wrong type, or an unknown name (the message lists the names).
+
+    Notes
+    -----
+    Any number of threads may search while others add, remove or save.
+
+    Examples
+    --------
+    >>> import numpy as np, nearfield as nf
+    >>> index = nf.FlatIndex(2, metric="cosine")
+    >>> index.add(np.float32([[1, 0], [0, 1], [1, 1]]), ids=[10, 20, 30])
+    >>> index.search(np.float32([[2, 0.1]]), k=2).ids
+    array([[10, 30]])
+    >>> index.remove([10])
+    1
+    >>> len(index)
+    2
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        metric: Metric = "l2",
+        *,
+        quantizer: str = "float32",
+        refine: None = None,
+    ) -> None:
+        dim = as_positive(dim, name="dim", largest=_LARGEST_DIM)
+        dtype = choose(quantizer, STORAGES, name="quantizer")
+        if refine is not None:
+            raise ValueError(
+                f"refine: got {refine!r}, expected None: a flat index has no second store"
+            )
+        self._bind(_core.FlatIndex(dim, as_metric(metric), dtype))
+
+    @classmethod
+    def _around(cls, core: _core.FlatIndex) -> FlatIndex:
+        index = cls.__new__(cls)
+        index._bind(core)
+        return index
+
+    def _bind(self, core: _core.FlatIndex) -> None:
+        self._core = core
+        self._rows = LiveRows(core)
+
+    def train(self, x: ArrayLike) -> None:
+        """Do nothing: a flat index learns nothing from data.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, dim)
+            Ignored.
+        """
+
+    def add(
+        self,
+        x: ArrayLike,
+        ids: ArrayLike | None = None,
+        *,
+        on_duplicate: Literal["raise", "replace"] = "raise",
+        threads: int | None = None,
+    ) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, dim)
+            float32, float64, float16, bfloat16, int8 or uint8 in any memory layout.
+        ids : array_like of int, shape (n,), optional
+            int64 labels; the next row numbers by default.
+        on_duplicate : {"raise", "replace"}, default "raise"
+            What to do with a label that is already in the index.
+        threads : int, optional
+            Threads for this call.
+
+        Raises
+        ------
+        TypeError
+            An element type that would have to be guessed at.
+        ValueError
+            Wrong shape, NaN or infinity (the first such row is named), a value that overflows the
+            stored type, or a duplicate label. Nothing is added then.
+
+        Examples
+        --------
+        >>> import numpy as np, nearfield as nf
+        >>> index = nf.FlatIndex(1)
+        >>> index.add(np.float32([[1], [2]]), ids=[7, 8])
+        >>> index.add(np.float32([[5]]), ids=[7], on_duplicate="replace")
+        >>> index.reconstruct([7, 8])
+        array([[5.],
+               [2.]], dtype=float32)
+        """
+        replace = choose(on_duplicate, ("raise", "replace"), name="on_duplicate") == "replace"
+        thread_count = as_threads(threads)
+        rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
+        labels = None
+        if ids is not None:
+            labels = as_labels(ids, name="ids", length=rows.shape[0])
+            if (labels == MISSING).any():
+                raise ValueError(f"ids: got {MISSING}, which nf.MISSING reserves for no result")
+        self._rows.change(lambda: self._core.add(rows, labels, replace, thread_count))
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Remove rows by label.
+
+        Parameters
+        ----------
+        ids : array_like of int, or int
+            Labels; unknown ones are skipped.
+
+        Returns
+        -------
+        int
+            How many rows were removed.
+
+        Examples
+        --------
+        >>> import numpy as np, nearfield as nf
+        >>> index = nf.FlatIndex(1)
+        >>> index.add(np.float32([[1], [2]]))
+        >>> index.remove([1, 99])
+        1
+        """
+        labels = as_labels(ids, name="ids")
+        return self._rows.change(lambda: self._core.remove(labels))
+
+    def search(
+        self,
+        q: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Any = None,
+        transform: None = None,
+        threads: int | None = None,
+        **params: Any,
+    ) -> SearchResult:
+        """Find the `k` nearest rows for every query, exactly.
+
+        Parameters
+        ----------
+        q : array_like, shape (n_queries, dim) or (dim,)
+            Queries, taken as float32.
+        k : int, default 10
+            Results per query, at least 1. May exceed the number of rows.
+        filter : optional
+            Rows that may answer: a boolean mask by row, an array of ids, a ``range`` of ids, or
+            :class:`nearfield.Filter`.
+        transform : None
+            Not available in this version.
+        threads : int, optional
+            Threads for this call. Never changes the result.
+        **params
+            A flat index has no further parameters: any other name is a TypeError.
+
+        Returns
+        -------
+        SearchResult
+            ``ids`` (labels), ``scores`` and ``counts``, best first, ties by smaller row. No query
+            axis for one query of shape ``(dim,)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :func:`nearfield.topk`.
+
+        Examples
+        --------
+        >>> import numpy as np, nearfield as nf
+        >>> index = nf.FlatIndex(1)
+        >>> index.add(np.float32([[0], [2], [5]]))
+        >>> index.search(np.float32([1.9]), k=2, filter=range(1, 3)).ids
+        array([1, 2])
+        """
+        _refuse_unknown("search", params)
+        k = as_positive(k, name="k")
+        refuse_transform(transform)
+        thread_count = as_threads(threads)
+        queries, one_vector = as_queries(q, name="q", dim=self.dim)
+        check_result_size(queries.shape[0], k, len(self))
+        found = self._rows.masked(filter, lambda m: self._core.search(queries, k, m, thread_count))
+        result = SearchResult(*found)
+        return result._without_query_axis() if one_vector else result
+
+    def range_search(
+        self,
+        q: ArrayLike,
+        threshold: float,
+        *,
+        filter: Any = None,
+        transform: None = None,
+        threads: int | None = None,
+        **params: Any,
+    ) -> RangeResult:
+        """Find every row within a threshold, exactly.
+
+        Parameters
+        ----------
+        q : array_like, shape (n_queries, dim) or (dim,)
+            Queries, taken as float32.
+        threshold : float
+            Largest squared distance for ``"l2"``, smallest similarity for ``"ip"`` and
+            ``"cosine"``; rows exactly at the threshold answer.
+        filter, transform, threads, **params
+            As :meth:`search`.
+
+        Returns
+        -------
+        RangeResult
+            Query ``i`` owns ``ids[lims[i]:lims[i + 1]]``, best first, ties by smaller row.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`search`; a NaN threshold.
+
+        Examples
+        --------
+        >>> import numpy as np, nearfield as nf
+        >>> index = nf.FlatIndex(1)
+        >>> index.add(np.float32([[0], [2], [5]]))
+        >>> index.range_search(np.float32([1]), 1.0).ids
+        array([0, 1])
+        """
+        _refuse_unknown("range_search", params)
+        limit = as_real(threshold, name="threshold")
+        refuse_transform(transform)
+        thread_count = as_threads(threads)
+        queries, _ = as_queries(q, name="q", dim=self.dim)
+        found = self._rows.masked(
+            filter, lambda m: self._core.range_search(queries, limit, m, thread_count)
+        )
+        return RangeResult(*found)
+
+    def reconstruct(self, ids: ArrayLike) -> NDArray[np.float32]:
+        """Return stored rows by label.
+
+        Parameters
+        ----------
+        ids : array_like of int, or int
+            Labels, repeated or in any order.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+            The stored values, widened exactly.
+
+        Raises
+        ------
+        KeyError
+            A label is not in the index.
+
+        Examples
+        --------
+        >>> import numpy as np, nearfield as nf
+        >>> index = nf.FlatIndex(2, quantizer="uint8")
+        >>> index.add(np.uint8([[1, 2], [3, 4]]))
+        >>> index.reconstruct([1])
+        array([[3., 4.]], dtype=float32)
+        """
+        labels = as_labels(ids, name="ids")
+        try:
+            return self._core.reconstruct(labels)
+        except (IndexError, KeyError) as error:
+            raise KeyError(f"ids: {error.args[0] if error.args else error}") from None
+
+    def save(self, path: str | os.PathLike[str], *, durable: bool = True) -> None:
+        """Write the index to a file, all or nothing.
+
+        Parameters
+        ----------
+        path : path-like
+            Replaced only once the new file is complete.
+        durable : bool, default True
+            Return only after the bytes are on the disk.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an older file at `path` is still whole.
+
+        Examples
+        --------
+        See :func:`nearfield.load`.
+        """
+        self._core.save(_path(path), as_flag(durable, name="durable"))
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __contains__(self, label: Any) -> bool:
+        return bool(self._core.contains(as_labels([label], name="label"))[0])
+
+    @property
+    def dim(self) -> int:
+        """Columns of the vectors."""
+        return self._core.dim
+
+    @property
+    def metric(self) -> str:
+        """``"l2"``, ``"ip"`` or ``"cosine"``."""
+        return self._core.metric
+
+    @property
+    def quantizer(self) -> str:
+        """Type the rows are stored in."""
+        return self._core.dtype
+
+    @property
+    def is_trained(self) -> bool:
+        """Always True: a flat index learns nothing from data."""
+        return True
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory the index holds."""
+        return self._core.nbytes
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Labels of the live rows, in the order a boolean filter names them; a copy."""
+        return self._core.labels()
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures about the index: rows, bytes and what the scan stores beside them."""
+        return dict(self._core.stats())
+
+    def __repr__(self) -> str:
+        return (
+            f"FlatIndex(dim={self.dim}, metric={self.metric!r}, quantizer={self.quantizer!r}) "
+            f"with {len(self)} rows"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
+            path = os.path.join(folder, "index")
+            self._core.save(path, False)
+            with open(path, "rb") as file:
+                return (_from_bytes, (file.read(),))
+
+
+def _from_bytes(data: bytes) -> FlatIndex:
+    with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
+        path = os.path.join(folder, "index")
+        with open(path, "wb") as file:
+            file.write(data)
+        return FlatIndex._around(_core.load(path, False, True))
+
+
+def _path(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(
+            f"path: got a {type(path).__name__}, expected a str or os.PathLike"
+        ) from None
+
+
+def _refuse_unknown(method: str, params: dict[str, Any]) -> None:
+    if params:
+        names = ", ".join(repr(name) for name in params)
+        raise TypeError(
+            f"{method}() got unknown parameters {names}; a flat index takes only filter, "
+            "transform and threads"
+        )

@@ -1,0 +1,83 @@
+"""Threads and processor features of the native module.
+
+``NEARFIELD_NUM_THREADS`` sets the default number of threads and ``NEARFIELD_ISA`` (``portable``,
+``avx2``, ``avx512``, ``amx``) forces an instruction set; both are read once, at import.
+"""
+
+from __future__ import annotations
+
+from . import _core
+from .arguments import as_positive
+
+__all__ = ["cpu_features", "isa", "num_threads", "set_num_threads"]
+
+
+def num_threads() -> int:
+    """Return the number of threads a call uses when it is not given ``threads=``.
+
+    Returns
+    -------
+    int
+        At least 1. By default the processors this process may use: its affinity mask and its
+        cgroup quota count.
+
+    Examples
+    --------
+    >>> import nearfield as nf
+    >>> nf.num_threads() >= 1
+    True
+    """
+    return _core.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Set the default number of threads of this process.
+
+    Results never depend on it.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError
+        `n` is not an integer.
+    ValueError
+        `n` is smaller than 1.
+
+    Examples
+    --------
+    >>> import nearfield as nf
+    >>> before = nf.num_threads()
+    >>> nf.set_num_threads(1)
+    >>> nf.num_threads()
+    1
+    >>> nf.set_num_threads(before)
+    """
+    _core.set_num_threads(as_positive(n, name="n"))
+
+
+def isa() -> str:
+    """Return the instruction set in use: ``portable``, ``avx2``, ``avx512`` or ``amx``.
+
+    Examples
+    --------
+    >>> import nearfield as nf
+    >>> nf.isa() in {"portable", "avx2", "avx512", "amx"}
+    True
+    """
+    return _core.isa()
+
+
+def cpu_features() -> dict[str, bool]:
+    """Return the processor features nearfield looks at, and whether this machine has them.
+
+    Examples
+    --------
+    >>> import nearfield as nf
+    >>> all(isinstance(present, bool) for present in nf.cpu_features().values())
+    True
+    """
+    return dict(_core.cpu_features())
