@@ -19,7 +19,7 @@ from architecture.source_tree import CPP
 ISAS = sorted(f.name for f in (CPP / "kernels").iterdir() if f.is_dir() and f.name != "generic")
 # What a compiler may call on its own, and the C library's memory functions.
 FREESTANDING = re.compile(
-    r"^(memcpy|memset|memmove|memcmp|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__memcpy_chk)$"
+    r"^(memcpy|memset|memmove|memcmp|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__popcountdi2)$"
 )
 ALLOWED_REGISTERS = {"portable": "xmm", "avx2": "xmm ymm", "avx512": "xmm ymm zmm"}
 
