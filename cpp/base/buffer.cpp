@@ -25,8 +25,7 @@ alignas(Buffer::kAlignment) std::uint8_t empty_block[Buffer::kPadding] = {};
 /// Reserves `length` bytes on a huge-page boundary by trimming a larger mapping.
 std::uint8_t* map_aligned(std::size_t length, int protection) {
     const std::size_t reserved = length + Buffer::kHugePage;
-    void* const raw =
-        ::mmap(nullptr, reserved, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const raw = ::mmap(nullptr, reserved, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED) {
         throw std::bad_alloc();
     }
@@ -107,8 +106,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
     return *this;
 }
 
-Buffer Buffer::borrow(const void* data, std::size_t bytes,
-                      std::shared_ptr<const void> keep_alive) {
+Buffer Buffer::borrow(const void* data, std::size_t bytes, std::shared_ptr<const void> keep_alive) {
     Buffer view;
     if (data == nullptr && bytes != 0) {
         throw std::invalid_argument("Buffer::borrow got a null pointer for " +

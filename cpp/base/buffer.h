@@ -60,8 +60,8 @@ private:
     std::uint8_t* data_;
     std::size_t size_ = 0;
     std::size_t capacity_ = 0;
-    std::size_t mapped_ = 0;      // length of the mapping; 0 when the block is not a mapping
-    std::size_t zero_from_ = 0;   // bytes from here to the end of the block are known to be zero
+    std::size_t mapped_ = 0;     // length of the mapping; 0 when the block is not a mapping
+    std::size_t zero_from_ = 0;  // bytes from here to the end of the block are known to be zero
     bool owned_ = true;
     std::shared_ptr<const void> keep_alive_;
 };

@@ -144,8 +144,8 @@ private:
     std::condition_variable done_;
     std::list<Job*> jobs_;
     // With one CPU the other side cannot get ready while this one spins.
-    const std::chrono::nanoseconds spin_time_{
-        std::thread::hardware_concurrency() == 1 ? 0 : 30'000};
+    const std::chrono::nanoseconds spin_time_{std::thread::hardware_concurrency() == 1 ? 0
+                                                                                       : 30'000};
     int started_ = 0;
     int asleep_ = 0;
     std::atomic<std::uint64_t> submissions_{0};  // changes only under the mutex
@@ -281,9 +281,7 @@ void Pool::serve() {
             continue;
         }
         const std::uint64_t seen = submissions_.load(std::memory_order_relaxed);
-        const auto submitted = [&] {
-            return submissions_.load(std::memory_order_acquire) != seen;
-        };
+        const auto submitted = [&] { return submissions_.load(std::memory_order_acquire) != seen; };
         lock.unlock();
         spin_for(spin_time_, submitted);
         lock.lock();

@@ -58,9 +58,7 @@ public:
     }
 
     /// Uniform in [0, 1), a multiple of 2^-24.
-    constexpr float uniform_float() noexcept {
-        return static_cast<float>(next() >> 40) * 0x1p-24F;
-    }
+    constexpr float uniform_float() noexcept { return static_cast<float>(next() >> 40) * 0x1p-24F; }
 
     /// Uniform in [0, 1), a multiple of 2^-53.
     constexpr double uniform_double() noexcept {

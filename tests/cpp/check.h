@@ -87,32 +87,32 @@ inline int run_all(int argc, char** argv) {
 
 }  // namespace check
 
-#define TEST(name)                                           \
-    static void name();                                      \
+#define TEST(name)                                                              \
+    static void name();                                                         \
     [[maybe_unused]] static const check::Register register_##name(#name, name); \
     static void name()
 
-#define CHECK(...)                                                        \
-    do {                                                                  \
-        if (!(__VA_ARGS__)) {                                             \
-            check::fail(__FILE__, __LINE__, "CHECK(" #__VA_ARGS__ ")");   \
-        }                                                                 \
+#define CHECK(...)                                                      \
+    do {                                                                \
+        if (!(__VA_ARGS__)) {                                           \
+            check::fail(__FILE__, __LINE__, "CHECK(" #__VA_ARGS__ ")"); \
+        }                                                               \
     } while (false)
 
 #define CHECK_EQ(a, b) check::equal((a), (b), #a ", " #b, __FILE__, __LINE__)
 
 /// The expression throws exactly this kind of exception.
-#define CHECK_THROWS(type, ...)                                                                  \
-    do {                                                                                         \
-        bool thrown_ = false;                                                                    \
-        try {                                                                                    \
-            static_cast<void>(__VA_ARGS__);                                                      \
-        } catch (const type&) {                                                                  \
-            thrown_ = true;                                                                      \
-        }                                                                                        \
-        if (!thrown_) {                                                                          \
-            check::fail(__FILE__, __LINE__, "no " #type " from " #__VA_ARGS__);                  \
-        }                                                                                        \
+#define CHECK_THROWS(type, ...)                                                 \
+    do {                                                                        \
+        bool thrown_ = false;                                                   \
+        try {                                                                   \
+            static_cast<void>(__VA_ARGS__);                                     \
+        } catch (const type&) {                                                 \
+            thrown_ = true;                                                     \
+        }                                                                       \
+        if (!thrown_) {                                                         \
+            check::fail(__FILE__, __LINE__, "no " #type " from " #__VA_ARGS__); \
+        }                                                                       \
     } while (false)
 
 #define SKIP(reason) throw check::Skip(reason)
