@@ -103,7 +103,9 @@ Archive Archive::from_buffer(Buffer bytes, const std::string& name, bool verify)
 
 Archive::Archive(std::string path, std::span<const std::byte> bytes,
                  std::shared_ptr<const void> keep, bool verify)
-    : path_(std::move(path)), bytes_(bytes), keep_(std::move(keep)),
+    : path_(std::move(path)),
+      bytes_(bytes),
+      keep_(std::move(keep)),
       sections_(validate(bytes_, path_, verify)),
       format_version_(validate_header(bytes_, bytes_.size(), path_).format_version) {}
 
@@ -145,7 +147,8 @@ Buffer Archive::buffer(const Section& section) const {
 
 void Archive::check_unchanged() const {
     if (mapping_ != nullptr && !mapping_->unchanged()) {
-        throw CorruptFile("'" + path_ + "' was changed in place while it was mapped; load it again "
+        throw CorruptFile("'" + path_ +
+                          "' was changed in place while it was mapped; load it again "
                           "(and replace files by rename, as save does, or load with mmap=False)");
     }
 }

@@ -1,11 +1,10 @@
 // The one container format: a fixed header, a table of contents and typed two-dimensional sections.
 //
 // Idea: where a section lies is a pure function of the section lengths, so a file has exactly one
-// valid layout; a reader recomputes it and compares, which leaves no hole, overlap or trailing byte.
-// Every byte is covered by a CRC32C or must be zero. Structure is validated completely before any
-// object exists, whatever `verify` says. Byte layout: docs/format.md.
-// Cost: open(mmap, no verify) touches the table and the padding; verify reads every byte once.
-// Source: own.
+// valid layout; a reader recomputes it and compares, which leaves no hole, overlap or trailing
+// byte. Every byte is covered by a CRC32C or must be zero. Structure is validated completely before
+// any object exists, whatever `verify` says. Byte layout: docs/format.md. Cost: open(mmap, no
+// verify) touches the table and the padding; verify reads every byte once. Source: own.
 #pragma once
 
 #include <cstddef>
@@ -22,20 +21,28 @@ namespace nearfield::io {
 
 /// What a section holds. Values are part of the file format: never renumber, never reuse.
 enum class SectionType : std::uint32_t {
-    kMeta = 1,         // fixed-size fields of the index kind
-    kRows = 2,         // vectors as stored
-    kCodes = 3,        // quantizer codes
-    kRowScale = 4,     // one scale per row
-    kRowNorm = 5,      // one norm per row
-    kLabels = 6,       // the user's id of each row
-    kTombstones = 7,   // rows removed and not yet compacted
+    kMeta = 1,            // fixed-size fields of the index kind
+    kRows = 2,            // vectors as stored
+    kCodes = 3,           // quantizer codes
+    kRowScale = 4,        // one scale per row
+    kRowNorm = 5,         // one norm per row
+    kLabels = 6,          // the user's id of each row
+    kTombstones = 7,      // rows removed and not yet compacted
     kUserMetadata = 100,  // opaque to this library
 };
 
 /// Element type of a section. Values are part of the file format: never renumber.
 enum class ElementType : std::uint32_t {
-    kBytes = 0, kF32 = 1, kF16 = 2, kBF16 = 3, kI8 = 4, kU8 = 5,
-    kU32 = 6, kI64 = 7, kU64 = 8, kF64 = 9,
+    kBytes = 0,
+    kF32 = 1,
+    kF16 = 2,
+    kBF16 = 3,
+    kI8 = 4,
+    kU8 = 5,
+    kU32 = 6,
+    kI64 = 7,
+    kU64 = 8,
+    kF64 = 9,
 };
 
 /// Bytes of one element; 0 for a value that is no element type.
@@ -75,10 +82,10 @@ public:
     void add(SectionType type, ElementType element, std::uint64_t rows, std::uint64_t cols,
              const void* data);
 
-    /// Writes the file: temporary file in the same directory, fsync, rename, fsync of the directory.
-    /// With durable=false the two fsyncs are left out (still atomic for readers, not for power
-    /// loss). Follows symbolic links and keeps the mode bits of a file it replaces. Throws IoError;
-    /// the old file is then intact and the temporary removed.
+    /// Writes the file: temporary file in the same directory, fsync, rename, fsync of the
+    /// directory. With durable=false the two fsyncs are left out (still atomic for readers, not for
+    /// power loss). Follows symbolic links and keeps the mode bits of a file it replaces. Throws
+    /// IoError; the old file is then intact and the temporary removed.
     void save(const std::string& path, bool durable) const;
 
     /// The same bytes in memory.
@@ -107,10 +114,10 @@ class Mapping;
 /// A validated file. Cheap to copy: copies share the bytes. All members are safe from any thread.
 class Archive {
 public:
-    /// Opens and validates. mmap=true maps the file read-only (it must not be changed in place while
-    /// mapped; replacing it by rename is fine), mmap=false reads it into memory. verify=true also
-    /// checks the CRC of every section. Throws IoError (cannot be read, or is no regular file) or
-    /// CorruptFile (bytes that are not a valid file, or that need a newer release).
+    /// Opens and validates. mmap=true maps the file read-only (it must not be changed in place
+    /// while mapped; replacing it by rename is fine), mmap=false reads it into memory. verify=true
+    /// also checks the CRC of every section. Throws IoError (cannot be read, or is no regular file)
+    /// or CorruptFile (bytes that are not a valid file, or that need a newer release).
     static Archive open(const std::string& path, bool mmap, bool verify);
 
     /// The same over bytes already in memory; `name` stands for the path in messages.
@@ -143,7 +150,7 @@ private:
 
     std::string path_;
     std::span<const std::byte> bytes_;
-    std::shared_ptr<const void> keep_;  // owns bytes_
+    std::shared_ptr<const void> keep_;        // owns bytes_
     std::shared_ptr<const Mapping> mapping_;  // null unless mapped
     std::vector<Section> sections_;
     std::uint32_t format_version_ = 0;

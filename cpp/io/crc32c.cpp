@@ -108,8 +108,8 @@ __attribute__((target("sse4.2"))) std::uint32_t crc32c_sse42(const void* data, s
             b = _mm_crc32_u64(b, load_u64(p + kChain + i));
             c = _mm_crc32_u64(c, load_u64(p + 2 * kChain + i));
         }
-        const std::uint32_t ab = kAdvance(static_cast<std::uint32_t>(a)) ^
-                                 static_cast<std::uint32_t>(b);
+        const std::uint32_t ab =
+            kAdvance(static_cast<std::uint32_t>(a)) ^ static_cast<std::uint32_t>(b);
         a = kAdvance(ab) ^ c;
     }
     for (; size >= 8; size -= 8, p += 8) {

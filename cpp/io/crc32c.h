@@ -10,7 +10,8 @@
 
 namespace nearfield::io {
 
-/// CRC32C of `size` bytes at `data`, continuing from `crc` (0 to begin). data may be null if size=0.
+/// CRC32C of `size` bytes at `data`, continuing from `crc` (0 to begin). data may be null if
+/// size=0.
 std::uint32_t crc32c(const void* data, std::size_t size, std::uint32_t crc = 0) noexcept;
 
 namespace detail {

@@ -15,12 +15,13 @@ static_assert(std::endian::native == std::endian::little,
               "the container format is read in place and needs a little-endian target");
 
 /// 0x89 is lost by 7-bit transfers, CR LF and LF by text-mode ones, 0x1a stops a DOS `type`.
-inline constexpr std::array<unsigned char, 8> kMagic = {0x89, 'N', 'F', 'X', '\r', '\n', 0x1a, '\n'};
+inline constexpr std::array<unsigned char, 8> kMagic = {0x89, 'N',  'F',  'X',
+                                                        '\r', '\n', 0x1a, '\n'};
 
 inline constexpr std::uint32_t kFormatVersion = 1;     // written, and the newest one read
 inline constexpr std::uint32_t kMinReaderVersion = 1;  // what a file written now asks of a reader
 inline constexpr std::uint32_t kNeedsRelease = 0x000100;  // first release with that reader: 0.1.0
-inline constexpr std::uint64_t kKnownFeatures = 0;     // must-understand bits this reader knows
+inline constexpr std::uint64_t kKnownFeatures = 0;        // must-understand bits this reader knows
 
 inline constexpr std::uint32_t kMaxSections = 256;
 inline constexpr std::uint64_t kPage = 4096;
@@ -38,7 +39,7 @@ struct FileHeader {
     std::uint32_t table_crc;      // of the table of contents
     std::uint32_t needs_release;  // major << 16 | minor << 8 | patch, only for the error message
     std::array<std::uint32_t, 2> reserved;  // zero
-    std::uint32_t header_crc;     // of the 60 bytes before
+    std::uint32_t header_crc;               // of the 60 bytes before
 };
 static_assert(sizeof(FileHeader) == 64 && offsetof(FileHeader, header_crc) == 60);
 

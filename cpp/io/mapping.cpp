@@ -109,7 +109,7 @@ File File::open_regular(const std::string& path) {
 }
 
 struct stat File::status(const std::string& path) const {
-    struct stat status {};
+    struct stat status{};
     if (io_calls().fstat(fd_, &status) != 0) {
         throw_io_error(errno, "examine", path);
     }
@@ -119,8 +119,7 @@ struct stat File::status(const std::string& path) const {
 void File::read_exactly(std::span<std::byte> out, const std::string& path) const {
     const std::size_t wanted = out.size();
     while (!out.empty()) {
-        const ssize_t got =
-            io_calls().read(fd_, out.data(), std::min(out.size(), kMaxTransfer));
+        const ssize_t got = io_calls().read(fd_, out.data(), std::min(out.size(), kMaxTransfer));
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -157,7 +156,7 @@ Mapping::~Mapping() {
 }
 
 bool Mapping::unchanged() const noexcept {
-    struct stat status {};
+    struct stat status{};
     return io_calls().fstat(file_.fd(), &status) == 0 &&
            static_cast<std::size_t>(status.st_size) == size_ &&
            status.st_mtim.tv_sec == modified_.tv_sec && status.st_mtim.tv_nsec == modified_.tv_nsec;

@@ -1,7 +1,7 @@
 // Files in: a read-only mapping or one plain read, over a table of system calls.
 //
-// Idea: all I/O of the library goes through IoCalls, so that a test can fail the n-th call for every
-// n. Interrupted calls are repeated, short ones continued. Only regular files are opened: a
+// Idea: all I/O of the library goes through IoCalls, so that a test can fail the n-th call for
+// every n. Interrupted calls are repeated, short ones continued. Only regular files are opened: a
 // directory, FIFO or device is refused at once, never waited for.
 // Source: own.
 #pragma once
@@ -73,8 +73,8 @@ private:
     int fd_ = -1;
 };
 
-/// A whole file mapped read-only. Replacing the file by rename leaves the mapping as it is; changing
-/// it in place does not, and shortening it makes later access a SIGBUS.
+/// A whole file mapped read-only. Replacing the file by rename leaves the mapping as it is;
+/// changing it in place does not, and shortening it makes later access a SIGBUS.
 class Mapping {
 public:
     /// Takes over `file`, which is `path` open for reading. Throws IoError.
@@ -93,7 +93,7 @@ private:
     File file_;
     void* address_ = nullptr;
     std::size_t size_ = 0;
-    struct timespec modified_ {};
+    struct timespec modified_{};
 };
 
 }  // namespace nearfield::io

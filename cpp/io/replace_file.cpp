@@ -72,7 +72,7 @@ Target resolve(const std::string& path) {
 
 // Status of the file to be replaced, if there is one. Only a regular file may be.
 std::optional<struct stat> status_of_old(const Target& target, const std::string& path) {
-    struct stat status {};
+    struct stat status{};
     if (::lstat(target.path().c_str(), &status) != 0) {
         if (errno == ENOENT) {
             return std::nullopt;
@@ -115,7 +115,7 @@ bool is_temporary(std::string_view file, std::string_view prefix) {
 // tries again.
 void remove_if_dead(const std::string& path) noexcept {
     const File file = File::open_any(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-    struct stat status {};
+    struct stat status{};
     if (file.is_open() && io_calls().fstat(file.fd(), &status) == 0 && S_ISREG(status.st_mode) &&
         io_calls().flock(file.fd(), LOCK_EX | LOCK_NB) == 0) {
         io_calls().unlink(path.c_str());
@@ -181,7 +181,7 @@ private:
         if (io_calls().flock(file_.fd(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
             return false;
         }
-        struct stat status {};
+        struct stat status{};
         if (io_calls().fstat(file_.fd(), &status) != 0) {
             const int code = errno;
             io_calls().unlink(path_.c_str());
@@ -280,8 +280,10 @@ void replace_file(const std::string& path, std::span<const std::span<const std::
     temporary.rename_to(target.path(), path);
     // EINVAL: a file system that does not sync directories, so there is nothing to wait for.
     if (durable && sync(directory.fd()) != 0 && errno != EINVAL) {
-        throw_io_error(errno, "sync the directory (the new file is in place and complete, but may "
-                              "not survive a power loss) of", path);
+        throw_io_error(errno,
+                       "sync the directory (the new file is in place and complete, but may "
+                       "not survive a power loss) of",
+                       path);
     }
 }
 

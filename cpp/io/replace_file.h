@@ -18,7 +18,8 @@ namespace nearfield::io {
 /// keeps mode bits (and, where allowed, the owner) of a file that exists. durable=false leaves out
 /// the two syncs.
 /// Throws IoError. The old file is then intact and the temporary removed, with one exception that
-/// its message states: the final sync of the directory failed, and the new file is in place already.
+/// its message states: the final sync of the directory failed, and the new file is in place
+/// already.
 void replace_file(const std::string& path, std::span<const std::span<const std::byte>> pieces,
                   bool durable);
 

@@ -34,8 +34,9 @@ void check_magic(const FileHeader& header, const std::string& path) {
     }
     // Text-mode transfer turns CR LF into LF (or LF into CR LF) and leaves the letters as they are.
     if (std::equal(kMagic.begin() + 1, kMagic.begin() + 4, header.magic.begin() + 1)) {
-        refuse(path, "the first 8 bytes are damaged, as by a transfer in text mode; copy the file "
-                     "again in binary mode");
+        refuse(path,
+               "the first 8 bytes are damaged, as by a transfer in text mode; copy the file "
+               "again in binary mode");
     }
     refuse(path, "its first 8 bytes are those of another kind of file");
 }
@@ -185,8 +186,8 @@ FileHeader validate_header(std::span<const std::byte> head, std::uint64_t file_s
 
 std::vector<Section> validate(std::span<const std::byte> file, const std::string& path,
                               bool verify) {
-    const FileHeader header = validate_header(
-        file.first(std::min(file.size(), sizeof(FileHeader))), file.size(), path);
+    const FileHeader header =
+        validate_header(file.first(std::min(file.size(), sizeof(FileHeader))), file.size(), path);
     const std::span<const std::byte> table = table_of(file, header, path);
     std::vector<Section> sections;
     sections.reserve(header.section_count);
