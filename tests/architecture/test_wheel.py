@@ -6,13 +6,13 @@ import importlib.util
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from plugins.build import call
 
 MAX_WHEEL_BYTES = 6_000_000
 MAX_IMPORT_SECONDS = 0.150
@@ -52,11 +52,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 def test_wheel_passes_auditwheel(wheel: Path) -> None:
     if importlib.util.find_spec("auditwheel") is None:
         pytest.skip("no auditwheel: run ./nf test")
-    shown = subprocess.run(
-        [sys.executable, "-m", "auditwheel", "show", str(wheel)], capture_output=True, text=True
-    )
-    text = " ".join((shown.stdout + shown.stderr).split())
-    assert shown.returncode == 0, text
+    text = " ".join(call(sys.executable, "-m", "auditwheel", "show", wheel).split())
     assert re.search(r'consistent with the following platform tag: "manylinux', text), text
 
 
@@ -66,10 +62,7 @@ def test_module_links_the_c_library_only(wheel: Path, tmp_path: Path) -> None:
     (module,) = (name for name in names_in(wheel) if name.endswith(".so"))
     with zipfile.ZipFile(wheel) as archive:
         library = archive.extract(module, tmp_path)
-    dynamic = subprocess.run(
-        ["readelf", "-d", "-W", library], check=True, capture_output=True, text=True
-    ).stdout
-    linked = re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic)
+    linked = re.findall(r"\(NEEDED\).*\[(.+)\]", call("readelf", "-d", "-W", library))
     foreign = [name for name in linked if not SYSTEM_LIBRARIES.match(name)]
     assert linked
     assert not foreign, f"_core must not need {foreign}"
@@ -79,10 +72,7 @@ def test_import_is_quick() -> None:
     """Median of five fresh interpreters, numpy included; one run before warms the page cache."""
 
     def seconds() -> float:
-        done = subprocess.run(
-            [sys.executable, "-c", IMPORT], check=True, capture_output=True, text=True
-        )
-        return float(done.stdout)
+        return float(call(sys.executable, "-c", IMPORT))
 
     seconds()
     median = statistics.median(seconds() for _ in range(5))
@@ -92,7 +82,4 @@ def test_import_is_quick() -> None:
 def test_import_loads_no_optional_package() -> None:
     heavy = ("torch", "transformers", "faiss", "matplotlib", "rich", "tqdm", "ir_measures", "scipy")
     script = f"import sys, nearfield; print([m for m in {heavy!r} if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "[]"
+    assert call(sys.executable, "-c", script).strip() == "[]"
