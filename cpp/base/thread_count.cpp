@@ -17,7 +17,7 @@
 namespace nearfield::detail {
 namespace {
 
-constexpr int kUnlimited = 1 << 20;
+constexpr int kUnlimited = kNoCpuQuota;
 
 std::optional<long long> parse(std::string_view text) {
     long long value = 0;
@@ -71,29 +71,6 @@ bool lists_cpu(std::string_view controllers) {
     return padded.find(",cpu,") != std::string::npos;
 }
 
-/// Lines of /proc/self/cgroup read "id:controllers:path"; controllers are empty for v2.
-int cgroup_quota() {
-    std::ifstream groups("/proc/self/cgroup");
-    int least = kUnlimited;
-    for (std::string line; std::getline(groups, line);) {
-        const auto first = line.find(':');
-        const auto second = line.find(':', first + 1);
-        if (first == std::string::npos || second == std::string::npos ||
-            second + 1 >= line.size() || line[second + 1] != '/') {
-            continue;
-        }
-        const std::string controllers = line.substr(first + 1, second - first - 1);
-        const std::string path = line.substr(second + 1);
-        if (controllers.empty()) {
-            least = std::min(least, least_quota("/sys/fs/cgroup", path));
-        } else if (lists_cpu(controllers)) {
-            least = std::min({least, least_quota("/sys/fs/cgroup/" + controllers, path),
-                              least_quota("/sys/fs/cgroup/cpu", path)});
-        }
-    }
-    return least;
-}
-
 int affinity_count() {
 #ifdef __linux__
     constexpr int kMostCpus = 1 << 16;  // the kernel refuses sets smaller than its own
@@ -116,6 +93,29 @@ int affinity_count() {
 
 }  // namespace
 
+int cgroup_cpu_quota(const std::string& groups_file, const std::string& root) {
+    std::ifstream groups(groups_file);
+    int least = kUnlimited;
+    // Lines read "id:controllers:path"; controllers are empty for v2.
+    for (std::string line; std::getline(groups, line);) {
+        const auto first = line.find(':');
+        const auto second = line.find(':', first + 1);
+        if (first == std::string::npos || second == std::string::npos ||
+            second + 1 >= line.size() || line[second + 1] != '/') {
+            continue;
+        }
+        const std::string controllers = line.substr(first + 1, second - first - 1);
+        const std::string path = line.substr(second + 1);
+        if (controllers.empty()) {
+            least = std::min(least, least_quota(root, path));
+        } else if (lists_cpu(controllers)) {
+            least = std::min({least, least_quota(root + "/" + controllers, path),
+                              least_quota(root + "/cpu", path)});
+        }
+    }
+    return least;
+}
+
 int default_thread_count(int limit) {
     const char* const wish = std::getenv("NEARFIELD_NUM_THREADS");
     if (wish != nullptr && *wish != '\0') {
@@ -128,7 +128,8 @@ int default_thread_count(int limit) {
         return static_cast<int>(*threads);
     }
     const auto hardware = static_cast<int>(std::thread::hardware_concurrency());
-    const int allowed = std::min(affinity_count(), cgroup_quota());
+    const int allowed =
+        std::min(affinity_count(), cgroup_cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup"));
     return std::clamp(std::min(allowed, hardware > 0 ? hardware : kUnlimited), 1, limit);
 }
 
