@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.pareto.datasets import Dataset, Source, load
-from bench.pareto.judge import hits
+from bench.pareto.judge import Array, hits
 from bench.pareto.methods import REGISTRY, Params
 from bench.pareto.timing import Watch, Window, timed_calls
 
@@ -101,6 +101,12 @@ def distribution_version(package: str) -> str:
         return ""
 
 
+def _padded(ids: Any, k: int) -> Array:
+    """Ids as (q, k): a library that found fewer than k gets -1 for the rest, which are misses."""
+    found = np.asarray(ids).astype(np.int64, copy=False)
+    return np.pad(found, ((0, 0), (0, k - found.shape[1])), constant_values=-1)
+
+
 class Local:
     """A method in this process."""
 
@@ -158,7 +164,7 @@ class Local:
         data = self._dataset
         # Perturbed queries have no ground truth; a pool gone round twice is judged once.
         parts = {
-            first: np.asarray(ids)[: max(0, data.judged - first)]
+            first: _padded(ids, k)[: max(0, data.judged - first)]
             for first, ids in zip(offsets, answers, strict=True)
             if first < data.judged
         }

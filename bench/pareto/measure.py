@@ -21,6 +21,8 @@ Report = Callable[[str], None]
 # another library is timed.
 SETTLE_S = 0.01
 SCREEN_QUERIES = 1000
+JUDGED_QUERIES = 1000
+USEFUL_RECALL = 0.8
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,9 @@ def measure(
             continue
         time.sleep(SETTLE_S)
         calls = entry.plan.calls
-        # Answers of the first round are judged; every entry meets the same queries in the same
-        # order.
-        ask = replace(entry.ask, calls=calls, start=turn * calls, judge=turn == 0)
+        # Every entry meets the same queries in the same order; enough of its answers are judged.
+        enough = entry.judged >= JUDGED_QUERIES * k
+        ask = replace(entry.ask, calls=calls, start=turn * calls, judge=not enough)
         guarded(entry, lambda entry=entry, ask=ask: entry.take(entry.contestant.block(ask)))  # type: ignore[misc]
     return [entry for entry in running if not entry.failed]
 
@@ -173,10 +175,12 @@ def screen(
                 break
             last = recall
     # A screening is one short run: only what is clearly slower at no better recall is dropped.
+    floor = min(USEFUL_RECALL, max(recall for recall, *_ in seen))
     return [
         params
         for recall, speed, params in seen
-        if not any(other >= recall and rate > 1.3 * speed for other, rate, _ in seen)
+        if recall >= floor
+        and not any(other >= recall and rate > 1.3 * speed for other, rate, _ in seen)
     ]
 
 

@@ -16,7 +16,17 @@ from typing import Any
 from bench.pareto.front import pareto_front
 from bench.pareto.records import Record
 
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+# A library keeps its colour in every plot; its methods differ in marker and line.
+COLOURS = {
+    "nearfield": "#D55E00",
+    "faiss": "#0072B2",
+    "torch": "#009E73",
+    "usearch": "#CC79A7",
+    "numkong": "#E69F00",
+    "hnswlib": "#56B4E9",
+    "numpy": "#000000",
+}
+OTHER_COLOUR = "#7F7F7F"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 STYLES = ("-", "--", "-.", ":")
 EXACT_AT = 1e-4  # where recall 1 is drawn on the logarithmic axis of misses
@@ -30,6 +40,11 @@ def _pyplot() -> Any:
 
 def _order(names: Sequence[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (not name.startswith("nearfield"), name))
+
+
+def _colour(name: str) -> str:
+    """Colour of a method's library."""
+    return next((c for library, c in COLOURS.items() if name.startswith(library)), OTHER_COLOUR)
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:
@@ -51,25 +66,29 @@ def _draw(axes: Any, series: Series) -> None:
         axes.plot(
             x,
             y,
-            color=COLOURS[place % len(COLOURS)],
+            color=_colour(name),
             marker=MARKERS[place % len(MARKERS)],
-            linestyle="-" if ours else STYLES[place % len(STYLES)],
+            linestyle=STYLES[place % len(STYLES)],
             linewidth=2.4 if ours else 1.3,
             markersize=5,
             label=name,
         )
     axes.set_yscale("log")
+    ticker: Any = importlib.import_module("matplotlib.ticker")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
     low, high = axes.get_ylim()
     gap = 0.045 * (math.log10(high) - math.log10(low))
     heights = [math.log10(series[name][-1][1]) for name in names]
-    for place, (name, height) in enumerate(zip(names, _spread(heights, gap), strict=True)):
+    for name, height in zip(names, _spread(heights, gap), strict=True):
         end_x, end_y = series[name][-1]
         axes.annotate(
             name,
             xy=(end_x, end_y),
             xytext=(1.02, height),
             textcoords=_beside(axes),
-            color=COLOURS[place % len(COLOURS)],
+            color=_colour(name),
             fontsize=8,
             va="center",
             annotation_clip=False,
@@ -138,7 +157,7 @@ def _plot_batches(rows: Sequence[Record], folder: Path, stem: str, title: str) -
 
 def _plot_recall(rows: Sequence[Record], folder: Path, stem: str, title: str) -> list[Path]:
     series = recall_fronts(rows)
-    if not any(row.family not in ("exact",) for row in rows) or not series:
+    if not any(row.family != "exact" for row in rows) or not series:
         return []
     figure, axes = _pyplot().subplots(figsize=(7.5, 4.6))
     axes.set_xscale("log")

@@ -56,8 +56,12 @@ def _of(rows: Sequence[Record], group: Group) -> list[Record]:
 
 
 def best_peer(rows: Sequence[Record], batch: int) -> Record | None:
-    """Fastest peer with measured exact answers at a batch size."""
-    peers = [r for r in rows if r.batch == batch and r.library != SUBJECT and r.exact]
+    """Fastest peer at a batch size that claims exact answers and was measured to give them."""
+    peers = [
+        row
+        for row in rows
+        if row.batch == batch and row.family == "exact" and row.library != SUBJECT and row.exact
+    ]
     return max(peers, key=lambda row: row.qps, default=None)
 
 
@@ -231,7 +235,7 @@ def render(
         lines += exact_table(rows, group)
         falls = list(cliffs(rows, group))
         lines += ["", "By batch: " + "; ".join(falls) + "."] if falls else []
-        for batch in sorted({row.batch for row in here if row.family not in ("exact",)}):
+        for batch in sorted({row.batch for row in here if row.family != "exact"}):
             page = approximate_table(rows, group, batch)
             lines += ["", f"Approximate and reduced precision, batch {batch:,}:", "", *page]
             words = headline(rows, group, batch)

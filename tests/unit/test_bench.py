@@ -180,7 +180,7 @@ def test_blocks_are_taken_in_turn_with_the_same_queries(monkeypatch):
     timed = taken[3:]  # one call each warms up and plans
     assert [name for name, *_ in timed] == list("abc") * 3
     assert [start for _, start, *_ in timed] == [0] * 3 + [2] * 3 + [4] * 3
-    assert [judged for *_, judged in timed] == [True] * 3 + [False] * 6
+    assert [judged for *_, judged in timed] == [True] * 9  # too few answers so far
     assert all(entry.rates.median == pytest.approx(640) for entry in done)
 
 
@@ -280,6 +280,10 @@ def test_hdf5_of_unknown_distance(tmp_path):
 # ---------------------------------------------------------------- methods and runs
 
 
+def test_fewer_ids_than_asked_are_misses():
+    assert contestant._padded(np.array([[3, 1]], dtype=np.uint32), 4).tolist() == [[3, 1, -1, -1]]
+
+
 def test_expand_names_families_and_levels():
     assert expand("nearfield@avx512,numpy,numpy") == ["nearfield@avx512", "numpy"]
     assert set(expand("graph")) == {n for n, m in REGISTRY.items() if m.family == "graph"}
@@ -372,6 +376,28 @@ def test_targets_pass_and_fail():
     with pytest.raises(ValueError, match="METHOD:BATCH:RATIO"):
         table.Target.parse("nearfield:12")
     assert table.Target.parse("nearfield@avx512:10000:3") == table.DEFAULT_TARGETS[1]
+
+
+def test_only_exact_peers_are_exact_peers():
+    lucky = row("hnswlib", 5000.0, recall=1.0)
+    assert table.best_peer([lucky, row("nearfield", 9000.0)], 10_000) is None
+
+
+def test_screening_keeps_what_may_be_best():
+    seen = {1: (0.5, 1.0), 2: (0.85, 2.0), 3: (0.9, 3.0), 4: (0.999, 5.0), 5: (1.0, 9.0)}
+
+    class Fake:
+        name, family, chunk = "f", "graph", 0
+
+        def sweep(self, k):
+            return [[{"p": p} for p in range(1, 6)], [{"p": 3}, {"p": 4}]]
+
+        def block(self, ask):
+            recall, wall = seen[ask.params["p"]]
+            return contestant.Block(timing.Window(wall, 0.0), 100, 1000, round(1000 * recall))
+
+    kept = measure.screen(Fake(), 10, 2, measure.Settings(), 100)
+    assert [params["p"] for params in kept] == [2, 3, 4, 3, 4]
 
 
 def test_headline_compares_with_recall_099():

@@ -18,10 +18,9 @@ class NearfieldFlat(Method):
 
     def build(self, base: Array, metric: str, threads: int) -> None:
         """Add the rows."""
-        nearfield = required("nearfield")
-        self._core: Any = required("nearfield._core")
+        self._nearfield: Any = required("nearfield")
         self._threads = threads
-        self._index = nearfield.FlatIndex(base.shape[1], metric)
+        self._index = self._nearfield.FlatIndex(base.shape[1], metric)
         self._index.add(base)
 
     def set_threads(self, threads: int) -> None:
@@ -35,4 +34,4 @@ class NearfieldFlat(Method):
 
     def isa(self) -> str:
         """Level in use in this process."""
-        return str(self._core.isa())
+        return str(self._nearfield.isa())
