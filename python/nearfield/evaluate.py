@@ -1,0 +1,160 @@
+"""Retrieval quality: `evaluate` scores a run against judgements, as trec_eval does.
+
+The measures themselves are those of ir-measures (pytrec_eval underneath); this module maps names
+and shapes to it. Every judged query counts: one the run leaves out scores 0.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["evaluate"]
+
+#: Our name -> (ir-measures name, whether it needs, may have, or cannot have a cutoff).
+_METRICS = {
+    "ndcg": ("nDCG", "may"),
+    "map": ("AP", "may"),
+    "mrr": ("RR", "may"),
+    "recall": ("R", "needs"),
+    "precision": ("P", "needs"),
+    "hit": ("Success", "needs"),
+    "success": ("Success", "needs"),
+    "rprec": ("Rprec", "cannot"),
+}
+_MISSING = np.iinfo(np.int64).min
+
+
+def evaluate(
+    run: Mapping[Any, Mapping[Any, float]] | Sequence[Any],
+    qrels: Mapping[Any, Mapping[Any, int] | Iterable[Any]],
+    metrics: str | Sequence[str] = ("ndcg@10", "recall@100", "mrr@10"),
+) -> dict[str, float]:
+    """Score a run against judgements.
+
+    Parameters
+    ----------
+    run : mapping or (ids, scores) or SearchResult
+        ``{query id: {document id: score}}``, larger scores first; equal scores are ordered as
+        trec_eval orders them. Or what a search returned: its rows are queries 0, 1, 2, ..., its
+        columns are taken in the order they stand in (so "l2" results work as they are), and
+        missing results are left out.
+    qrels : mapping
+        ``{query id: {document id: grade}}``, or ``{query id: [relevant document ids]}``. Ids match
+        as text: 7 and "7" are the same.
+    metrics : str or sequence of str
+        "ndcg", "map", "mrr" with or without a cutoff ("ndcg@10"); "recall", "precision", "hit"
+        (also "success") with one ("recall@100"); "rprec".
+
+    Returns
+    -------
+    dict of str to float
+        The mean over the judged queries, by the names in `metrics`.
+
+    Raises
+    ------
+    ImportError
+        ir-measures is not installed; the message holds the pip line.
+    ValueError
+        Unknown metrics (all of them are named), no judged query, NaN scores, or arrays whose
+        shapes do not fit.
+
+    Examples
+    --------
+    >>> import nearfield as nf
+    >>> run = {"q1": {"a": 0.9, "b": 0.8}, "q2": {"b": 0.7}}
+    >>> nf.evaluate(run, {"q1": {"b": 1}, "q2": ["b"]}, ["hit@1", "mrr@10"])  # doctest: +SKIP
+    {'hit@1': 0.5, 'mrr@10': 0.75}
+    """
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    measures = _measures(names)
+    judged = {str(query): _grades(query, grades) for query, grades in qrels.items()}
+    if not any(any(grade > 0 for grade in grades.values()) for grades in judged.values()):
+        raise ValueError("qrels: got no relevant document, expected at least one judged query")
+    ranked = _run_of_mapping(run) if isinstance(run, Mapping) else _run_of_arrays(run)
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise ImportError(
+            f'evaluate needs ir-measures ({error}); install it with: pip install "nearfield[eval]"'
+        ) from error
+    parsed = {name: ir_measures.parse_measure(measure) for name, measure in measures.items()}
+    results = ir_measures.calc_aggregate(list(set(parsed.values())), judged, ranked)
+    return {name: float(results[measure]) for name, measure in parsed.items()}
+
+
+def _measures(names: Sequence[str]) -> dict[str, str]:
+    if not names:
+        raise ValueError(f"metrics: got none, expected some of {_known()}")
+    found: dict[str, str] = {}
+    unknown = []
+    for name in names:
+        match = re.fullmatch(r"([a-z]+)(?:@([1-9]\d*))?", str(name).strip().lower())
+        measure, cutoff = _METRICS.get(match[1], ("", "")) if match else ("", "")
+        given = bool(match and match[2])
+        fits = cutoff == "may" or given == (cutoff == "needs")
+        if match and measure and fits:
+            found[name] = f"{measure}@{match[2]}" if given else measure
+        else:
+            unknown.append(repr(name))
+    if unknown:
+        raise ValueError(f"metrics: unknown {', '.join(unknown)}, expected some of {_known()}")
+    return found
+
+
+def _known() -> str:
+    endings = {"may": ("", "@k"), "needs": ("@k",), "cannot": ("",)}
+    return ", ".join(name + end for name, (_, cut) in _METRICS.items() for end in endings[cut])
+
+
+def _grades(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[str, int]:
+    if isinstance(grades, Mapping):
+        return {str(document): int(grade) for document, grade in grades.items()}
+    if isinstance(grades, str | bytes) or not isinstance(grades, Iterable):
+        raise TypeError(
+            f"qrels[{query!r}]: got {type(grades).__name__}, expected {{document id: grade}} or a "
+            "list of relevant document ids"
+        )
+    return {str(document): 1 for document in grades}
+
+
+def _run_of_mapping(run: Mapping[Any, Mapping[Any, float]]) -> dict[str, dict[str, float]]:
+    ranked = {}
+    for query, documents in run.items():
+        if not isinstance(documents, Mapping):
+            raise TypeError(
+                f"run[{query!r}]: got {type(documents).__name__}, expected {{document id: score}}"
+            )
+        scores = {str(document): float(score) for document, score in documents.items()}
+        if any(math.isnan(score) for score in scores.values()):
+            raise ValueError(f"run[{query!r}]: got a NaN score, expected numbers")
+        ranked[str(query)] = scores
+    return ranked
+
+
+def _run_of_arrays(run: Sequence[Any]) -> dict[str, dict[str, float]]:
+    """Turn (ids, scores) into a run whose scores are ranks: order is all that a measure needs."""
+    if not isinstance(run, tuple | list) or len(run) not in (2, 3):
+        raise TypeError(
+            f"run: got {type(run).__name__}, expected {{query id: {{document id: score}}}}, "
+            "(ids, scores), or what a search returned"
+        )
+    ids, scores = np.asarray(run[0]), np.asarray(run[1])
+    if ids.ndim != 2 or ids.shape != scores.shape:
+        raise ValueError(
+            f"run: got ids of shape {ids.shape} and scores of shape {scores.shape}, expected the "
+            "same (n_queries, k) for both"
+        )
+    width = ids.shape[1]
+    ranked: dict[str, dict[str, float]] = {}
+    for query, row in enumerate(ids.tolist()):
+        documents: dict[str, float] = {}
+        for rank, document in enumerate(row):
+            if document != _MISSING:
+                documents.setdefault(str(document), float(width - rank))
+        ranked[str(query)] = documents
+    return ranked
