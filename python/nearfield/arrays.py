@@ -63,8 +63,7 @@ def as_rows(
     ValueError
         Wrong shape, or a finite value overflows the storage type.
     """
-    array, source = to_numpy(obj, name)
-    source = _accepted(array, source, name)
+    array, source = _numbers(obj, name)
     target = storage or ("float32" if source == "float64" else source)
     if array.shape == (0,) and dim is not None and isinstance(obj, (list, tuple)):
         return np.empty((0, dim), _CARRIER[target]), target
@@ -95,8 +94,7 @@ def as_queries(obj: Any, *, name: str, dim: int) -> tuple[NDArray[np.float32], b
     TypeError, ValueError
         As :func:`as_rows`.
     """
-    array, source = to_numpy(obj, name)
-    source = _accepted(array, source, name)
+    array, source = _numbers(obj, name)
     if array.shape == (0,) and isinstance(obj, (list, tuple)):
         return np.empty((0, dim), np.float32), False
     one_vector = array.ndim == 1
@@ -127,7 +125,7 @@ def as_labels(obj: Any, *, name: str, length: int | None = None) -> NDArray[np.i
     ValueError
         Wrong shape or length, or a value outside int64.
     """
-    if isinstance(obj, (set, frozenset)):
+    if isinstance(obj, (set, frozenset, range)):
         obj = list(obj)
     array, _ = to_numpy([obj] if isinstance(obj, (int, np.integer)) else obj, name)
     if array.size == 0 and isinstance(obj, (list, tuple)):
@@ -264,13 +262,30 @@ def _integers_of_list(obj: Any, name: str) -> NDArray[np.int64]:
     return np.asarray(values, dtype=np.int64)
 
 
-def _accepted(array: NDArray[Any], dtype_name: str, name: str) -> str:
+def _numbers(obj: Any, name: str) -> tuple[NDArray[Any], str]:
+    """Return `obj` as an array of one of the accepted types."""
+    array, source = to_numpy(obj, name)
     dtype = array.dtype
-    if dtype_name in _ACCEPTED and dtype.names is None and dtype.kind in "fiu":
-        return dtype_name
+    if source in _ACCEPTED and dtype.names is None and dtype.kind in "fiu":
+        return array, source
+    if dtype.kind in "iu" and _is_plain_list(obj):
+        # Python integers have no element type of their own: they are taken where float32 is exact.
+        wrong = array[(array > _EXACT_INTEGER) | (array < -_EXACT_INTEGER)]
+        if wrong.size:
+            raise ValueError(
+                f"{name}: got the integer {int(wrong[0])}, which float32 cannot be trusted to "
+                "hold; expected at most 2**24"
+            )
+        return array.astype(np.float32), "float32"
     raise TypeError(
         f"{name}: got {_describe(array)}, expected one of {', '.join(_ACCEPTED)}; {_fix(dtype)}"
     )
+
+
+def _is_plain_list(obj: Any) -> bool:
+    while isinstance(obj, (list, tuple)) and len(obj):
+        obj = obj[0]
+    return isinstance(obj, int)
 
 
 def _fix(dtype: np.dtype[Any]) -> str:

@@ -117,7 +117,7 @@ class LabelSpace:
 
     def mask_of_range(self, ids: range) -> NDArray[np.bool_]:
         """Rows whose label is in the range."""
-        if len(ids) == 0:
+        if not ids:  # len() fails beyond sys.maxsize
             return np.zeros(self.size, np.bool_)
         low, high = min(ids[0], ids[-1]), max(ids[0], ids[-1])
         labels = np.arange(self.size) if self.labels is None else self.labels

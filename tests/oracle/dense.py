@@ -163,8 +163,9 @@ class Judge:
             rows = np.flatnonzero(live)
             expected = rows[np.lexsort((rows, -key[rows]))][: len(ids)]
             wrong = np.flatnonzero(ids != expected)
-            assert not wrong.size, f"query {query}, rank {wrong[:1]}: {ids[wrong[:1]]}, expected " + (
-                f"{expected[wrong[:1]]}"
+            assert not wrong.size, (
+                f"query {query}, rank {wrong[:1]}: {ids[wrong[:1]]}, expected "
+                + (f"{expected[wrong[:1]]}")
             )
             return
         if not len(ids):
