@@ -1,6 +1,7 @@
 // Round trips, layout and what writer and reader refuse.
 #include "io/archive.h"
 
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 
@@ -99,6 +100,22 @@ TEST(change_in_place_is_seen) {
     std::filesystem::resize_file(path, mapped.file_bytes() + 1);
     CHECK_THROWS(CorruptFile, mapped.check_unchanged());
     copied.check_unchanged();
+}
+
+TEST(each_sign_of_a_change_in_place_suffices) {
+    const ScratchDirectory scratch;
+    const std::string path = scratch / "a.nf";
+    Sample().writer.save(path, false);
+    const auto modified = std::filesystem::last_write_time(path);
+    const Archive archive = Archive::open(path, true, true);
+    std::filesystem::resize_file(path, archive.file_bytes() + 1);
+    std::filesystem::last_write_time(path, modified);
+    CHECK_THROWS(CorruptFile, archive.check_unchanged());
+    std::filesystem::resize_file(path, archive.file_bytes());
+    std::filesystem::last_write_time(path, modified);
+    archive.check_unchanged();
+    std::filesystem::last_write_time(path, modified + std::chrono::seconds(1));
+    CHECK_THROWS(CorruptFile, archive.check_unchanged());
 }
 
 TEST(writer_refuses) {

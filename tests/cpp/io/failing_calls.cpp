@@ -234,3 +234,21 @@ TEST(a_full_disk_says_how_much_was_needed) {
     }
     CHECK_EQ(scratch.entries(), std::size_t{0});
 }
+
+TEST(a_temporary_is_never_more_readable_than_its_target) {
+    const ScratchDirectory scratch;
+    const std::string path = scratch / "index.nf";
+    const Sample sample;
+    sample.writer.save(path, false);
+    std::filesystem::permissions(path, std::filesystem::perms{0600});
+    static mode_t widest = 0;
+    static IoCalls watching = system_calls();
+    watching.open = [](const char* name, int flags, mode_t mode) {
+        widest |= (flags & O_CREAT) != 0 ? mode : 0;
+        return system_calls().open(name, flags, mode);
+    };
+    set_io_calls(&watching);
+    sample.writer.save(path, true);
+    set_io_calls(nullptr);
+    CHECK_EQ(widest, mode_t{0600});
+}

@@ -1,8 +1,10 @@
 // Damage with intent: extreme values in every field of header and table, and in pairs of fields,
 // with the checksums made right again. The file is refused with CorruptFile or opens with sections
 // that lie inside it; run under address and undefined-behaviour sanitizers.
+#include <algorithm>
 #include <set>
 
+#include "base/types.h"
 #include "check.h"
 #include "sample.h"
 
@@ -174,5 +176,63 @@ TEST(text_mode_transfer_is_named) {
         CHECK(false);
     } catch (const CorruptFile& error) {
         CHECK(std::string(error.what()).find("text mode") != std::string::npos);
+    }
+}
+
+TEST(element_and_section_types_that_do_not_exist) {
+    // An element type of an empty section changes no size, so only its own check can refuse it.
+    const Bytes bytes = Sample().bytes();
+    for (std::size_t i = 0; i < 4; ++i) {
+        const std::size_t entry = sizeof(FileHeader) + i * sizeof(TableEntry);
+        Bytes mutant = bytes;
+        set(mutant, {entry + 4, 4}, 10);
+        CHECK(!opens(mutant));
+        mutant = bytes;
+        set(mutant, {entry, 4}, 0);
+        CHECK(!opens(mutant));
+    }
+}
+
+TEST(a_consistent_layout_with_other_offsets_is_refused) {
+    // Everything fits together, only not where the rule places it: right after the table.
+    Bytes bytes(sizeof(FileHeader) + sizeof(TableEntry) + 5, 1);
+    std::fill(bytes.begin(), bytes.end() - 5, static_cast<unsigned char>(0));
+    FileHeader header{};
+    header.magic = kMagic;
+    header.format_version = header.min_reader_version = 1;
+    header.file_length = bytes.size();
+    header.section_count = 1;
+    TableEntry entry{1, 0, bytes.size() - 5, 5, 5, 1, 0, 0};
+    const auto store = [&] {
+        std::memcpy(bytes.data(), &header, sizeof header);
+        std::memcpy(bytes.data() + sizeof header, &entry, sizeof entry);
+    };
+    store();
+    CHECK(!opens(bytes));
+    // Too early, where it belongs, and one cache line too late behind a hole of zeros.
+    for (const std::uint64_t offset : {126u, 128u, 192u}) {
+        entry.offset = offset;
+        header.file_length = offset + 5;
+        bytes.assign(header.file_length, 0);
+        store();
+        CHECK_EQ(opens(bytes), offset == 128);
+    }
+}
+
+TEST(one_section_more_than_allowed) {
+    for (const std::uint32_t count : {kMaxSections, kMaxSections + 1}) {
+        const std::size_t end = sizeof(FileHeader) + count * sizeof(TableEntry);
+        Bytes bytes(round_up(end, kCacheLine));
+        FileHeader header{};
+        header.magic = kMagic;
+        header.format_version = header.min_reader_version = 1;
+        header.file_length = bytes.size();
+        header.section_count = count;
+        std::memcpy(bytes.data(), &header, sizeof header);
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const TableEntry entry{i + 1, 0, bytes.size(), 0, 0, 0, 0, 0};
+            std::memcpy(bytes.data() + sizeof header + i * sizeof entry, &entry, sizeof entry);
+        }
+        CHECK_EQ(opens(bytes), count == kMaxSections);
     }
 }
