@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.pareto.front import pareto_front
-from bench.pareto.records import Record
+from bench.pareto.records import SUBJECT, Record
 
 # A library keeps its colour in every plot; its methods differ in marker and line.
 COLOURS = {
@@ -39,7 +39,7 @@ def _pyplot() -> Any:
 
 
 def _order(names: Sequence[str]) -> list[str]:
-    return sorted(set(names), key=lambda name: (not name.startswith("nearfield"), name))
+    return sorted(set(names), key=lambda name: (not name.startswith(SUBJECT), name))
 
 
 def _colour(name: str) -> str:
@@ -62,7 +62,7 @@ def _draw(axes: Any, series: Series) -> None:
     names = _order(list(series))
     for place, name in enumerate(names):
         x, y = zip(*series[name], strict=True)
-        ours = name.startswith("nearfield")
+        ours = name.startswith(SUBJECT)
         axes.plot(
             x,
             y,

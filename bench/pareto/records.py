@@ -14,6 +14,7 @@ from typing import Any
 
 Header = dict[str, Any]
 RECORDS = "records.jsonl"
+SUBJECT = "nearfield"
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class Record:
         return self.recall is not None and self.recall >= 0.99999
 
     @property
-    def library(self) -> str:
-        """Method without its level: ``nearfield@avx512`` is of ``nearfield``."""
-        return self.method.partition("@")[0]
+    def ours(self) -> bool:
+        """Whether this is nearfield, in whatever storage and at whatever level."""
+        return self.method.startswith(SUBJECT)
 
 
 def start(folder: Path, header: Header) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.pareto.front import qps_at
-from bench.pareto.records import Header, Record
+from bench.pareto.records import SUBJECT, Header, Record
 
-SUBJECT = "nearfield"
 LEVELS_OF_RECALL = (0.90, 0.95, 0.99)
 # Above this many cores taken by other processes a figure is marked as disturbed.
 DISTURBED = 0.15
@@ -60,7 +59,7 @@ def best_peer(rows: Sequence[Record], batch: int) -> Record | None:
     peers = [
         row
         for row in rows
-        if row.batch == batch and row.family == "exact" and row.library != SUBJECT and row.exact
+        if row.batch == batch and row.family == "exact" and not row.ours and row.exact
     ]
     return max(peers, key=lambda row: row.qps, default=None)
 
@@ -88,7 +87,7 @@ def _ratio(ours: Record | None, peer: Record | None) -> str:
 def exact_table(rows: Sequence[Record], group: Group) -> list[str]:
     """QPS by batch: ours at every level, the best exact peer, the ratio (and its worst case)."""
     here = _of(rows, group)
-    ours = list(dict.fromkeys(row.method for row in here if row.library == SUBJECT))
+    ours = list(dict.fromkeys(row.method for row in here if row.ours))
     peers = list(
         dict.fromkeys(r.method for r in here if r.family == "exact" and r.method not in ours)
     )
@@ -159,7 +158,7 @@ def approximate_table(rows: Sequence[Record], group: Group, batch: int) -> list[
     levels = [f"recall {level:.2f}" for level in LEVELS_OF_RECALL]
     lines = ["| method | " + " | ".join([*levels, "highest recall", "build s", "B/vector"]) + " |"]
     lines.append("|---|" + "---|" * (len(levels) + 3))
-    exact = [row for row in here if row.library == SUBJECT]
+    exact = [row for row in here if row.ours]
     for row in exact:
         cells = [_cell(row)] * len(levels)
         recall = "-" if row.recall is None else f"{row.recall:.4f}"

@@ -7,7 +7,7 @@ from bench.pareto.methods.faiss_flat import FaissFlat
 from bench.pareto.methods.faiss_hnsw import FaissHnsw
 from bench.pareto.methods.faiss_ivf import FaissIvfPqFs
 from bench.pareto.methods.hnswlib_hnsw import HnswlibHnsw
-from bench.pareto.methods.nearfield_flat import NearfieldFlat
+from bench.pareto.methods.nearfield_flat import NearfieldBytes, NearfieldFlat
 from bench.pareto.methods.numkong_dots import NumkongBfloat16, NumkongInt8
 from bench.pareto.methods.numpy_matmul import NumpyMatmul
 from bench.pareto.methods.scann_tree import ScannTree
@@ -19,6 +19,7 @@ REGISTRY: dict[str, type[Method]] = {
     method.name: method
     for method in (
         NearfieldFlat,
+        NearfieldBytes,
         FaissFlat,
         TorchFloat32,
         NumpyMatmul,

@@ -1,11 +1,13 @@
-"""nearfield.FlatIndex: exact search, answers independent of batch, threads and instruction set."""
+"""nearfield.FlatIndex: exact search; answers do not depend on batch, threads or level."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from bench.pareto.judge import Array
-from bench.pareto.methods.base import Method, required
+from bench.pareto.methods.base import Method, UnsupportedDataError, required
 
 
 class NearfieldFlat(Method):
@@ -15,13 +17,17 @@ class NearfieldFlat(Method):
     family = "exact"
     package = "nearfield"
     modules = ("nearfield",)
+    storage: ClassVar[str] = "float32"
 
     def build(self, base: Array, metric: str, threads: int) -> None:
         """Add the rows."""
         self._nearfield: Any = required("nearfield")
         self._threads = threads
-        self._index = self._nearfield.FlatIndex(base.shape[1], metric)
-        self._index.add(base)
+        self._index = self._nearfield.FlatIndex(base.shape[1], metric, quantizer=self.storage)
+        self._index.add(self._stored(base), threads=threads)
+
+    def _stored(self, base: Array) -> Array:
+        return base
 
     def set_threads(self, threads: int) -> None:
         """Threads are an argument of each call."""
@@ -35,3 +41,16 @@ class NearfieldFlat(Method):
     def isa(self) -> str:
         """Level in use in this process."""
         return str(self._nearfield.isa())
+
+
+class NearfieldBytes(NearfieldFlat):
+    """The same over uint8 rows, for data that are bytes; the others hold them as float32."""
+
+    name = "nearfield-u8"
+    storage = "uint8"
+
+    def _stored(self, base: Array) -> Array:
+        rows = base.astype(np.uint8)
+        if not (rows == base).all():
+            raise UnsupportedDataError("got values that are not bytes, expected 0 to 255, whole")
+        return rows
