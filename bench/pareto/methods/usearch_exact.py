@@ -15,7 +15,7 @@ class UsearchExact(Method):
     family = "exact"
     package = "usearch"
     modules = ("usearch.index",)
-    chunk = 256
+    chunk = 64
     borrows_base = True
 
     def build(self, base: Array, metric: str, threads: int) -> None:
