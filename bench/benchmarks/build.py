@@ -51,9 +51,10 @@ class File:
     """The container: write (with and without waiting for the disk), read, map, check."""
 
     def setup(self) -> None:
+        # First: teardown runs as well where the rest of setup skips.
+        self.folder = tempfile.TemporaryDirectory()
         self.nearfield: Any = library()
         self.index = filled_index(self.nearfield, "minilm-debian")
-        self.folder = tempfile.TemporaryDirectory()
         self.path = str(Path(self.folder.name) / "index.nf")
         self.index.save(self.path)
 
