@@ -1,0 +1,23 @@
+// Byte panels on AVX2 CPUs with AVX-VNNI: 32-bit sums, so the full query range.
+#include "kernels/avx2/panel.h"
+#include "kernels/avx2/rows.h"
+#include "kernels/avx2/table.h"
+
+namespace nearfield::kernels {
+namespace {
+
+struct DotVnni {
+    static __m256i add(__m256i acc, __m256i row, __m256i query) noexcept {
+        return _mm256_dpbusd_avx_epi32(acc, row, query);
+    }
+};
+
+}  // namespace
+
+void fill_avx2_vnni(KernelTable& table) noexcept {
+    table.rows_u8 = rows_u8<DotVnni>;
+    table.panel_u8 = panel_scan<PanelBytes<DotVnni>>;
+    table.query_limit = 127;
+}
+
+}  // namespace nearfield::kernels

@@ -1,0 +1,23 @@
+// The AVX2 level (AVX2, FMA, F16C: Haswell class and Zen 1).
+#include "kernels/avx2/table.h"
+
+#include "kernels/avx2/panel.h"
+#include "kernels/avx2/rows.h"
+#include "kernels/avx2/vec.h"
+#include "kernels/generic/bits.h"
+#include "kernels/generic/fill.h"
+
+namespace nearfield::kernels {
+
+void fill_avx2(KernelTable& table) noexcept {
+    table.name = "avx2";
+    Dense<F64, F32>::fill(table);
+    table.hamming_u1 = hamming_u1;
+    table.ip_u1 = ip_u1;
+    table.rows_u8 = rows_u8<DotMaddubs>;
+    table.panel_u8 = panel_scan<PanelBytes<DotMaddubs>>;
+    table.panel_bf16 = panel_scan<PanelBF16>;
+    table.query_limit = 63;
+}
+
+}  // namespace nearfield::kernels

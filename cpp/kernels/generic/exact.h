@@ -1,0 +1,104 @@
+// Exact scores: one float32 query against one row, accumulated in float64.
+//
+// One canonical order on every level: element k goes to lane k mod 32, lanes are added pairwise
+// (32 -> 16 -> ... -> 1). A product of two float32 is exact in float64, so a fused and an unfused
+// multiply-add agree; squared differences are multiplied and added separately for the same reason.
+// Hence the same bits on every ISA, thread count and batch size.
+// V: a register of V::kWidth doubles, see <isa>/vec.h. Cost: dim / V::kWidth multiply-adds.
+// Source: own.
+#pragma once
+
+#include "kernels/generic/element.h"
+
+namespace nearfield::kernels {
+namespace {
+
+inline constexpr std::size_t kExactLanes = 32;
+
+template <class V>
+inline double sum_lanes(const typename V::Reg* acc) noexcept {
+    double lanes[kExactLanes];
+    for (std::size_t j = 0; j < kExactLanes / V::kWidth; ++j)
+        V::store(lanes + j * V::kWidth, acc[j]);
+    for (std::size_t half = kExactLanes / 2; half != 0; half /= 2) {
+        for (std::size_t j = 0; j < half; ++j) lanes[j] += lanes[j + half];
+    }
+    return lanes[0];
+}
+
+/// Runs step(acc, j, q, x) over full chunks of 32 elements, then once over a zero-padded tail.
+template <class V, class T, class Step>
+inline double accumulate(const float* q, const T* x, std::size_t dim, Step step) noexcept {
+    constexpr std::size_t kRegs = kExactLanes / V::kWidth;
+    typename V::Reg acc[kRegs];
+    for (std::size_t j = 0; j < kRegs; ++j) acc[j] = V::zero();
+    std::size_t k = 0;
+    for (; k + kExactLanes <= dim; k += kExactLanes) {
+        for (std::size_t j = 0; j < kRegs; ++j) {
+            acc[j] = step(acc[j], q + k + j * V::kWidth, x + k + j * V::kWidth);
+        }
+    }
+    if (k < dim) {
+        float q_tail[kExactLanes] = {};
+        T x_tail[kExactLanes] = {};
+        for (std::size_t j = k; j < dim; ++j) {
+            q_tail[j - k] = q[j];
+            x_tail[j - k] = x[j];
+        }
+        for (std::size_t j = 0; j < kRegs; ++j) {
+            acc[j] = step(acc[j], q_tail + j * V::kWidth, x_tail + j * V::kWidth);
+        }
+    }
+    return sum_lanes<V>(acc);
+}
+
+template <class V, class T>
+inline double exact_ip(const float* q, const T* x, std::size_t dim) noexcept {
+    return accumulate<V>(q, x, dim, [](typename V::Reg acc, const float* a, const T* b) noexcept {
+        return V::add_exact_product(acc, V::load(a), V::load(b));
+    });
+}
+
+template <class V, class T>
+inline double exact_l2(const float* q, const T* x, std::size_t dim) noexcept {
+    return accumulate<V>(q, x, dim, [](typename V::Reg acc, const float* a, const T* b) noexcept {
+        const typename V::Reg diff = V::sub(V::load(a), V::load(b));
+        return V::add(acc, V::mul(diff, diff));
+    });
+}
+
+/// Squared norm of x - scale * (code - 128).
+template <class V>
+inline double residual(const float* x, const std::uint8_t* code, double scale,
+                       std::size_t dim) noexcept {
+    constexpr std::size_t kRegs = kExactLanes / V::kWidth;
+    const typename V::Reg step = V::set1(scale);
+    const typename V::Reg centre = V::set1(128.0);
+    typename V::Reg acc[kRegs];
+    for (std::size_t j = 0; j < kRegs; ++j) acc[j] = V::zero();
+    const auto add = [&](std::size_t j, const float* a, const std::uint8_t* b) noexcept {
+        const typename V::Reg c = V::sub(V::load(b), centre);
+        const typename V::Reg diff = V::sub(V::load(a), V::mul(step, c));
+        acc[j] = V::add(acc[j], V::mul(diff, diff));
+    };
+    std::size_t k = 0;
+    for (; k + kExactLanes <= dim; k += kExactLanes) {
+        for (std::size_t j = 0; j < kRegs; ++j)
+            add(j, x + k + j * V::kWidth, code + k + j * V::kWidth);
+    }
+    if (k < dim) {
+        float x_tail[kExactLanes] = {};
+        std::uint8_t code_tail[kExactLanes];
+        for (std::size_t j = 0; j < kExactLanes; ++j) code_tail[j] = 128;
+        for (std::size_t j = k; j < dim; ++j) {
+            x_tail[j - k] = x[j];
+            code_tail[j - k] = code[j];
+        }
+        for (std::size_t j = 0; j < kRegs; ++j)
+            add(j, x_tail + j * V::kWidth, code_tail + j * V::kWidth);
+    }
+    return sum_lanes<V>(acc);
+}
+
+}  // namespace
+}  // namespace nearfield::kernels

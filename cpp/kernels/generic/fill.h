@@ -1,0 +1,71 @@
+// The part of a KernelTable that every level fills from the same generic code.
+#pragma once
+
+#include "kernels/generic/convert.h"
+#include "kernels/generic/exact.h"
+#include "kernels/table.h"
+
+namespace nearfield::kernels {
+namespace {
+
+/// Kernel entry points over vector types D (doubles) and F (floats) of one ISA.
+template <class D, class F>
+struct Dense {
+    static const F16* f16(const std::uint16_t* p) noexcept {
+        return reinterpret_cast<const F16*>(p);
+    }
+    static const BF16* bf16(const std::uint16_t* p) noexcept {
+        return reinterpret_cast<const BF16*>(p);
+    }
+    static const I8* i8(const std::uint8_t* p) noexcept { return reinterpret_cast<const I8*>(p); }
+    template <class T>
+    static double ip(const float* q, const T* x, std::size_t dim) noexcept {
+        return exact_ip<D>(q, x, dim);
+    }
+    template <class T>
+    static double l2(const float* q, const T* x, std::size_t dim) noexcept {
+        return exact_l2<D>(q, x, dim);
+    }
+    static void fill(KernelTable& t) noexcept {
+        t.ip_f32 = ip<float>;
+        t.ip_u8 = ip<std::uint8_t>;
+        t.l2_f32 = l2<float>;
+        t.l2_u8 = l2<std::uint8_t>;
+        t.ip_f16 = [](const float* q, const std::uint16_t* x, std::size_t n) noexcept {
+            return exact_ip<D>(q, f16(x), n);
+        };
+        t.ip_bf16 = [](const float* q, const std::uint16_t* x, std::size_t n) noexcept {
+            return exact_ip<D>(q, bf16(x), n);
+        };
+        t.l2_f16 = [](const float* q, const std::uint16_t* x, std::size_t n) noexcept {
+            return exact_l2<D>(q, f16(x), n);
+        };
+        t.l2_bf16 = [](const float* q, const std::uint16_t* x, std::size_t n) noexcept {
+            return exact_l2<D>(q, bf16(x), n);
+        };
+        t.ip_i8 = [](const float* q, const std::uint8_t* x, std::size_t n) noexcept {
+            return exact_ip<D>(q, i8(x), n);
+        };
+        t.l2_i8 = [](const float* q, const std::uint8_t* x, std::size_t n) noexcept {
+            return exact_l2<D>(q, i8(x), n);
+        };
+        t.f32_from_f16 = [](const std::uint16_t* in, float* out, std::size_t n) noexcept {
+            convert<F>(f16(in), out, n);
+        };
+        t.f32_from_bf16 = [](const std::uint16_t* in, float* out, std::size_t n) noexcept {
+            convert<F>(bf16(in), out, n);
+        };
+        t.f16_from_f32 = [](const float* in, std::uint16_t* out, std::size_t n) noexcept {
+            convert<F>(in, reinterpret_cast<F16*>(out), n);
+        };
+        t.bf16_from_f32 = [](const float* in, std::uint16_t* out, std::size_t n) noexcept {
+            convert<F>(in, reinterpret_cast<BF16*>(out), n);
+        };
+        t.max_abs = max_abs<F>;
+        t.quantize_u8 = quantize<F>;
+        t.residual_u8 = residual<D>;
+    }
+};
+
+}  // namespace
+}  // namespace nearfield::kernels

@@ -1,0 +1,85 @@
+// Panel scan: a block of rows against up to 64 queries, selection fused into the epilogue.
+//
+// Lanes are queries: one word (4 bytes) of a row is broadcast and multiplied with the same word of 16
+// queries, so accumulators end up with one score per lane and no horizontal sum is needed. R rows x G
+// groups of accumulators stay in registers; the epilogue turns them into upper bounds, compares with
+// the queries' thresholds and writes only the pairs that pass.
+// P: the policy of one ISA and element type:
+//   Acc, Query, Word      registers for 16 accumulators, 16 query words, one broadcast row word
+//   load_init, load_query, broadcast, dot, upper (see each <isa>/panel_*.h)
+// Cost: R*G*depth/4 dots per R+G loads. Source: own; layout as in BLIS-style GEMM micro-kernels.
+#pragma once
+
+#include "kernels/table.h"
+
+namespace nearfield::kernels {
+namespace {
+
+/// Writes the hits of one row and one group; mask has one bit per lane.
+inline std::size_t emit(std::uint32_t mask, std::size_t row, std::size_t group, const float* upper,
+                        PanelHit* hits) noexcept {
+    std::size_t n = 0;
+    while (mask != 0) {
+        const auto lane = static_cast<std::uint32_t>(__builtin_ctz(mask));
+        mask &= mask - 1;
+        hits[n++] = {static_cast<std::uint32_t>(row),
+                     static_cast<std::uint32_t>(group * kGroup) + lane, upper[lane]};
+    }
+    return n;
+}
+
+template <class P, std::size_t R, std::size_t G>
+inline std::size_t panel_rows(const PanelArgs& a, std::size_t first, PanelHit* hits) noexcept {
+    typename P::Acc acc[R][G];
+    for (std::size_t g = 0; g < G; ++g) {
+        const typename P::Acc init = P::load_init(a.init, g);
+        for (std::size_t r = 0; r < R; ++r) acc[r][g] = init;
+    }
+    const std::uint8_t* rows = a.rows + first * a.stride;
+    const std::size_t group_bytes = a.depth * kGroup;
+    for (std::size_t k = 0; k < a.depth; k += 4) {
+        typename P::Query query[G];
+        for (std::size_t g = 0; g < G; ++g)
+            query[g] = P::load_query(a.panel + g * group_bytes + k * kGroup);
+        for (std::size_t r = 0; r < R; ++r) {
+            const typename P::Word word = P::broadcast(rows + r * a.stride + k);
+            for (std::size_t g = 0; g < G; ++g) acc[r][g] = P::dot(acc[r][g], word, query[g]);
+        }
+    }
+    std::size_t n = 0;
+    for (std::size_t r = 0; r < R; ++r) {
+        for (std::size_t g = 0; g < G; ++g) {
+            typename P::Upper upper;
+            const std::uint32_t mask = P::upper(a, acc[r][g], first + r, g, upper);
+            if (mask != 0) {
+                alignas(64) float values[kGroup];
+                P::store(values, upper);
+                n += emit(mask, first + r, g, values, hits + n);
+            }
+        }
+    }
+    return n;
+}
+
+template <class P, std::size_t R, std::size_t G>
+inline std::size_t panel_groups(const PanelArgs& a, PanelHit* hits) noexcept {
+    std::size_t n = 0;
+    std::size_t row = 0;
+    for (; row + R <= a.count; row += R) n += panel_rows<P, R, G>(a, row, hits + n);
+    for (; row < a.count; ++row) n += panel_rows<P, 1, G>(a, row, hits + n);
+    return n;
+}
+
+template <class P>
+inline std::size_t panel_scan(const PanelArgs& a, PanelHit* hits) noexcept {
+    constexpr std::size_t kRegs = P::kAccumulators;  // R * G accumulators fit the register file
+    switch (a.groups) {
+        case 1: return panel_groups < P, kRegs<8 ? kRegs : 8, 1>(a, hits);
+        case 2: return panel_groups<P, (kRegs + 1) / 2, 2>(a, hits);
+        case 3: return panel_groups<P, (kRegs + 2) / 3, 3>(a, hits);
+        default: return panel_groups<P, (kRegs + 3) / 4, 4>(a, hits);
+    }
+}
+
+}  // namespace
+}  // namespace nearfield::kernels

@@ -1,0 +1,104 @@
+// KernelTable: every numeric routine the engine calls, one table per instruction set level.
+//
+// A kernel is a noexcept function on pointers and sizes: no allocation, no threads, no errors.
+// Kernel translation units include only <cstddef>, <cstdint>, intrinsics and kernel headers, so that
+// nothing compiled for a wide ISA can be picked by the linker for everyone.
+//
+// Three families:
+//   exact   one query against one row, float64, in one canonical order: the same bits on every level
+//   rows    one query against consecutive rows, fast low-precision dots written to a small buffer
+//   panel   up to 64 queries against a block of rows: scores live in registers and tiles, only pairs
+//           whose upper bound reaches the query's threshold leave the kernel
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nearfield::kernels {
+
+inline constexpr std::size_t kGroup = 16;     // queries side by side in one packed group
+inline constexpr std::size_t kMaxGroups = 4;  // groups in one panel
+inline constexpr std::size_t kPanelLanes = kGroup * kMaxGroups;
+inline constexpr std::size_t kDepthStep = 64;  // bytes of a row consumed by one tile
+
+/// A pair that may belong to the answer.
+struct PanelHit {
+    std::uint32_t row;   // within the block
+    std::uint32_t lane;  // within the panel
+    float upper;         // upper bound on the score, see PanelArgs
+};
+
+/// One block of rows against one panel of queries.
+///
+/// For row i and lane j the kernel computes, in float32,
+///     upper = scale[i] * (init[j] + sum_k row[i][k] * query[j][k])
+///             + row_term[0][i] * lane_term[0][j] + row_term[1][i] * lane_term[1][j]
+/// (terms: how many of the two products exist) and reports the pair unless upper < threshold[j]: a NaN
+/// from overflow is reported, never lost.
+/// Row bytes are unsigned, query bytes signed; bfloat16 panels multiply bfloat16 pairs instead.
+/// Panel layout: group g, then depth in words of 4 bytes, then 16 queries, 4 bytes each
+/// (4 int8 or 2 bfloat16), zero past dim and in unused lanes. depth is a multiple of 64 bytes.
+/// Every row must be readable for depth bytes.
+struct PanelArgs {
+    const std::uint8_t* rows;
+    std::size_t stride;  // bytes between rows
+    std::size_t count;   // rows in this block
+    std::size_t depth;   // bytes per row, rounded up to kDepthStep
+    const std::uint8_t* panel;
+    std::size_t groups;  // 1 .. kMaxGroups
+    const void* init;    // int32 (u8 panels) or float (bf16 panels), groups * 16
+    const float* scale;  // per row
+    const float* row_term[2];
+    const float* lane_term[2];
+    std::size_t terms;
+    const float* threshold;  // per lane
+};
+
+struct KernelTable {
+    const char* name;
+
+    // exact: canonical float64 order, see generic/exact.h. The query is float32;
+    // int8 rows are stored in excess-128 bytes (value + 128), the form the scans read.
+    double (*ip_f32)(const float* q, const float* x, std::size_t dim) noexcept;
+    double (*ip_f16)(const float* q, const std::uint16_t* x, std::size_t dim) noexcept;
+    double (*ip_bf16)(const float* q, const std::uint16_t* x, std::size_t dim) noexcept;
+    double (*ip_i8)(const float* q, const std::uint8_t* x, std::size_t dim) noexcept;
+    double (*ip_u8)(const float* q, const std::uint8_t* x, std::size_t dim) noexcept;
+    double (*l2_f32)(const float* q, const float* x, std::size_t dim) noexcept;
+    double (*l2_f16)(const float* q, const std::uint16_t* x, std::size_t dim) noexcept;
+    double (*l2_bf16)(const float* q, const std::uint16_t* x, std::size_t dim) noexcept;
+    double (*l2_i8)(const float* q, const std::uint8_t* x, std::size_t dim) noexcept;
+    double (*l2_u8)(const float* q, const std::uint8_t* x, std::size_t dim) noexcept;
+    std::uint32_t (*hamming_u1)(const std::uint8_t* a, const std::uint8_t* b,
+                                std::size_t bytes) noexcept;
+    std::uint32_t (*ip_u1)(const std::uint8_t* a, const std::uint8_t* b,
+                           std::size_t bytes) noexcept;
+
+    // conversion, round to nearest even
+    void (*f32_from_f16)(const std::uint16_t* in, float* out, std::size_t n) noexcept;
+    void (*f32_from_bf16)(const std::uint16_t* in, float* out, std::size_t n) noexcept;
+    void (*f16_from_f32)(const float* in, std::uint16_t* out, std::size_t n) noexcept;
+    void (*bf16_from_f32)(const float* in, std::uint16_t* out, std::size_t n) noexcept;
+    /// max |x|; NaN and infinity give +infinity.
+    float (*max_abs)(const float* x, std::size_t n) noexcept;
+    /// code[k] = round(x[k] * inverse) + 128, rounded to nearest even, clamped to 1..255.
+    void (*quantize_u8)(const float* x, std::size_t n, float inverse, std::uint8_t* code) noexcept;
+    /// sum over k of (x[k] - scale * (code[k] - 128))^2, canonical order.
+    double (*residual_u8)(const float* x, const std::uint8_t* code, double scale,
+                          std::size_t n) noexcept;
+
+    // rows: out[i] = init + sum_k row[i][k] * q[k]; depth as in PanelArgs, q zero past dim.
+    void (*rows_u8)(const std::uint8_t* rows, std::size_t stride, std::size_t count,
+                    const std::int8_t* q, std::size_t depth, std::int32_t init,
+                    std::int32_t* out) noexcept;
+
+    // panel: returns how many hits were written; hits has room for count * groups * 16.
+    std::size_t (*panel_u8)(const PanelArgs& args, PanelHit* hits) noexcept;
+    std::size_t (*panel_bf16)(const PanelArgs& args, PanelHit* hits) noexcept;
+
+    /// Largest |query code| panel_u8 and rows_u8 take without overflow (127, or 63 where pairs of
+    /// products are summed in 16 bits).
+    std::int32_t query_limit;
+};
+
+}  // namespace nearfield::kernels
