@@ -1,0 +1,118 @@
+#include "quant/raw/exact.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace nearfield {
+namespace {
+
+using Score = double (*)(const float*, const void*, std::size_t);
+
+const std::uint16_t* halves(const void* p) { return static_cast<const std::uint16_t*>(p); }
+const std::uint8_t* bytes(const void* p) { return static_cast<const std::uint8_t*>(p); }
+
+Score ip_of(DType dtype) {
+    switch (dtype) {
+        case DType::kF32:
+            return [](const float* q, const void* x, std::size_t n) {
+                return kernels::active().ip_f32(q, static_cast<const float*>(x), n);
+            };
+        case DType::kF16:
+            return [](const float* q, const void* x, std::size_t n) {
+                return kernels::active().ip_f16(q, halves(x), n);
+            };
+        case DType::kBF16:
+            return [](const float* q, const void* x, std::size_t n) {
+                return kernels::active().ip_bf16(q, halves(x), n);
+            };
+        case DType::kI8:
+            return [](const float* q, const void* x, std::size_t n) {
+                return kernels::active().ip_i8(q, bytes(x), n);
+            };
+        case DType::kU8: break;
+    }
+    return [](const float* q, const void* x, std::size_t n) {
+        return kernels::active().ip_u8(q, bytes(x), n);
+    };
+}
+
+Score l2_of(DType dtype) {
+    switch (dtype) {
+        case DType::kF32:
+            return [](const float* q, const void* x, std::size_t n) {
+                return kernels::active().l2_f32(q, static_cast<const float*>(x), n);
+            };
+        case DType::kF16:
+            return [](const float* q, const void* x, std::size_t n) {
+                return kernels::active().l2_f16(q, halves(x), n);
+            };
+        case DType::kBF16:
+            return [](const float* q, const void* x, std::size_t n) {
+                return kernels::active().l2_bf16(q, halves(x), n);
+            };
+        case DType::kI8:
+            return [](const float* q, const void* x, std::size_t n) {
+                return kernels::active().l2_i8(q, bytes(x), n);
+            };
+        case DType::kU8: break;
+    }
+    return [](const float* q, const void* x, std::size_t n) {
+        return kernels::active().l2_u8(q, bytes(x), n);
+    };
+}
+
+}  // namespace
+
+ExactScorer::ExactScorer(Metric metric, RowsView rows, const double* norms)
+    : metric_(metric),
+      rows_(rows),
+      norms_(norms),
+      score_(metric == Metric::kL2 ? l2_of(rows.dtype) : ip_of(rows.dtype)) {}
+
+void ExactScorer::bind(const float* query) {
+    query_ = query;
+    query_norm_ = norm_of(query, rows_.cols);
+}
+
+double ExactScorer::score(double key) const noexcept {
+    switch (metric_) {
+        case Metric::kIp: return key;
+        case Metric::kL2: return -key;
+        case Metric::kCosine: return query_norm_ > 0.0 ? key / query_norm_ : 0.0;
+    }
+    return key;
+}
+
+void ExactScorer::prefetch(Id row) const noexcept {
+    const auto* p = static_cast<const char*>(rows_.row(row));
+    const std::size_t bytes = rows_.cols * size_of(rows_.dtype);
+    // Past a few KiB the hardware follows by itself.
+    const std::size_t ahead = std::min<std::size_t>(bytes, 4096);
+    for (std::size_t k = 0; k < ahead; k += 64) __builtin_prefetch(p + k);
+}
+
+double norm_of(const float* x, std::size_t dim) noexcept {
+    return std::sqrt(kernels::active().ip_f32(x, x, dim));
+}
+
+bool all_finite(const float* x, std::size_t dim) noexcept {
+    return std::isfinite(kernels::active().max_abs(x, dim));
+}
+
+void widen(DType dtype, const void* row, float* out, std::size_t dim) noexcept {
+    switch (dtype) {
+        case DType::kF32: std::copy_n(static_cast<const float*>(row), dim, out); return;
+        case DType::kF16: kernels::active().f32_from_f16(halves(row), out, dim); return;
+        case DType::kBF16: kernels::active().f32_from_bf16(halves(row), out, dim); return;
+        case DType::kI8:
+            for (std::size_t k = 0; k < dim; ++k) {
+                out[k] = static_cast<float>(static_cast<int>(bytes(row)[k]) - 128);
+            }
+            return;
+        case DType::kU8:
+            for (std::size_t k = 0; k < dim; ++k) out[k] = static_cast<float>(bytes(row)[k]);
+            return;
+    }
+}
+
+}  // namespace nearfield

@@ -1,0 +1,63 @@
+// ExactScorer: the reference score of a query and a stored row, in float64.
+//
+// key(): larger is better and ordered exactly as the metric orders (ip: <q,x>; cosine: <q,x>/|x|;
+// l2: -|q-x|^2). score(): what the user sees, from a key. The kernels fix the summation order, so keys
+// are the same bits on every level, thread count and batch size.
+#pragma once
+
+#include <cstddef>
+
+#include "base/types.h"
+#include "base/view.h"
+#include "kernels/resolve.h"
+
+namespace nearfield {
+
+class ExactScorer {
+public:
+    /// norms: |x| of every row, needed for cosine only (else null).
+    ExactScorer(Metric metric, RowsView rows, const double* norms);
+
+    /// Binds one query of dim floats; keeps the pointer.
+    void bind(const float* query);
+
+    double key(Id row) const noexcept {
+        const double raw = score_(query_, rows_.row(row), rows_.cols);
+        switch (metric_) {
+            case Metric::kIp: return raw;
+            case Metric::kL2: return -raw;
+            case Metric::kCosine: return norms_[row] > 0.0 ? raw / norms_[row] : 0.0;
+        }
+        return raw;
+    }
+
+    double score(double key) const noexcept;
+
+    void prefetch(Id row) const noexcept;
+
+    /// |q| in float64.
+    double query_norm() const noexcept { return query_norm_; }
+
+    const RowsView& rows() const noexcept { return rows_; }
+    Metric metric() const noexcept { return metric_; }
+
+private:
+    using Score = double (*)(const float*, const void*, std::size_t);
+
+    Metric metric_;
+    RowsView rows_;
+    const double* norms_;
+    Score score_;
+    const float* query_ = nullptr;
+    double query_norm_ = 0.0;
+};
+
+/// |x| of float32 values in the canonical order.
+double norm_of(const float* x, std::size_t dim) noexcept;
+
+bool all_finite(const float* x, std::size_t dim) noexcept;
+
+/// Widens count elements of a stored row to float32, exactly.
+void widen(DType dtype, const void* row, float* out, std::size_t dim) noexcept;
+
+}  // namespace nearfield

@@ -1,0 +1,76 @@
+// QueryPanel: up to 64 queries quantised and packed for the panel kernels, with their error terms.
+//
+// Scores of one lane are in units of its step t (q = t * (p + d), p integers, d what rounding left):
+//     <q,x> / t = s * (<p,c> +- (|d| |c| + |p + d| |r|))          Cauchy-Schwarz, twice
+// for x = s * (c + r). So upper = s * (<p,c> + margin) bounds the score from above; margin depends on
+// the lane and, through max |c| and max |r|, on the block. l2 adds -|x|^2 / 2 (times 1 / t): the order
+// of <q,x> - |x|^2 / 2 is the order of distances. Float32 rounding of the epilogue is covered by the
+// slack in threshold(). Source: own; docs/accuracy.md has the derivation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/table.h"
+#include "quant/raw/codes.h"
+
+namespace nearfield {
+
+class QueryPanel {
+public:
+    /// rows: up to kPanelLanes queries of spec.dim floats, `stride` floats apart.
+    QueryPanel(const CodeSpec& spec, const float* rows, std::size_t stride, std::size_t count);
+
+    std::size_t count() const noexcept { return count_; }
+    std::size_t groups() const noexcept { return (count_ + kernels::kGroup - 1) / kernels::kGroup; }
+
+    /// Sets the accumulators' start for a block of rows: minus the zero point's share, plus margin.
+    void enter_block(const BlockError& error) noexcept;
+
+    /// Twice the margin of a lane in the current block: upper - lower, before the row's scale.
+    float width(std::size_t lane) const noexcept { return width_[lane]; }
+
+    /// Lane's pairs below `floor` (a lower bound from this panel) are no longer wanted.
+    void set_floor(std::size_t lane, float floor) noexcept { threshold_[lane] = slacken(floor); }
+
+    /// A float64 key of ExactScorer in this lane's units, and how far both may be apart.
+    double in_lane_units(std::size_t lane, double key) const noexcept;
+    double key_slack(std::size_t lane) const noexcept { return key_slack_[lane]; }
+
+    const std::uint8_t* packed() const noexcept { return packed_.data() + offset_; }
+    const std::int8_t* codes(std::size_t lane) const noexcept {
+        return codes_.data() + lane * depth_;
+    }
+    const std::int32_t* init() const noexcept { return init_; }
+    const float* tilt() const noexcept { return tilt_; }
+    const float* threshold() const noexcept { return threshold_; }
+    std::size_t depth() const noexcept { return depth_; }
+
+    /// The threshold that lets every float32 upper bound of a true score >= floor pass.
+    static float slacken(float floor) noexcept;
+
+private:
+    void quantise(std::size_t lane, const float* query);
+    void pack();
+
+    CodeSpec spec_;
+    std::size_t count_;
+    std::size_t depth_;
+    std::size_t offset_ = 0;  // aligns packed_ to a cache line
+    std::vector<std::uint8_t> packed_;
+    std::vector<std::int8_t> codes_;
+    double step_[kernels::kPanelLanes] = {};
+    double code_error_[kernels::kPanelLanes] = {};  // |d|
+    double norm_[kernels::kPanelLanes] = {};        // |p + d|
+    double rounding_[kernels::kPanelLanes] = {};    // of float64 keys, as a share of |c|
+    double squared_norm_[kernels::kPanelLanes] = {};
+    double key_slack_[kernels::kPanelLanes] = {};
+    std::int32_t zero_share_[kernels::kPanelLanes] = {};
+    alignas(64) std::int32_t init_[kernels::kPanelLanes] = {};
+    alignas(64) float width_[kernels::kPanelLanes] = {};
+    alignas(64) float tilt_[kernels::kPanelLanes] = {};
+    alignas(64) float threshold_[kernels::kPanelLanes];
+};
+
+}  // namespace nearfield

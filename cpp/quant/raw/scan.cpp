@@ -1,0 +1,67 @@
+#include "quant/raw/scan.h"
+
+#include "kernels/resolve.h"
+
+namespace nearfield {
+namespace {
+
+/// Below this many queries a panel kernel would spend most of its lanes on nothing.
+constexpr std::size_t kRowLanes = 3;
+
+std::size_t scan_lane(const CodeView& view, std::size_t first, std::size_t count,
+                      const QueryPanel& panel, std::size_t lane, kernels::PanelHit* hits) {
+    alignas(64) std::int32_t raw[kBlockRows];
+    kernels::active().rows_u8(view.codes + first * view.stride, view.stride, count,
+                              panel.codes(lane), panel.depth(), panel.init()[lane], raw);
+    const float threshold = panel.threshold()[lane];
+    const float tilt = panel.tilt()[lane];
+    alignas(64) float upper[kBlockRows];
+    const float* scale = view.scale + first;
+    if (view.bias != nullptr) {
+        const float* bias = view.bias + first;
+        for (std::size_t i = 0; i < count; ++i) {
+            upper[i] = static_cast<float>(raw[i]) * scale[i] + bias[i] * tilt;
+        }
+    } else {
+        for (std::size_t i = 0; i < count; ++i) upper[i] = static_cast<float>(raw[i]) * scale[i];
+    }
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        // Branch-free: the slot is overwritten unless the pair passes.
+        hits[n] = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(lane), upper[i]};
+        n += static_cast<std::size_t>(!(upper[i] < threshold));
+    }
+    return n;
+}
+
+}  // namespace
+
+HitBuffer make_hit_buffer() { return HitBuffer(kBlockRows * kernels::kPanelLanes + 1); }
+
+std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
+                      const QueryPanel& panel, HitBuffer& hits) {
+    const std::size_t count = last - first;
+    if (panel.count() <= kRowLanes) {
+        std::size_t n = 0;
+        for (std::size_t lane = 0; lane < panel.count(); ++lane) {
+            n += scan_lane(view, first, count, panel, lane, hits.data() + n);
+        }
+        return n;
+    }
+    kernels::PanelArgs args{};
+    args.rows = view.codes + first * view.stride;
+    args.stride = view.stride;
+    args.count = count;
+    args.depth = panel.depth();
+    args.panel = panel.packed();
+    args.groups = panel.groups();
+    args.init = panel.init();
+    args.scale = view.scale + first;
+    args.terms = view.bias != nullptr ? 1 : 0;
+    args.row_term[0] = view.bias != nullptr ? view.bias + first : nullptr;
+    args.lane_term[0] = panel.tilt();
+    args.threshold = panel.threshold();
+    return kernels::active().panel_u8(args, hits.data());
+}
+
+}  // namespace nearfield
