@@ -1,0 +1,58 @@
+// Exhaustive search over one set of rows: scan codes, keep what the bounds cannot exclude, re-check.
+//
+// Work is cut into tasks of (query group) x (row range); the last range of a group to finish merges
+// and re-checks. Ranges of one group share their floors, so that a later range starts where an
+// earlier one stood. None of this changes the answer: whatever survives, the k best by exact float64
+// key (ties by smaller label) are returned.
+// Cost: one pass over the codes per 512 queries, plus about 1.5 k exact scores a query.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/view.h"
+#include "quant/raw/codes.h"
+#include "quant/raw/exact.h"
+#include "select/filter.h"
+
+namespace nearfield {
+
+/// The rows a search runs over. Row i of `codes`, `rows`, `norms` and `labels` is the same vector.
+struct FlatRows {
+    CodeView codes;
+    RowsView rows;
+    const double* norms;         // cosine only, else null
+    const std::int64_t* labels;  // null: labels are row numbers
+    const RowFilter* filter;     // rows that may answer; null: all
+
+    std::int64_t label(Id row) const noexcept {
+        return labels != nullptr ? labels[row] : static_cast<std::int64_t>(row);
+    }
+    bool passes(Id row) const noexcept { return filter == nullptr || filter->test(row); }
+};
+
+inline constexpr std::int64_t kMissing = INT64_MIN;
+
+/// Where results go: row-major n x k.
+struct TopKOut {
+    std::int64_t* ids;
+    float* scores;
+    std::int64_t* counts;
+};
+
+/// One answer list per query.
+struct RangeHits {
+    std::vector<std::int64_t> ids;
+    std::vector<float> scores;
+};
+
+/// exclude_self: query i is row i and must not find itself.
+void flat_search(const FlatRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
+                 int threads, const TopKOut& out);
+
+/// All rows with score >= threshold (ip, cosine) or <= threshold (l2), best first.
+std::vector<RangeHits> flat_range_search(const FlatRows& rows, MatrixView<float> queries,
+                                         double threshold, int threads);
+
+}  // namespace nearfield

@@ -1,0 +1,254 @@
+#include "index/flat/store.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "base/parallel.h"
+
+namespace nearfield {
+namespace {
+
+/// Row constants stay in float32 range while the largest norm is within this of the unit.
+constexpr double kUnitDrift = 0x1p20;
+
+std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+void copy_row(DType dtype, const void* from, std::uint8_t* to, std::size_t bytes) {
+    std::memcpy(to, from, bytes);
+    if (dtype == DType::kI8) {
+        for (std::size_t k = 0; k < bytes; ++k) to[k] ^= 0x80u;
+    }
+}
+
+}  // namespace
+
+FlatStore::FlatStore(std::size_t dim, Metric metric, DType dtype)
+    : spec{metric, dtype, dim, 1.0}, errors(std::make_shared<std::vector<BlockError>>()) {}
+
+std::size_t FlatStore::row_stride() const noexcept {
+    return spec.rows_are_codes() ? code_stride(spec.dim) : spec.dim * size_of(spec.dtype);
+}
+
+std::size_t FlatStore::bytes() const noexcept {
+    return rows.bytes() + codes.bytes() + scale.bytes() + bias.bytes() + norms.bytes() +
+           labels.bytes() + errors->size() * sizeof(BlockError) +
+           (live != nullptr ? live->words().size() * 8 : 0);
+}
+
+FlatRows FlatStore::view(const RowFilter* filter) const noexcept {
+    FlatRows v{};
+    v.codes.spec = spec;
+    v.codes.codes = spec.rows_are_codes() ? rows.data() : codes.data();
+    v.codes.stride = code_stride(spec.dim);
+    v.codes.count = count;
+    v.codes.scale = scale.as<float>();
+    v.codes.bias = spec.metric == Metric::kL2 ? bias.as<float>() : nullptr;
+    v.codes.errors = errors->data();
+    v.rows = {rows.data(), count, spec.dim, row_stride(), spec.dtype};
+    v.norms = spec.metric == Metric::kCosine ? norms.as<double>() : nullptr;
+    v.labels = default_labels ? nullptr : labels.as<std::int64_t>();
+    v.filter = filter != nullptr ? filter : live.get();
+    return v;
+}
+
+void FlatStore::append(const RowsView& rows_in, const std::int64_t* row_labels, int threads) {
+    if (rows_in.rows == 0) return;
+    if (count + rows_in.rows >= UINT32_MAX) {
+        throw std::invalid_argument("an index holds at most 4294967294 vectors; got " +
+                                    std::to_string(count + rows_in.rows));
+    }
+    const std::size_t first = count;
+    append_labels(row_labels, rows_in.rows);
+    copy_rows(rows_in, threads);
+    count += rows_in.rows;
+    if (first == 0) {
+        encode_all(threads);
+    } else {
+        encode(first, threads);
+        rescale_if_needed(threads);
+    }
+    if (live != nullptr) {
+        auto grown = std::make_shared<RowFilter>(*live);
+        grown->resize(count);
+        for (std::size_t row = first; row < count; ++row) grown->set(row);
+        live = std::move(grown);
+    }
+}
+
+void FlatStore::append_labels(const std::int64_t* row_labels, std::size_t n) {
+    const auto next = [&](std::size_t i) {
+        return row_labels != nullptr ? row_labels[i] : next_label + static_cast<std::int64_t>(i);
+    };
+    bool plain = default_labels;
+    for (std::size_t i = 0; plain && i < n; ++i) {
+        plain = next(i) == static_cast<std::int64_t>(count + i);
+    }
+    if (!plain) {
+        if (default_labels && count != 0) {
+            auto* old =
+                reinterpret_cast<std::int64_t*>(labels.extend(count * sizeof(std::int64_t)));
+            for (std::size_t i = 0; i < count; ++i) old[i] = static_cast<std::int64_t>(i);
+        }
+        auto* out = reinterpret_cast<std::int64_t*>(labels.extend(n * sizeof(std::int64_t)));
+        for (std::size_t i = 0; i < n; ++i) out[i] = next(i);
+        default_labels = false;
+    }
+    next_label += static_cast<std::int64_t>(n);
+}
+
+void FlatStore::copy_rows(const RowsView& rows_in, int threads) {
+    const std::size_t stride = row_stride();
+    const std::size_t row_bytes = spec.dim * size_of(spec.dtype);
+    std::uint8_t* out = rows.extend(rows_in.rows * stride);
+    parallel_for(ceil_div(rows_in.rows, kBlockRows), threads, [&](std::size_t block, int) {
+        const std::size_t last = std::min(rows_in.rows, (block + 1) * kBlockRows);
+        for (std::size_t i = block * kBlockRows; i < last; ++i) {
+            std::uint8_t* to = out + i * stride;
+            copy_row(spec.dtype, rows_in.row(i), to, row_bytes);
+            std::memset(to + row_bytes, spec.zero_point(), stride - row_bytes);
+        }
+    });
+}
+
+void FlatStore::encode(std::size_t first, int threads) {
+    const std::size_t n = count - first;
+    const std::size_t stride = code_stride(spec.dim);
+    std::uint8_t* code = spec.rows_are_codes() ? nullptr : codes.extend(n * stride);
+    auto* scales = reinterpret_cast<float*>(scale.extend(n * sizeof(float)));
+    auto* biases = spec.metric == Metric::kL2
+                       ? reinterpret_cast<float*>(bias.extend(n * sizeof(float)))
+                       : nullptr;
+    auto* row_norms = spec.metric == Metric::kCosine
+                          ? reinterpret_cast<double*>(norms.extend(n * sizeof(double)))
+                          : nullptr;
+    auto blocks = std::make_shared<std::vector<BlockError>>(*errors);
+    blocks->resize(ceil_div(count, kBlockRows));
+
+    std::atomic<std::size_t> bad{SIZE_MAX};
+    std::vector<double> largest(static_cast<std::size_t>(max_workers(threads)), max_norm);
+    const std::size_t first_block = first / kBlockRows;
+    parallel_for(blocks->size() - first_block, threads, [&](std::size_t b, int worker) {
+        const std::size_t block = first_block + b;
+        const std::size_t begin = std::max(first, block * kBlockRows);
+        const std::size_t end = std::min(count, (block + 1) * kBlockRows);
+        std::vector<float> wide(spec.dim);
+        BlockError error = (*blocks)[block];
+        for (std::size_t row = begin; row < end; ++row) {
+            const std::size_t i = row - first;
+            RowConstants c{};
+            if (!encode_row(spec, rows.data() + row * row_stride(), wide.data(),
+                            code != nullptr ? code + i * stride : nullptr, c)) {
+                std::size_t seen = bad.load();
+                while (i < seen && !bad.compare_exchange_weak(seen, i)) {
+                }
+                return;
+            }
+            scales[i] = c.scale;
+            if (biases != nullptr) biases[i] = c.bias;
+            if (row_norms != nullptr) row_norms[i] = c.norm;
+            error.code_norm = std::max(error.code_norm, c.error.code_norm);
+            error.residual = std::max(error.residual, c.error.residual);
+            double& most = largest[static_cast<std::size_t>(worker)];
+            most = std::max(most, c.norm);
+        }
+        (*blocks)[block] = error;
+    });
+    if (bad.load() != SIZE_MAX) {
+        throw std::invalid_argument("row " + std::to_string(bad.load()) +
+                                    " holds NaN or infinity; expected finite values. Nothing was "
+                                    "added: drop or repair that row.");
+    }
+    errors = std::move(blocks);
+    max_norm = *std::max_element(largest.begin(), largest.end());
+}
+
+void FlatStore::encode_all(int threads) {
+    if (spec.metric != Metric::kCosine && !spec.rows_are_codes()) {
+        // Any row near the middle of the range will do; rescale_if_needed mends a bad guess.
+        std::vector<float> wide(spec.dim);
+        widen(spec.dtype, rows.data(), wide.data(), spec.dim);
+        const double norm = norm_of(wide.data(), spec.dim);
+        spec.unit = std::isfinite(norm) ? unit_for(norm) : 1.0;
+    }
+    encode(0, threads);
+    rescale_if_needed(threads);
+}
+
+void FlatStore::rescale_if_needed(int threads) {
+    if (spec.metric == Metric::kCosine || spec.rows_are_codes() || !(max_norm > 0.0)) return;
+    const double in_units = max_norm * spec.unit;
+    if (in_units <= kUnitDrift && in_units >= 1.0 / kUnitDrift) return;
+    spec.unit = unit_for(max_norm);
+    codes = Column();
+    scale = Column();
+    bias = Column();
+    errors = std::make_shared<std::vector<BlockError>>();
+    encode(0, threads);
+}
+
+FlatStore FlatStore::restore(std::size_t dim, Metric metric, DType dtype, std::size_t n,
+                             Buffer dense, const std::int64_t* row_labels, std::int64_t next) {
+    FlatStore store(dim, metric, dtype);
+    const std::size_t stride = dim * size_of(dtype);
+    const std::uint8_t* data = static_cast<const Buffer&>(dense).data();
+    if (store.spec.rows_are_codes()) {
+        store.append({data, n, dim, stride, dtype}, row_labels, 0);
+    } else if (n != 0) {
+        store.append_labels(row_labels, n);
+        store.rows = Column(std::move(dense));
+        store.count = n;
+        store.encode_all(0);
+    }
+    store.next_label = next;
+    return store;
+}
+
+FlatStore FlatStore::borrow(const RowsView& rows_in, Metric metric, int threads) {
+    FlatStore store(rows_in.cols, metric, rows_in.dtype);
+    if (store.spec.rows_are_codes()) {
+        store.append(rows_in, nullptr, threads);
+    } else if (rows_in.rows != 0) {
+        store.rows = Column(Buffer::borrow(rows_in.data, rows_in.rows * rows_in.stride, nullptr));
+        store.count = rows_in.rows;
+        store.encode_all(threads);
+    }
+    return store;
+}
+
+void FlatStore::mark_dead(std::span<const Id> dead_rows) {
+    std::shared_ptr<RowFilter> next;
+    if (live != nullptr) {
+        next = std::make_shared<RowFilter>(*live);
+    } else {
+        next = std::make_shared<RowFilter>(count);
+        for (std::size_t row = 0; row < count; ++row) next->set(row);
+    }
+    for (const Id row : dead_rows) next->clear(row);
+    dead += dead_rows.size();
+    live = std::move(next);
+}
+
+FlatStore FlatStore::compacted(int threads) const {
+    FlatStore out(spec.dim, spec.metric, spec.dtype);
+    const std::vector<Id> keep = live != nullptr ? live->ids() : std::vector<Id>();
+    if (!keep.empty()) {
+        std::uint8_t* to = out.rows.extend(keep.size() * row_stride());
+        auto* names =
+            reinterpret_cast<std::int64_t*>(out.labels.extend(keep.size() * sizeof(std::int64_t)));
+        for (std::size_t i = 0; i < keep.size(); ++i) {
+            std::memcpy(to + i * row_stride(), rows.data() + keep[i] * row_stride(), row_stride());
+            names[i] = label(keep[i]);
+        }
+        out.count = keep.size();
+        out.default_labels = false;
+        out.encode_all(threads);
+    }
+    out.next_label = next_label;
+    return out;
+}
+
+}  // namespace nearfield
