@@ -1,0 +1,46 @@
+// NumPy arrays to views and back. Python's arrays.py has already converted: what arrives here is
+// C-contiguous and of the exact type, and anything else is an error, never a silent copy.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/types.h"
+#include "base/view.h"
+
+namespace nearfield::bindings {
+
+namespace py = pybind11;
+
+/// C-contiguous and exactly T; pybind11 would otherwise convert silently.
+template <class T>
+using Exact = py::array_t<T, py::array::c_style>;
+
+Metric metric_from(const std::string& name);
+std::string name_of(Metric metric);
+DType dtype_from(const std::string& name);
+std::string name_of(DType dtype);
+
+/// A two-dimensional C-contiguous array as float32 queries.
+MatrixView<float> as_queries(const py::array& array);
+
+/// A two-dimensional C-contiguous array whose items have the size and kind of `dtype`.
+RowsView as_rows(const py::array& array, DType dtype);
+
+/// A one-dimensional contiguous int64 array.
+std::span<const std::int64_t> as_labels(const py::array& array);
+
+/// A one-dimensional contiguous bool array, or nothing.
+std::optional<std::span<const std::uint8_t>> as_mask(const py::object& mask);
+
+/// Uninitialised result arrays.
+template <class T>
+py::array_t<T> make_array(std::vector<py::ssize_t> shape) {
+    return py::array_t<T>(std::move(shape));
+}
+
+}  // namespace nearfield::bindings

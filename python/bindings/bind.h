@@ -1,0 +1,11 @@
+// One function per noun; module.cpp calls them all.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace nearfield::bindings {
+
+void bind_flat(pybind11::module_& module);
+void bind_runtime(pybind11::module_& module);
+
+}  // namespace nearfield::bindings

@@ -1,0 +1,202 @@
+// FlatIndex, topk, load, verify.
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <functional>
+
+#include "arrays.h"
+#include "bind.h"
+#include "index/flat/flat_index.h"
+#include "io/archive.h"
+
+namespace nearfield::bindings {
+namespace {
+
+using Triple = std::tuple<py::array, py::array, py::array>;
+
+/// Allocates n x k results, runs the search without the GIL.
+Triple run_top_k(std::size_t n, std::size_t k, const std::function<void(const TopKOut&)>& search) {
+    const auto rows = static_cast<py::ssize_t>(n);
+    const auto cols = static_cast<py::ssize_t>(k);
+    auto ids = make_array<std::int64_t>({rows, cols});
+    auto scores = make_array<float>({rows, cols});
+    auto counts = make_array<std::int64_t>({rows});
+    const TopKOut out{ids.mutable_data(), scores.mutable_data(), counts.mutable_data()};
+    {
+        const py::gil_scoped_release release;
+        search(out);
+    }
+    return {ids, scores, counts};
+}
+
+Triple search(const FlatIndex& index, const py::array& q, std::size_t k, const py::object& mask,
+              int threads) {
+    const auto queries = as_queries(q);
+    const auto rows = as_mask(mask);
+    return run_top_k(queries.rows, k,
+                     [&](const TopKOut& out) { index.search(queries, k, rows, threads, out); });
+}
+
+Triple range_search(const FlatIndex& index, const py::array& q, double threshold,
+                    const py::object& mask, int threads) {
+    const auto queries = as_queries(q);
+    const auto rows = as_mask(mask);
+    std::vector<RangeHits> found;
+    {
+        const py::gil_scoped_release release;
+        found = index.range_search(queries, threshold, rows, threads);
+    }
+    auto lims = make_array<std::int64_t>({static_cast<py::ssize_t>(found.size() + 1)});
+    std::int64_t total = 0;
+    lims.mutable_data()[0] = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        total += static_cast<std::int64_t>(found[i].ids.size());
+        lims.mutable_data()[i + 1] = total;
+    }
+    auto ids = make_array<std::int64_t>({total});
+    auto scores = make_array<float>({total});
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const auto at = lims.data()[i];
+        std::copy(found[i].ids.begin(), found[i].ids.end(), ids.mutable_data() + at);
+        std::copy(found[i].scores.begin(), found[i].scores.end(), scores.mutable_data() + at);
+    }
+    return {lims, ids, scores};
+}
+
+void add(FlatIndex& index, const py::array& rows, const py::object& labels, bool replace,
+         int threads) {
+    const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
+    const std::int64_t* names = nullptr;
+    if (!labels.is_none()) {
+        const auto array = py::reinterpret_borrow<py::array>(labels);
+        const auto span = as_labels(array);
+        if (span.size() != view.rows) {
+            throw py::value_error("ids: got " + std::to_string(span.size()) + " for " +
+                                  std::to_string(view.rows) + " rows; expected one id per row");
+        }
+        names = span.data();
+    }
+    const py::gil_scoped_release release;
+    index.add(view, names, replace, threads);
+}
+
+py::array reconstruct(const FlatIndex& index, const py::array& labels) {
+    const auto names = as_labels(labels);
+    auto out = make_array<float>({static_cast<py::ssize_t>(names.size()),
+                                  static_cast<py::ssize_t>(index.snapshot()->spec.dim)});
+    float* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    index.reconstruct(names, data);
+    return out;
+}
+
+py::array contains(const FlatIndex& index, const py::array& labels) {
+    const auto found = index.contains(as_labels(labels));
+    auto out = make_array<bool>({static_cast<py::ssize_t>(found.size())});
+    std::copy(found.begin(), found.end(), out.mutable_data());
+    return out;
+}
+
+py::array labels_of(const FlatIndex& index) {
+    const auto labels = index.labels();
+    auto out = make_array<std::int64_t>({static_cast<py::ssize_t>(labels.size())});
+    std::copy(labels.begin(), labels.end(), out.mutable_data());
+    return out;
+}
+
+py::dict stats(const FlatIndex& index) {
+    const auto store = index.snapshot();
+    py::dict d;
+    d["kind"] = "flat";
+    d["count"] = store->live_count();
+    d["removed"] = store->dead;
+    d["dim"] = store->spec.dim;
+    d["metric"] = name_of(store->spec.metric);
+    d["dtype"] = name_of(store->spec.dtype);
+    d["bytes"] = store->bytes();
+    d["row_bytes"] = store->rows.bytes();
+    d["code_bytes"] = store->codes.bytes();
+    return d;
+}
+
+Triple topk(const py::array& q, const py::array& corpus, const std::string& dtype, std::size_t k,
+            const std::string& metric, const py::object& mask, bool exclude_self, int threads) {
+    const auto queries = as_queries(q);
+    const RowsView rows = as_rows(corpus, dtype_from(dtype));
+    const Metric kind = metric_from(metric);
+    const auto allowed = as_mask(mask);
+    return run_top_k(queries.rows, k, [&](const TopKOut& out) {
+        topk_once(rows, kind, queries, k, allowed, exclude_self, threads, out);
+    });
+}
+
+py::dict verify(const std::string& path) {
+    std::vector<py::dict> sections;
+    py::dict d;
+    std::unique_ptr<FlatIndex> index;
+    {
+        const py::gil_scoped_release release;
+        index = FlatIndex::load(path, true, true);
+    }
+    const io::Archive archive = io::Archive::open(path, true, false);
+    for (const io::Section& section : archive.sections()) {
+        py::dict s;
+        s["name"] = std::string(io::name_of(section.type));
+        s["element"] = std::string(io::name_of(section.element));
+        s["rows"] = section.rows;
+        s["cols"] = section.cols;
+        s["offset"] = section.offset;
+        s["bytes"] = section.data.size();
+        s["crc32c"] = section.crc;
+        sections.push_back(s);
+    }
+    d = stats(*index);
+    d["sections"] = sections;
+    d["file_bytes"] = archive.file_bytes();
+    d["format_version"] = archive.format_version();
+    return d;
+}
+
+}  // namespace
+
+void bind_flat(py::module_& module) {
+    py::class_<FlatIndex>(module, "FlatIndex")
+        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype) {
+                 return std::make_unique<FlatIndex>(dim, metric_from(metric), dtype_from(dtype));
+             }),
+             py::arg("dim"), py::arg("metric"), py::arg("dtype"))
+        .def("__len__", &FlatIndex::size)
+        .def_property_readonly("dim", [](const FlatIndex& i) { return i.snapshot()->spec.dim; })
+        .def_property_readonly(
+            "metric", [](const FlatIndex& i) { return name_of(i.snapshot()->spec.metric); })
+        .def_property_readonly("dtype",
+                               [](const FlatIndex& i) { return name_of(i.snapshot()->spec.dtype); })
+        .def_property_readonly("nbytes", [](const FlatIndex& i) { return i.snapshot()->bytes(); })
+        .def("add", &add, py::arg("rows"), py::arg("labels"), py::arg("replace"),
+             py::arg("threads"))
+        .def(
+            "remove",
+            [](FlatIndex& index, const py::array& labels) {
+                const auto names = as_labels(labels);
+                const py::gil_scoped_release release;
+                return index.remove(names);
+            },
+            py::arg("labels"))
+        .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"))
+        .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
+             py::arg("threads"))
+        .def("reconstruct", &reconstruct, py::arg("labels"))
+        .def("labels", &labels_of)
+        .def("contains", &contains, py::arg("labels"))
+        .def("save", &FlatIndex::save, py::arg("path"), py::arg("durable"),
+             py::call_guard<py::gil_scoped_release>())
+        .def("stats", &stats);
+    module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),
+               py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threads"));
+    module.def("load", &FlatIndex::load, py::arg("path"), py::arg("mmap"), py::arg("verify"),
+               py::call_guard<py::gil_scoped_release>());
+    module.def("verify", &verify, py::arg("path"));
+    module.attr("MISSING") = kMissing;
+}
+
+}  // namespace nearfield::bindings
