@@ -51,7 +51,7 @@ def run(*command: str | Path) -> None:
 
 def pip(*arguments: str | Path) -> None:
     """Call the virtual environment's pip."""
-    run(PYTHON, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
+    run(PYTHON, "-m", "pip", "-qq", "--disable-pip-version-check", *arguments)
 
 
 def digest(names: tuple[str, ...]) -> str:
