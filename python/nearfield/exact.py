@@ -60,7 +60,7 @@ def topk(
     Returns
     -------
     SearchResult
-        ``ids`` are row numbers of `corpus`, best first, ties by smaller row; missing ones hold
+        ``ids`` are row numbers of `corpus`, best first, ties by smaller id; missing ones hold
         :data:`nearfield.MISSING` and a NaN score. No query axis for one query of shape
         ``(dim,)``.
 

@@ -157,7 +157,7 @@ class FlatIndex:
         x : array_like, shape (n, dim)
             float32, float64, float16, bfloat16, int8 or uint8 in any memory layout.
         ids : array_like of int, shape (n,), optional
-            int64 labels; the next row numbers by default.
+            int64 labels; by default the next row numbers, counting every row ever added.
         on_duplicate : {"raise", "replace"}, default "raise"
             What to do with a label that is already in the index.
         threads : int, optional
@@ -246,7 +246,7 @@ class FlatIndex:
         Returns
         -------
         SearchResult
-            ``ids`` (labels), ``scores`` and ``counts``, best first, ties by smaller row. No query
+            ``ids`` (labels), ``scores`` and ``counts``, best first, ties by smaller id. No query
             axis for one query of shape ``(dim,)``.
 
         Raises
@@ -290,14 +290,14 @@ class FlatIndex:
             Queries, taken as float32.
         threshold : float
             Largest squared distance for ``"l2"``, smallest similarity for ``"ip"`` and
-            ``"cosine"``; rows exactly at the threshold answer.
+            ``"cosine"``; rows whose float32 score equals the threshold answer.
         filter, transform, threads, **params
             As :meth:`search`.
 
         Returns
         -------
         RangeResult
-            Query ``i`` owns ``ids[lims[i]:lims[i + 1]]``, best first, ties by smaller row.
+            Query ``i`` owns ``ids[lims[i]:lims[i + 1]]``, best first, ties by smaller id.
 
         Raises
         ------

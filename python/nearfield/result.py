@@ -22,7 +22,7 @@ class SearchResult(NamedTuple):
     Attributes
     ----------
     ids : ndarray of int64, shape (n_queries, k)
-        Labels (row numbers for :func:`nearfield.topk`), best first; equal scores by smaller row.
+        Labels (row numbers for :func:`nearfield.topk`), best first; equal scores by smaller id.
         Where fewer than k rows could answer, the rest hold :data:`nearfield.MISSING`.
     scores : ndarray of float32, shape (n_queries, k)
         Similarity, descending, for ``"ip"`` and ``"cosine"``; squared distance, ascending, for
@@ -62,7 +62,7 @@ class RangeResult(NamedTuple):
     lims : ndarray of int64, shape (n_queries + 1,)
         Query ``i`` owns ``ids[lims[i]:lims[i + 1]]`` and the same part of ``scores``.
     ids : ndarray of int64, shape (lims[-1],)
-        Labels, best first within each query; equal scores by smaller row.
+        Labels, best first within each query; equal scores by smaller id.
     scores : ndarray of float32, shape (lims[-1],)
         As in :class:`SearchResult`.
 

@@ -159,9 +159,9 @@ def test_nonfinite_values_are_found_everywhere_and_change_nothing(storage: str, 
             bad[row, column] = value
             with pytest.raises(ValueError, match=rf"row {row}\b"):
                 index.add(bad)
-            with pytest.raises(ValueError, match=rf"row {row}\b"):
+            with pytest.raises(ValueError, match=rf"query {row}\b"):
                 index.search(bad, k=1)
-            with pytest.raises(ValueError, match=rf"row {row}\b"):
+            with pytest.raises(ValueError, match=rf"query {row}\b"):
                 index.range_search(bad, 1.0)
             with pytest.raises(ValueError, match=rf"row {row}\b"):
                 nf.topk(x[:1], bad, k=1)
