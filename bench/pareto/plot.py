@@ -121,13 +121,15 @@ def _save(figure: Any, folder: Path, stem: str) -> list[Path]:
 def batch_curves(rows: Sequence[Record]) -> Series:
     """QPS by batch of the methods with one setting, at two batch sizes or more."""
     series: Series = {}
-    for row in sorted(rows, key=lambda row: row.batch):
-        if row.family in ("exact", "reduced") and row.qps > 0:
-            mark = "" if row.exact or row.recall is None else f" (recall {row.recall:.3f})"
-            series.setdefault(row.method + mark if mark else row.method, []).append(
-                (row.batch, row.qps)
-            )
-    return {name: line for name, line in series.items() if len(line) > 1}
+    flat = [row for row in rows if row.family in ("exact", "reduced") and row.qps > 0]
+    for name in dict.fromkeys(row.method for row in flat):
+        mine = sorted((row for row in flat if row.method == name), key=lambda row: row.batch)
+        lowest = min((row.recall for row in mine if row.recall is not None), default=None)
+        exact = lowest is None or all(row.exact for row in mine)
+        label = name if exact else f"{name} (recall {lowest:.3f})"
+        if len(mine) > 1:
+            series[label] = [(row.batch, row.qps) for row in mine]
+    return series
 
 
 def recall_fronts(rows: Sequence[Record]) -> Series:

@@ -146,6 +146,7 @@ def verdicts(rows: Sequence[Record], targets: Sequence[Target]) -> list[Verdict]
             ratio = ours.qps / peer.qps
             passed = ours.exact and ratio >= target.ratio
             got = f"{ratio:.2f}x" + ("" if ours.exact else ", not exact")
+            got += " ~" if max(ours.foreign_cores, peer.foreign_cores) > DISTURBED else ""
             word = "pass" if passed else "**FAIL**"
             out.append(Verdict(f"| {place} | {target.ratio:g}x | {got} | {word} |", passed))
     return out

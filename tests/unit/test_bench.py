@@ -433,5 +433,11 @@ def test_recall_plot_draws_each_method(tmp_path):
         "recall-d-k10-t2-b10000.png",
         "recall-d-k10-t2-b10000.svg",
     ]
+    curve = [row("nearfield", 9.0, batch=1), row("nearfield", 99.0), row("torch-bf16", 5.0)]
+    curve += [row("torch-bf16", 4.0, batch=1, family="reduced", recall=0.9)]
+    curve[2] = replace(curve[2], family="reduced", recall=0.95)
+    lines = plot.batch_curves(curve)
+    assert lines["nearfield"] == [(1, 9.0), (10_000, 99.0)]
+    assert lines["torch-bf16 (recall 0.900)"] == [(1, 4.0), (10_000, 5.0)]
     heights = plot._spread([0.0, 0.01, 1.0], 0.1)
     assert heights[1] - heights[0] >= 0.1 - 1e-9
