@@ -102,6 +102,8 @@ def refuse_transform(transform: Any) -> None:
 def check_result_size(n_queries: int, k: int, n_rows: int) -> None:
     """Refuse a result that this machine's memory cannot hold, before anything is allocated."""
     needed = n_queries * k * 12
+    if needed < 2**24:
+        return
     try:
         installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
