@@ -44,9 +44,10 @@ def test_import_loads_nothing_heavy_and_prints_nothing() -> None:
 
 
 def test_import_is_quick() -> None:
+    """Processor time, numpy included: what else runs on the machine does not count."""
     code = (
-        "import time; t = time.perf_counter(); import nearfield as nf; nf.FlatIndex; nf.topk;"
-        "print(time.perf_counter() - t)"
+        "import time; t = time.process_time(); import nearfield as nf; nf.FlatIndex; nf.topk;"
+        "print(time.process_time() - t)"
     )
     assert min(float(fresh(code)) for _ in range(5)) < 0.150
 
