@@ -1,0 +1,257 @@
+"""The command line: what each command prints, its JSON, its errors and exit codes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nearfield as nf
+import numpy as np
+import pytest
+from nearfield import cli
+from nearfield.cli import doctor
+from nearfield.cli.output import Output, size, spell_seconds
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = cli.main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def vectors(tmp_path: Path) -> Path:
+    rows = np.random.default_rng(0).standard_normal((300, 8)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", rows)
+    np.save(tmp_path / "queries.npy", rows[:4] + np.float32(0.01))
+    return tmp_path / "vectors.npy"
+
+
+@pytest.fixture
+def built(run: Run, vectors: Path) -> Path:
+    path = vectors.with_name("built.nf")
+    assert run("build", vectors, "-o", path, "--metric", "cosine")[0] == 0
+    return path
+
+
+def failed(result: tuple[int, str, str], *words: str) -> None:
+    """One line on standard error, exit code 2, nothing on standard output."""
+    code, out, err = result
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+def test_help(run: Run, command: str) -> None:
+    code, out, err = run(*filter(None, [command]), "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: nearfield")
+    assert len(out) > 200
+
+
+def test_every_command_is_a_module_with_the_same_three_names() -> None:
+    files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
+    for name in cli.COMMANDS:
+        assert name in files
+        module = sys.modules[f"nearfield.cli.{name}"]
+        assert isinstance(module.SUMMARY, str)
+        assert callable(module.configure)
+        assert callable(module.run)
+
+
+def test_version(run: Run) -> None:
+    assert run("--version")[1] == f"nearfield {nf.__version__}\n"
+
+
+def test_usage_errors_are_one_line(run: Run) -> None:
+    failed(run("sarch"), "sarch", "--help")
+    failed(run("search"), "INDEX, QUERY", "nearfield search --help")
+    failed(run(), "COMMAND")
+    failed(run("build", "a.npy", "-o", "b", "--metric", "cos"), "--metric", "cosine")
+
+
+def test_build_and_search_vectors(run: Run, vectors: Path, built: Path) -> None:
+    queries = vectors.with_name("queries.npy")
+    code, out, err = run("search", built, queries, "-k", 3, "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    expected = nf.topk(np.load(queries), np.load(vectors), k=3, metric="cosine")
+    ids = [[hit["id"] for hit in result["hits"]] for result in report["results"]]
+    assert ids == expected.ids.tolist()
+    code, out, _ = run("search", built, queries, "-k", 1)
+    assert out.splitlines()[0].split() == ["query", "rank", "score", "id"]
+    assert len(out.splitlines()) == 5
+
+
+@pytest.mark.parametrize("suffix", ["npy", "txt", "txt.gz"])
+def test_build_with_ids(run: Run, vectors: Path, suffix: str) -> None:
+    ids = np.arange(300) * 7
+    path = vectors.with_name(f"ids.{suffix}")
+    text = "\n".join(map(str, ids))
+    if suffix == "npy":
+        np.save(path, ids)
+    elif suffix == "txt":
+        path.write_text(text)
+    else:
+        path.write_bytes(gzip.compress(text.encode()))
+    output = vectors.with_name("with_ids.nf")
+    code, out, _ = run(
+        "build", vectors, "-o", output, "--ids", path, "--dtype", "float16", "--json"
+    )
+    assert code == 0
+    report = json.loads(out)
+    assert (report["rows"], report["dim"]) == (300, 8)
+    assert (report["metric"], report["dtype"]) == ("l2", "float16")
+    assert nf.load(output).ids.tolist() == ids.tolist()
+
+
+def test_build_from_json_lines(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl.gz"
+    lines = [json.dumps({"id": at + 5, "vector": [at, 1.0]}) for at in range(4)]
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    assert run("build", path, "-o", tmp_path / "x.nf")[0] == 0
+    index = nf.load(tmp_path / "x.nf")
+    np.testing.assert_array_equal(index.reconstruct([8]), [[3, 1]])
+
+
+def test_build_errors(run: Run, vectors: Path, built: Path, tmp_path: Path) -> None:
+    before = built.read_bytes()
+    failed(run("build", vectors, "-o", built), "exists", "--force")
+    assert run("build", vectors, "-o", built, "--force")[0] == 0
+    built.write_bytes(before)
+    out = tmp_path / "never"
+    failed(run("build", tmp_path / "no.npy", "-o", out), "no.npy", "No such file")
+    failed(run("build", tmp_path / "x.csv", "-o", out), "x.csv", ".npy, .jsonl")
+    failed(run("build", vectors, "-o", out, "--model", "m"), "--model is for texts")
+    for name, content, words in [
+        ("a.jsonl", '{"vector": [1, 2]}\n{"vector": [1]}', "different lengths"),
+        ("b.jsonl", '{"vector": [1]}\nnot json', "b.jsonl:2"),
+        ("c.jsonl", '{"other": 1}', 'c.jsonl:1: expected "text"'),
+        ("d.jsonl", '{"vector": [1]}\n{"text": "t"}', "1 only texts"),
+        ("e.jsonl", '{"vector": [1], "id": "s"}', "integers only"),
+        ("f.jsonl", '{"vector": [1], "id": 1}\n{"vector": [1]}', "1 of 2 records have an id"),
+        ("g.txt", "a text", "--model"),
+        ("h.txt", "\n\n", "no text"),
+    ]:
+        (tmp_path / name).write_text(content)
+        failed(run("build", tmp_path / name, "-o", out), words)
+    (tmp_path / "short.txt").write_text("1\n2")
+    failed(run("build", vectors, "-o", out, "--ids", tmp_path / "short.txt"), "got 2, expected 300")
+    (tmp_path / "latin.txt").write_bytes(b"\xff\xfe\xfd")
+    failed(run("build", tmp_path / "latin.txt", "-o", out), "latin.txt", "UTF-8")
+    np.save(tmp_path / "objects.npy", np.asarray([{}, None]), allow_pickle=True)
+    failed(run("build", tmp_path / "objects.npy", "-o", out), "objects.npy", "not a .npy file")
+    np.save(tmp_path / "nan.npy", np.full((3, 2), np.nan, dtype=np.float32))
+    failed(run("build", tmp_path / "nan.npy", "-o", out), "NaN")
+    assert not out.exists()
+
+
+def test_search_errors(run: Run, vectors: Path, built: Path, tmp_path: Path) -> None:
+    queries = vectors.with_name("queries.npy")
+    failed(run("search", tmp_path / "none.nf", queries), "none.nf", "no such index")
+    failed(run("search", built, "a question"), "queries come from a .npy file")
+    failed(run("search", built, tmp_path / "none.npy"), "none.npy")
+    failed(run("search", built, queries, "-k", 0), "k")
+    np.save(tmp_path / "wide.npy", np.zeros((2, 9), dtype=np.float32))
+    failed(run("search", built, tmp_path / "wide.npy"), "9", "8")
+
+
+def test_info(run: Run, built: Path) -> None:
+    code, out, _ = run("info", built, "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert report["kind"] == "index"
+    assert report["file_bytes"] == built.stat().st_size
+    assert report["sections"]
+    code, out, _ = run("info", built)
+    assert code == 0
+    assert "Sections" in out
+    assert f"{built.stat().st_size:,}" in out
+
+
+def test_verify(run: Run, built: Path, tmp_path: Path) -> None:
+    code, out, err = run("verify", built)
+    assert (code, err) == (0, "")
+    assert "whole" in out
+    damaged = tmp_path / "damaged.nf"
+    data = bytearray(built.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    code, out, err = run("verify", damaged, tmp_path / "none.nf", built, "--json")
+    assert code == 2
+    assert [result["ok"] for result in json.loads(out)["results"]] == [False, False, True]
+    assert err.count("\n") == 2
+    assert "damaged.nf" in err
+    assert "none.nf" in err
+    failed(run("info", damaged))
+
+
+def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "torch" else "1.0")
+    code, out, err = run("doctor")
+    assert (code, err) == (0, "")
+    assert 'pip install "nearfield[hf]"' in out
+    assert nf.isa() in out
+    report = json.loads(run("doctor", "--json")[1])
+    assert report["isa"] == nf.isa()
+    assert report["threads"] == nf.num_threads()
+    assert report["cpu_features"] == nf.cpu_features()
+
+
+def test_doctor_hints() -> None:
+    report: dict[str, Any] = {
+        "isa": "avx2",
+        "cpu_features": {"avx2": True, "avx512": True, "amx": False},
+        "threads": 1,
+        "processors": 4,
+        "huge pages": "never",
+    }
+    hints = doctor._hints(report)
+    assert len(hints) == 3
+    assert "this CPU has avx512 but avx2 is in use" in hints[0]
+    assert doctor._hints(report | {"isa": "avx512", "threads": 4, "huge pages": "madvise"}) == []
+
+
+def test_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "run", interrupted)
+    assert run("doctor") == (130, "", "nearfield: interrupted\n")
+
+
+def test_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table(("name", "n"), [("a [b]", "1,000"), ("long name", 2)])
+    assert capsys.readouterr().out == "name           n\na [b]      1,000\nlong name      2\n"
+
+
+def test_rich_table_keeps_brackets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rich")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    Output().table(("name", "n"), [("a [b]", 1)])
+    assert "a [b]" in capsys.readouterr().out
+
+
+def test_spelled_quantities() -> None:
+    assert [size(n) for n in (12, 1_500, 2_500_000, 3e12)] == [
+        "12 bytes",
+        "1.5 kB",
+        "2.5 MB",
+        "3.0 TB",
+    ]
+    assert [spell_seconds(s) for s in (2e-6, 0.0125, 1.5)] == ["2 µs", "12.5 ms", "1.5 s"]
