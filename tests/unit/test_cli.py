@@ -173,7 +173,7 @@ def test_info(run: Run, built: Path) -> None:
     code, out, _ = run("info", built, "--json")
     assert code == 0
     report = json.loads(out)
-    assert report["kind"] == "index"
+    assert report["type"] == "index"
     assert report["file_bytes"] == built.stat().st_size
     assert report["sections"]
     code, out, _ = run("info", built)

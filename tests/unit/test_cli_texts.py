@@ -35,7 +35,7 @@ def test_texts_from_build_to_verify(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(table.splitlines()) == 5
     assert cli.main(["info", str(folder), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["kind"], report["texts"], report["encoder pooling"]) == (
+    assert (report["type"], report["texts"], report["encoder pooling"]) == (
         "retriever",
         2,
         ["mean"],

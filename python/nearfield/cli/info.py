@@ -42,7 +42,7 @@ def describe(path: str) -> dict[str, Any]:
     """
     if os.path.isdir(path):
         return _describe_retriever(path)
-    return {"kind": "index", "path": path} | _describe_index(path)
+    return {"type": "index", "path": path} | _describe_index(path)
 
 
 def _describe_index(path: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _describe_retriever(folder: str) -> dict[str, Any]:
     saved = read_retriever(folder)
     encoder = saved.fingerprint or {}
     return (
-        {"kind": "retriever", "path": folder, "texts": len(saved.entries)}
+        {"type": "retriever", "path": folder, "texts": len(saved.entries)}
         | {f"encoder {key}": value for key, value in encoder.items()}
         | _describe_index(os.path.join(folder, manifest["index"]))
     )
