@@ -1,3 +1,4 @@
+// The core's exceptions as Python exceptions, and Ctrl-C in long calls.
 #pragma once
 
 #include <pybind11/pybind11.h>

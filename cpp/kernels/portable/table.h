@@ -1,4 +1,4 @@
-// The portable level's door: what kernels/resolve.cpp fills a table from.
+// Entry point of the portable level: it fills in every kernel.
 #pragma once
 
 #include "kernels/table.h"
