@@ -1,4 +1,4 @@
-// Entry point of the portable level: it fills in every kernel.
+// The portable level's door: what kernels/resolve.cpp fills a table from.
 #pragma once
 
 #include "kernels/table.h"
