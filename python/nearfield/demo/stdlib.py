@@ -3,7 +3,7 @@
 Every public function, every public class and every public method of a public class is a document:
 its qualified name and its source, all docstrings cut out. The first sentence of its docstring is a
 question that nobody wrote for this purpose. Found by parsing the source files; nothing is imported
-or run. Cost: about 3 s for 11,000 documents.
+or run. Cost: about 2 s for 10,000 documents.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import sysconfig
 import textwrap
 import tokenize
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,9 +130,9 @@ def read_module(path: Path, library: Path) -> Iterator[Document]:
         return
     if module is None:
         return
-    lines = source.split("\n")
+    lines, documented = source.split("\n"), _documented(tree)
     for name, kind, node in _public(tree.body, module, inside_class=False):
-        text = _without_docstrings(node, lines)
+        text = _without_docstrings(node, lines, documented)
         question = first_sentence(ast.get_docstring(node, clean=True) or "")
         if question is not None and _words(question) in _words(text):
             question = None
@@ -184,12 +185,17 @@ def _first_line(node: _Definition) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
-def _without_docstrings(node: _Definition, lines: list[str]) -> str:
-    """Return the dedented source of `node` without its docstring and those inside it."""
+def _without_docstrings(node: _Definition, lines: list[str], documented: list[_Definition]) -> str:
+    """Return the dedented source of `node` without its docstring and those inside it.
+
+    `documented` are the module's definitions with a docstring, in source order.
+    """
     first, last = _first_line(node), node.end_lineno or node.lineno
     kept = [line.encode() for line in lines[first - 1 : last]]
     # From the last to the first, so that earlier positions stay true.
-    for inner in reversed(list(_documented(node))):
+    begin_at = bisect_left(documented, (first, 0), key=_docstring_start)
+    end_at = bisect_left(documented, (last + 1, 0), key=_docstring_start)
+    for inner in reversed(documented[begin_at:end_at]):
         expression = inner.body[0]
         begin, end = expression.lineno - first, (expression.end_lineno or 0) - first
         before = kept[begin][: expression.col_offset]
@@ -200,11 +206,15 @@ def _without_docstrings(node: _Definition, lines: list[str]) -> str:
     return textwrap.dedent(b"\n".join(kept).decode()).strip("\n")
 
 
-def _documented(node: _Definition) -> Iterator[_Definition]:
-    """Yield the definitions in and including `node` that have a docstring, in source order."""
+def _documented(tree: ast.Module) -> list[_Definition]:
+    """Return the definitions of a module that have a docstring, in source order."""
     found = [
         inner
-        for inner in ast.walk(node)
+        for inner in ast.walk(tree)
         if isinstance(inner, _Definition) and ast.get_docstring(inner, clean=False) is not None
     ]
-    yield from sorted(found, key=lambda inner: (inner.body[0].lineno, inner.body[0].col_offset))
+    return sorted(found, key=_docstring_start)
+
+
+def _docstring_start(node: _Definition) -> tuple[int, int]:
+    return node.body[0].lineno, node.body[0].col_offset
