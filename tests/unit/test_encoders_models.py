@@ -163,6 +163,13 @@ def test_unknown_pooling_is_asked_for(bert: Path) -> None:
         Encoder(str(bert), pooling="men")
 
 
+def test_absent_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in (str(tmp_path / "absent"), str(tmp_path), "nobody/no-such-model"):
+        with pytest.raises(OSError, match="no-such-model|absent|" + tmp_path.name):
+            Encoder(name)
+
+
 def test_unknown_module_is_refused(bert: Path) -> None:
     save_modules(bert, {"pooling_mode": "cls"}, "custom.Whitening")
     with pytest.raises(ValueError, match=r"custom\.Whitening"):

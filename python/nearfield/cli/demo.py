@@ -41,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("question", nargs="?", help="answer this question and nothing else")
     parser.add_argument("--model", help="any HuggingFace model (default: the installed MiniLM)")
+    parser.add_argument("--pooling", help="how the model pools, where it does not say itself")
     parser.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16"),
@@ -58,7 +59,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from ..index import FlatIndex
 
     vectors = TextVectors(
-        arguments.model or default_model(), arguments.dtype, cached=not arguments.no_cache
+        arguments.model or default_model(),
+        arguments.dtype,
+        cached=not arguments.no_cache,
+        pooling=arguments.pooling,
     )
     begin = time.perf_counter()
     documents = _read(arguments.limit, output)

@@ -64,6 +64,8 @@ class TextVectors:
         Precision of the network, as in `Encoder`.
     cached : bool
         False neither reads nor writes the cache.
+    pooling : str, optional
+        How the model pools, where it does not say itself.
 
     Attributes
     ----------
@@ -71,9 +73,12 @@ class TextVectors:
         How many texts went through the model so far, cached ones not among them.
     """
 
-    def __init__(self, model: str, dtype: str = "auto", cached: bool = True) -> None:
+    def __init__(
+        self, model: str, dtype: str = "auto", cached: bool = True, pooling: str | None = None
+    ) -> None:
         self.model = model
         self.dtype = dtype
+        self.pooling = pooling
         self.encoded = 0
         self._cached = cached
         self._encoder: Encoder | None = None
@@ -84,7 +89,7 @@ class TextVectors:
         if self._encoder is None:
             from ..encoders import Encoder
 
-            self._encoder = Encoder(self.model, dtype=self.dtype)
+            self._encoder = Encoder(self.model, dtype=self.dtype, pooling=self.pooling)
         return self._encoder
 
     def encode(self, texts: list[str], kind: Kind, label: str) -> NDArray[np.float32]:
@@ -110,7 +115,8 @@ class TextVectors:
     def _key(self, texts: list[str], kind: str) -> str:
         digest = hashlib.sha256()
         version = ".".join(str(part) for part in sys.version_info[:3])
-        parts = [version, sys.implementation.name, self.model, _stamp(self.model), self.dtype, kind]
+        model = [self.model, _stamp(self.model), self.pooling or "", self.dtype]
+        parts = [version, sys.implementation.name, *model, kind]
         for part in [*parts, *texts]:
             data = part.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8, "little") + data)

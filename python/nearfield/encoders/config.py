@@ -129,12 +129,19 @@ def read_config(model: str, read_json: JsonReader) -> TextModelConfig:
 
     Raises
     ------
+    FileNotFoundError
+        There is no such model, or it cannot be fetched.
     ValueError
         A module, pooling mode or prompt name that cannot be reproduced.
     """
     general = read_json("config_sentence_transformers.json") or {}
     prompts, default_name = _read_prompts(model, general)
     modules = read_json("modules.json")
+    if modules is None and read_json("config.json") is None:
+        raise FileNotFoundError(
+            f"model {model!r}: no such model folder, and no model of this name could be fetched; "
+            "check the name, and the network or HF_HUB_OFFLINE"
+        )
     pooling: tuple[str, ...] = ()
     include_prompt = True
     steps: list[Step] = []

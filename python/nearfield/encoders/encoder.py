@@ -75,6 +75,8 @@ class Encoder:
     ------
     ImportError
         torch or transformers is missing; the message holds the pip line.
+    OSError
+        There is no such model, or it cannot be fetched or read.
     ValueError
         The model's files do not say how to pool and `pooling` is not given, a module of the model
         is of an unknown type, or an argument is out of range.
