@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from oracle import dense
 from plugins.isa import Level
-from property.test_exactness import same_bits
+from property.test_exactness import beginning, same_bits
 from property.work import Answer, Run
 
 DATA = Path(
@@ -42,31 +42,41 @@ def opened(name: str) -> DataSet:
     return DataSet(base, queries, truth.astype(np.int64), SETS[name])
 
 
-def exact_score(query: np.ndarray, row: np.ndarray, metric: str) -> np.longdouble:
-    """Return one score with more precision than float64, larger being nearer."""
-    pair = query[None].astype(np.float64), row[None].astype(np.float64)
-    return dense.goodness(dense.scores(*pair, metric, np.longdouble), metric)[0, 0]
+def exact_scores(query: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
+    """Return scores with more precision than float64, larger being nearer."""
+    wide = dense.scores(query[None].astype(float), rows.astype(float), metric, np.longdouble)
+    return dense.goodness(wide[0], metric)
 
 
 def check_against_truth(found: Answer, data: DataSet, k: int) -> int:
-    """Raise unless ids equal the truth but for scores that float64 cannot tell apart.
+    """Raise unless every rank holds a row at least as near as the truth's row of that rank.
 
-    Returns how many ids differ within that.
+    The truth of the cosine sets normalised the vectors in float32 first, so it may hold two rows
+    whose scores differ by less than that in the wrong order; and it has equal rows in any order,
+    where search must have them by id. Returns how many results differ by more than that.
     """
     ids, _, counts = found
     assert (counts == k).all()
-    wrong = np.argwhere(ids != data.truth[: len(ids), :k])
-    for query, rank in wrong:
+    truth = data.truth[: len(ids), :k]
+    for query in np.flatnonzero((ids != truth).any(axis=1)):
         got, expected = (
-            exact_score(data.queries[query], data.base[row], data.metric)
-            for row in (ids[query, rank], data.truth[query, rank])
+            exact_scores(data.queries[query], data.base[rows[query]], data.metric)
+            for rows in (ids, truth)
         )
-        scale = max(abs(got), abs(expected))
-        assert abs(got - expected) <= 2 * dense.ULPS * dense.EPS64 * scale, (
-            f"query {query}, rank {rank}: row {ids[query, rank]} ({got}), "
-            f"expected {data.truth[query, rank]} ({expected})"
+        expected = np.sort(expected)[::-1]
+        slack = 2 * dense.ULPS * dense.EPS64 * np.abs(expected)
+        late = np.flatnonzero(got < expected - slack)
+        assert not late.size, (
+            f"query {query}, rank {late[0]}: row {ids[query, late[0]]} ({got[late[0]]}), "
+            f"expected a score of {expected[late[0]]}"
         )
-    return len(wrong)
+        early = np.flatnonzero(np.diff(got) > slack[1:])
+        assert not early.size, f"query {query}, rank {early[0]}: out of order"
+    rows = np.ascontiguousarray(data.base).view(f"V{data.base[0].nbytes}").ravel()
+    _, group = np.unique(rows, return_inverse=True)
+    same = group[ids[:, 1:]] == group[ids[:, :-1]]
+    assert (np.diff(ids)[same] > 0).all(), "equal rows out of order"
+    return int((group[ids] != group[truth]).sum())
 
 
 @pytest.mark.slow
@@ -78,14 +88,14 @@ def test_ids_equal_the_ground_truth(name: str, levels: list[Level]) -> None:
     whole = [Run(k=100, batch=len(data.queries), threads=2)]
     args = (data.base, storage, data.metric)
     full = levels[-1].call("property.work:answers", *args, data.queries, whole)[0]
-    assert check_against_truth(full, data, 100) <= 20
+    assert check_against_truth(full, data, 100) <= 100
     few = data.queries[:28]
     ways = [Run(k=100, batch=1, threads=2), Run(k=10, batch=7), Run(k=1, batch=28, threads=2)]
     for level in levels:
         for run, answer in zip(
             ways, level.call("property.work:answers", *args, few, ways), strict=True
         ):
-            prefix = (full[0][:28, : run.k], full[1][:28, : run.k], answer[2])
+            prefix = beginning((full[0][:28], full[1][:28], full[2][:28]), run.k)
             same_bits(answer, prefix, f"{name}, {level.name}, {run}")
 
 

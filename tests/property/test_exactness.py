@@ -28,21 +28,32 @@ def seed_of(*names: object) -> int:
 def judged(
     levels: list[Level], problem: Case, storage: str, metric: str, runs: list[Run], label: str
 ) -> list[Answer]:
-    """Return the answers of the first level, all judged; other levels must give the same bits."""
+    """Return the answers of the first level; all levels and all runs must agree to the bit.
+
+    The longest answer is judged; the shorter ones must be its beginning. The runs share one filter.
+    """
     judge = dense.Judge(problem.queries, problem.widened(storage), metric, problem.exact)
     args = (problem.rows, storage, metric, problem.queries, runs)
     first = levels[0].call("property.work:answers", *args)
+    longest, reference = max(zip(runs, first, strict=True), key=lambda pair: pair[0].k)
+    try:
+        judge.check(*reference, k=longest.k, mask=longest.mask, exclude_self=longest.exclude_self)
+    except AssertionError as error:
+        raise AssertionError(f"{label}, {levels[0].name}, {longest._replace(mask=None)}") from error
     for run, answer in zip(runs, first, strict=True):
-        try:
-            judge.check(*answer, k=run.k, mask=run.mask, exclude_self=run.exclude_self)
-        except AssertionError as error:
-            raise AssertionError(f"{label}, {levels[0].name}, {run._replace(mask=None)}") from error
+        same_bits(answer, beginning(reference, run.k), f"{label}: {run} and {longest}")
     for level in levels[1:]:
-        for run, answer, reference in zip(
+        for run, answer, same in zip(
             runs, level.call("property.work:answers", *args), first, strict=True
         ):
-            same_bits(answer, reference, f"{label}: {level.name} and {levels[0].name}, {run}")
+            same_bits(answer, same, f"{label}: {level.name} and {levels[0].name}, {run}")
     return first
+
+
+def beginning(answer: Answer, k: int) -> Answer:
+    """Return what a search for fewer results answers."""
+    ids, scores, counts = answer
+    return ids[:, :k], scores[:, :k], np.minimum(counts, k)
 
 
 def same_bits(answer: Answer, reference: Answer, label: str) -> None:
@@ -85,7 +96,7 @@ def test_batch_threads_and_k_do_not_change_a_bit(
     levels: list[Level], metric: str, storage: str
 ) -> None:
     """Enough rows for several tiles; the first k of a longer answer are the shorter answer."""
-    n, n_queries = 3001, 65
+    n, n_queries = 1601, 33
     for kind in (
         ("gaussian", "twins")
         if storage in ("int8", "uint8")
@@ -95,13 +106,10 @@ def test_batch_threads_and_k_do_not_change_a_bit(
         runs = [
             Run(k=k, batch=batch, threads=threads, direct=batch == 7)
             for k in (1, 10, 100, 1000)
-            for batch in (1, 7, 64)
+            for batch in (1, 7, 33)
             for threads in (1, 2)
-        ] + [Run(k=n, batch=64, threads=2)]
-        found = judged(levels, problem, storage, metric, runs, kind)
-        for run, answer in zip(runs, found, strict=True):
-            prefix = (found[-1][0][:, : run.k], found[-1][1][:, : run.k], answer[2])
-            same_bits(answer, prefix, f"{kind}: k={n} and {run}")
+        ] + [Run(k=n, batch=33, threads=2)]
+        judged(levels, problem, storage, metric, runs, kind)
 
 
 @pytest.mark.slow
@@ -127,8 +135,8 @@ def test_batch_of_ten_thousand(levels: list[Level], metric: str, storage: str) -
 @pytest.mark.parametrize("metric", METRICS)
 def test_many_rows(levels: list[Level], metric: str, kind: str, dim: int) -> None:
     """As many rows as a low-precision first pass is worth."""
-    problem = case(kind, "float32", 30_011, dim, 20, seed_of(kind))
-    runs = [Run(k=10, batch=20, threads=2), Run(k=10, batch=1), Run(k=100, batch=7, threads=2)]
+    problem = case(kind, "float32", 20_011, dim, 8, seed_of(kind))
+    runs = [Run(k=10, batch=8, threads=2), Run(k=10, batch=1), Run(k=100, batch=7, threads=2)]
     judged(levels, problem, "float32", metric, runs, f"{kind}, {dim}")
 
 
@@ -177,7 +185,8 @@ def test_range_search(levels: list[Level], metric: str, storage: str) -> None:
 def thresholds(every: np.ndarray, exact: bool) -> list[float]:
     """Return thresholds that rounding cannot decide: in gaps, outside, and on exact scores."""
     values = np.unique(every)
-    gaps = np.flatnonzero(np.diff(values) > 1e-9 * np.abs(values).max())
+    # The float32 score decides: two scores within its resolution cannot be told apart.
+    gaps = np.flatnonzero(np.diff(values) > 1e-6 * np.abs(values).max())
     chosen = [float(values[0] - 1), float(values[-1] + 1)]
     for at in gaps[[0, len(gaps) // 50, len(gaps) // 2, -1]] if gaps.size else ():
         chosen.append(float((values[at] + values[at + 1]) / 2))
