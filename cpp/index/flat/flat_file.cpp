@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::uint32_t kKindFlat = 1;
 constexpr std::uint32_t kKindVersion = 1;
+/// Counts rows ever added, so that no real file comes near; above, adding rows could overflow.
+constexpr std::int64_t kMostNextLabel = std::int64_t{1} << 62;
 
 /// The fixed-size fields of the kMeta section, little-endian.
 struct FlatMeta {
@@ -66,7 +68,9 @@ FlatMeta validate(const io::Archive& archive) {
     if (meta.next_label < static_cast<std::int64_t>(meta.count) && meta.has_labels == 0) {
         corrupt(archive, "next label " + std::to_string(meta.next_label) + " is already in use");
     }
-    if (meta.next_label < 0) corrupt(archive, "negative next label");
+    if (meta.next_label < 0 || meta.next_label > kMostNextLabel) {
+        corrupt(archive, "next label " + std::to_string(meta.next_label));
+    }
     archive.require(io::SectionType::kRows, element_of(static_cast<DType>(meta.dtype)), meta.count,
                     meta.dim);
     if (meta.has_labels == 1) {
