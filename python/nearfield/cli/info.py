@@ -48,8 +48,9 @@ def describe(path: str) -> dict[str, Any]:
 def _describe_index(path: str) -> dict[str, Any]:
     from .. import _core
 
-    with open(path, "rb"):  # the reason why a file cannot be read comes from Python
-        found = dict(_core.verify(path))
+    # The reason why a file cannot be read comes from Python; a pipe must not be waited for.
+    os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    found = dict(_core.verify(path))
     sections = found.pop("sections", [])
     return found | {"sections": [dict(section) for section in sections]}
 
