@@ -1,0 +1,244 @@
+// Threads that search, search by range and reconstruct while others add, remove, replace and save: no
+// removed row comes back in a search that starts after remove returned, no permanent row is missing,
+// every score belongs to its row.
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "index/oracle.h"
+
+using nearfield::DType;
+using nearfield::FlatIndex;
+using nearfield::Metric;
+using nearfield::Random;
+
+namespace {
+
+constexpr std::size_t kDim = 20;
+constexpr std::int64_t kPermanent = 400;
+constexpr std::int64_t kFirstTransient = 10'000;
+constexpr std::int64_t kReplaced = 5000;  // kReplaced + i is replaced again and again
+constexpr std::size_t kReplacedCount = 40;
+constexpr int kRounds = kSanitized ? 60 : 250;
+constexpr std::size_t kBatch = 50;
+
+/// The vector of a label; version tells generations of replaced labels apart.
+std::vector<float> vector_of(std::int64_t label, std::uint64_t version) {
+    Random random(static_cast<std::uint64_t>(label), version);
+    return oracle::draw(DType::kF32, kDim, random);
+}
+
+class Stress {
+public:
+    explicit Stress(Metric metric)
+        : metric_(metric),
+          index_(kDim, metric, DType::kF32),
+          removed_(kBatch * kRounds),
+          started_(kReplacedCount),
+          done_(kReplacedCount) {
+        add(0, kPermanent, 0, false);
+        add(kReplaced, kReplacedCount, 0, false);
+    }
+
+    void run() {
+        std::vector<std::thread> threads;
+        threads.emplace_back([this] { guard([this] { add_and_remove(); }); });
+        threads.emplace_back([this] { guard([this] { replace(); }); });
+        threads.emplace_back([this] { guard([this] { save(); }); });
+        for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+            threads.emplace_back([this, seed] { guard([this, seed] { search(seed); }); });
+        }
+        threads.emplace_back([this] { guard([this] { search_range(); }); });
+        threads.emplace_back([this] { guard([this] { reconstruct(); }); });
+        for (std::thread& thread : threads) thread.join();
+        if (!failure_.empty()) throw check::Failure(failure_);
+        CHECK(searches_ > 0);
+    }
+
+private:
+    template <class Body>
+    void guard(Body body) {
+        try {
+            body();
+        } catch (const std::exception& error) {
+            const std::lock_guard lock(failure_mutex_);
+            if (failure_.empty()) failure_ = error.what();
+            stop_ = true;
+        }
+    }
+
+    void add(std::int64_t first, std::size_t n, std::uint64_t version, bool replace) {
+        std::vector<float> x;
+        std::vector<std::int64_t> labels;
+        for (std::size_t i = 0; i < n; ++i) {
+            labels.push_back(first + static_cast<std::int64_t>(i));
+            const std::vector<float> row = vector_of(labels.back(), version);
+            x.insert(x.end(), row.begin(), row.end());
+        }
+        index_.add({x.data(), n, kDim, kDim * sizeof(float), DType::kF32}, labels.data(), replace,
+                   1 + static_cast<int>(first % 2));
+    }
+
+    void add_and_remove() {
+        for (int round = 0; round < kRounds && !stop_; ++round) {
+            const std::int64_t first = kFirstTransient + round * static_cast<std::int64_t>(kBatch);
+            add(first, kBatch, 0, false);
+            // Every other label of this batch and all the rest of the one before.
+            std::vector<std::int64_t> gone;
+            for (std::int64_t i = 0; i < static_cast<std::int64_t>(kBatch); ++i) {
+                if (i % 2 == 0) gone.push_back(first + i);
+                if (i % 2 == 1 && round > 0)
+                    gone.push_back(first + i - static_cast<std::int64_t>(kBatch));
+            }
+            CHECK_EQ(index_.remove(gone), gone.size());
+            for (const std::int64_t label : gone) {
+                removed_[static_cast<std::size_t>(label - kFirstTransient)].store(true);
+            }
+        }
+        stop_ = true;
+    }
+
+    void replace() {
+        for (std::uint64_t version = 1; !stop_; ++version) {
+            const std::size_t half = kReplacedCount / 2 * (version % 2);
+            for (std::size_t i = half; i < half + kReplacedCount / 2; ++i) started_[i] = version;
+            add(kReplaced + static_cast<std::int64_t>(half), kReplacedCount / 2, version, true);
+            for (std::size_t i = half; i < half + kReplacedCount / 2; ++i) done_[i] = version;
+            std::this_thread::yield();
+        }
+    }
+
+    void save() {
+        const std::string path = (std::filesystem::temp_directory_path() /
+                                  ("nearfield-stress-" + std::to_string(getpid())))
+                                     .string();
+        while (!stop_) {
+            index_.save(path, false);
+            const auto loaded = FlatIndex::load(path, true, true);
+            CHECK(loaded->size() >= static_cast<std::size_t>(kPermanent) + kReplacedCount);
+            for (const bool held : loaded->contains(permanent())) CHECK(held);
+        }
+        std::filesystem::remove(path);
+    }
+
+    static std::vector<std::int64_t> permanent() {
+        std::vector<std::int64_t> labels;
+        for (std::int64_t label = 0; label < kPermanent; ++label) labels.push_back(label);
+        return labels;
+    }
+
+    /// What was already settled when a question began.
+    struct Before {
+        std::vector<bool> removed;
+        std::vector<std::uint64_t> version;
+    };
+    Before look() const {
+        Before before;
+        for (const auto& flag : removed_) before.removed.push_back(flag.load());
+        for (const auto& version : done_) before.version.push_back(version.load());
+        return before;
+    }
+
+    void check_result(const Before& before, const float* q, std::int64_t label, float score) const {
+        if (label >= kFirstTransient) {
+            CHECK(!before.removed[static_cast<std::size_t>(label - kFirstTransient)]);
+        }
+        if (label < kReplaced || label >= kFirstTransient) {
+            CHECK_EQ(score, oracle::score(metric_, q, {label, vector_of(label, 0)}).score);
+            return;
+        }
+        // A generation that was not yet replaced when the search began, or a later one.
+        const auto at = static_cast<std::size_t>(label - kReplaced);
+        bool matches = false;
+        for (std::uint64_t v = before.version[at]; v <= started_[at] && !matches; ++v) {
+            matches = score == oracle::score(metric_, q, {label, vector_of(label, v)}).score;
+        }
+        CHECK(matches);
+    }
+
+    void search(std::uint64_t seed) {
+        Random random(seed);
+        const std::size_t k = 15;
+        while (!stop_) {
+            const std::size_t n = 1 + random.below(6);
+            const std::vector<float> q = oracle::draw(DType::kF32, n * kDim, random);
+            const Before before = look();
+            const oracle::Found found =
+                oracle::search(index_, q, kDim, k, nullptr, 1 + static_cast<int>(seed % 2));
+            for (std::size_t i = 0; i < n * k; ++i) {
+                const float* query = q.data() + i / k * kDim;
+                check_result(before, query, found.ids[i], found.scores[i]);
+                if (i % k == 0) continue;
+                const bool falling = metric_ == Metric::kL2
+                                         ? found.scores[i] >= found.scores[i - 1]
+                                         : found.scores[i] <= found.scores[i - 1];
+                CHECK(falling);
+            }
+            ++searches_;
+        }
+    }
+
+    /// A threshold that lets everything pass: all permanent rows, no removed one, none twice.
+    void search_range() {
+        Random random(9);
+        while (!stop_) {
+            const std::vector<float> q = oracle::draw(DType::kF32, kDim, random);
+            const Before before = look();
+            const double all = metric_ == Metric::kL2 ? 1e9 : -1e9;
+            const auto found = index_.range_search({q.data(), 1, kDim}, all, std::nullopt, 2);
+            std::int64_t seen = 0;
+            std::vector<std::int64_t> ids = found[0].ids;
+            for (std::size_t i = 0; i < ids.size(); ++i) {
+                check_result(before, q.data(), ids[i], found[0].scores[i]);
+                seen += ids[i] < kPermanent ? 1 : 0;
+            }
+            CHECK_EQ(seen, kPermanent);
+            std::sort(ids.begin(), ids.end());
+            CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
+        }
+    }
+
+    void reconstruct() {
+        Random random(8);
+        std::vector<float> out(2 * kDim);
+        while (!stop_) {
+            const auto fixed = static_cast<std::int64_t>(random.below(kPermanent));
+            const std::size_t at = random.below(kReplacedCount);
+            const std::uint64_t from = done_[at];
+            const std::int64_t labels[] = {fixed, kReplaced + static_cast<std::int64_t>(at)};
+            index_.reconstruct(labels, out.data());
+            CHECK(std::equal(out.begin(), out.begin() + kDim, vector_of(fixed, 0).begin()));
+            bool matches = false;
+            for (std::uint64_t v = from; v <= started_[at] && !matches; ++v) {
+                matches =
+                    std::equal(out.begin() + kDim, out.end(), vector_of(labels[1], v).begin());
+            }
+            CHECK(matches);
+        }
+    }
+
+    Metric metric_;
+    FlatIndex index_;
+    std::atomic<bool> stop_{false};
+    std::atomic<int> searches_{0};
+    std::vector<std::atomic<bool>> removed_;
+    std::vector<std::atomic<std::uint64_t>> started_;  // generation that may be visible
+    std::vector<std::atomic<std::uint64_t>> done_;     // generation that must be
+    std::mutex failure_mutex_;
+    std::string failure_;
+};
+
+}  // namespace
+
+TEST(l2_under_writers) { Stress(Metric::kL2).run(); }
+TEST(ip_under_writers) { Stress(Metric::kIp).run(); }
+TEST(cosine_under_writers) { Stress(Metric::kCosine).run(); }

@@ -1,0 +1,262 @@
+// FlatIndex against a list of rows: random histories of add, replace, remove, save and load, with every
+// kind of question asked in between.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "index/oracle.h"
+
+using nearfield::DType;
+using nearfield::FlatIndex;
+using nearfield::kMissing;
+using nearfield::Metric;
+using nearfield::Random;
+
+namespace {
+
+class Machine {
+public:
+    Machine(Metric metric, DType dtype, std::size_t dim, std::uint64_t seed)
+        : metric_(metric),
+          dtype_(dtype),
+          dim_(dim),
+          random_(seed),
+          index_(std::make_unique<FlatIndex>(dim, metric, dtype)),
+          path_((std::filesystem::temp_directory_path() /
+                 ("nearfield-model-" + std::to_string(getpid())))
+                    .string()) {}
+    ~Machine() { std::filesystem::remove(path_); }
+
+    void add(std::size_t n, bool own_labels, bool replace) {
+        const std::vector<float> x = oracle::draw(dtype_, n * dim_, random_);
+        std::vector<std::int64_t> labels(n);
+        for (std::size_t i = 0; i < n; ++i) {
+            labels[i] = own_labels ? static_cast<std::int64_t>(random_.below(4000)) - 1000
+                                   : next_ + static_cast<std::int64_t>(i);
+        }
+        std::vector<std::int64_t> sorted = labels;
+        std::sort(sorted.begin(), sorted.end());
+        const bool twice = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+        const bool taken = std::any_of(labels.begin(), labels.end(),
+                                       [&](std::int64_t label) { return find(label) != end(); });
+        const std::vector<std::uint8_t> bytes = oracle::pack(dtype_, x);
+        const nearfield::RowsView view{bytes.data(), n, dim_, dim_ * nearfield::size_of(dtype_),
+                                       dtype_};
+        const auto call = [&] {
+            index_->add(view, own_labels ? labels.data() : nullptr, replace, 1);
+        };
+        if (twice || (taken && !replace)) {
+            CHECK_THROWS(std::invalid_argument, call());
+            return;
+        }
+        call();
+        for (const std::int64_t label : labels) erase(label);
+        for (std::size_t i = 0; i < n; ++i) {
+            const auto* from = x.data() + i * dim_;
+            rows_.push_back({labels[i], std::vector<float>(from, from + dim_)});
+        }
+        next_ += static_cast<std::int64_t>(n);
+    }
+
+    void remove(std::size_t n) {
+        std::vector<std::int64_t> labels;
+        for (std::size_t i = 0; i < n; ++i) {
+            const bool known = !rows_.empty() && random_.below(4) != 0;
+            labels.push_back(known ? rows_[random_.below(rows_.size())].label
+                                   : static_cast<std::int64_t>(random_.below(9000)) - 4000);
+        }
+        std::size_t expected = 0;
+        for (const std::int64_t label : labels) expected += erase(label) ? 1 : 0;
+        CHECK_EQ(index_->remove(labels), expected);
+    }
+
+    void save_and_load(bool mmap) {
+        index_->save(path_, false);
+        index_ = FlatIndex::load(path_, mmap, true);
+    }
+
+    void check_all() {
+        CHECK_EQ(index_->size(), rows_.size());
+        std::vector<std::int64_t> labels;
+        std::vector<float> values;
+        for (const oracle::Row& row : rows_) {
+            labels.push_back(row.label);
+            values.insert(values.end(), row.x.begin(), row.x.end());
+        }
+        CHECK(index_->labels() == labels);
+        std::vector<float> got(values.size());
+        index_->reconstruct(labels, got.data());
+        CHECK(got == values);
+        const std::int64_t unknown[] = {123'456'789};
+        std::vector<float> nothing(dim_);
+        CHECK_THROWS(std::out_of_range, index_->reconstruct(unknown, nothing.data()));
+        std::vector<std::int64_t> asked = labels;
+        asked.push_back(unknown[0]);
+        const std::vector<bool> held = index_->contains(asked);
+        for (std::size_t i = 0; i < labels.size(); ++i) CHECK(held[i]);
+        CHECK(!held.back());
+    }
+
+    void check_search(std::size_t queries, std::size_t k, bool masked, int threads) {
+        const std::vector<float> q = oracle::draw(dtype_, queries * dim_, random_);
+        std::vector<std::uint8_t> mask(rows_.size());
+        for (std::uint8_t& m : mask) m = random_.below(3) == 0 ? 1 : 0;
+        const auto* passed = masked ? &mask : nullptr;
+        const oracle::Found found = oracle::search(*index_, q, dim_, k, passed, threads);
+        for (std::size_t i = 0; i < queries; ++i) {
+            const auto truth = oracle::ranked(metric_, q.data() + i * dim_, rows_, passed);
+            const std::size_t n = std::min(k, truth.size());
+            CHECK_EQ(found.counts[i], static_cast<std::int64_t>(n));
+            for (std::size_t j = 0; j < k; ++j) {
+                const std::int64_t id = found.ids[i * k + j];
+                CHECK_EQ(id, j < n ? truth[j].label : kMissing);
+                const float score = found.scores[i * k + j];
+                CHECK(j < n ? score == truth[j].score : score != score);
+            }
+        }
+    }
+
+    void check_range(std::size_t queries, bool masked, int threads) {
+        const std::vector<float> q = oracle::draw(dtype_, queries * dim_, random_);
+        std::vector<std::uint8_t> mask(rows_.size());
+        for (std::uint8_t& m : mask) m = random_.below(2) == 0 ? 1 : 0;
+        const auto* passed = masked ? &mask : nullptr;
+        double threshold = static_cast<double>(random_.below(20));
+        if (!rows_.empty()) {  // a score that occurs: ties with the threshold count
+            const auto some = oracle::ranked(metric_, q.data(), rows_, nullptr);
+            threshold = some[random_.below(some.size())].score;
+        }
+        std::optional<nearfield::Mask> filter;
+        if (masked) filter = nearfield::Mask(mask);
+        const auto found =
+            index_->range_search({q.data(), queries, dim_}, threshold, filter, threads);
+        for (std::size_t i = 0; i < queries; ++i) {
+            std::vector<std::int64_t> expected;
+            for (const auto& s : oracle::ranked(metric_, q.data() + i * dim_, rows_, passed)) {
+                const auto score = static_cast<double>(s.score);
+                if (metric_ == Metric::kL2 ? score <= threshold : score >= threshold) {
+                    expected.push_back(s.label);
+                }
+            }
+            CHECK(found[i].ids == expected);
+        }
+    }
+
+    Random& random() { return random_; }
+    std::size_t size() const { return rows_.size(); }
+    const FlatIndex& index() const { return *index_; }
+
+private:
+    using Iterator = std::vector<oracle::Row>::iterator;
+    Iterator end() { return rows_.end(); }
+    Iterator find(std::int64_t label) {
+        return std::find_if(rows_.begin(), rows_.end(),
+                            [label](const oracle::Row& row) { return row.label == label; });
+    }
+    bool erase(std::int64_t label) {
+        const auto at = find(label);
+        if (at == end()) return false;
+        rows_.erase(at);
+        return true;
+    }
+
+    Metric metric_;
+    DType dtype_;
+    std::size_t dim_;
+    Random random_;
+    std::unique_ptr<FlatIndex> index_;
+    std::string path_;
+    std::vector<oracle::Row> rows_;
+    std::int64_t next_ = 0;
+};
+
+void ask(Machine& machine) {
+    Random& random = machine.random();
+    const std::size_t n = machine.size();
+    const std::size_t ks[] = {1, 3, 10, n / 5 + 1, n + 4};
+    const std::size_t batches[] = {1, 2, 5, 20, 70};
+    const int threads = 1 + static_cast<int>(random.below(3));
+    machine.check_search(batches[random.below(5)], ks[random.below(5)], random.below(3) == 0,
+                         threads);
+    machine.check_range(1 + random.below(6), random.below(3) == 0, threads);
+}
+
+void run_history(Metric metric, DType dtype, std::size_t dim, std::uint64_t seed, int steps) {
+    Machine machine(metric, dtype, dim, seed);
+    Random& random = machine.random();
+    machine.check_all();
+    ask(machine);
+    for (int step = 0; step < steps; ++step) {
+        switch (random.below(10)) {
+            case 0:
+            case 1:
+            case 2: machine.add(1 + random.below(200), false, false); break;
+            case 3: machine.add(1 + random.below(30), true, false); break;
+            case 4:
+            case 5: machine.add(1 + random.below(60), true, true); break;
+            case 6:
+            case 7: machine.remove(1 + random.below(80)); break;
+            case 8: machine.save_and_load(random.below(2) == 0); break;
+            default: machine.add(1 + random.below(400), false, true); break;
+        }
+        if (step % 3 == 0) machine.check_all();
+        ask(machine);
+    }
+    machine.check_all();
+}
+
+}  // namespace
+
+TEST(histories_of_l2) {
+    std::uint64_t seed = 100;
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
+        run_history(Metric::kL2, dtype, 1 + seed * 7 % 70, seed, 25);
+        ++seed;
+    }
+}
+
+TEST(histories_of_ip) {
+    std::uint64_t seed = 200;
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
+        run_history(Metric::kIp, dtype, 1 + seed * 11 % 70, seed, 25);
+        ++seed;
+    }
+}
+
+TEST(histories_of_cosine) {
+    std::uint64_t seed = 300;
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
+        run_history(Metric::kCosine, dtype, 1 + seed * 13 % 70, seed, 25);
+        ++seed;
+    }
+}
+
+/// More than a quarter dead: the next store holds live rows alone, and nothing else changes.
+TEST(removing_much_compacts) {
+    for (const bool own_labels : {false, true}) {
+        Machine machine(Metric::kIp, DType::kF32, 8, 17);
+        machine.add(3000, false, false);
+        if (own_labels) machine.add(5, true, true);
+        while (machine.size() > 1500) machine.remove(100);
+        CHECK(machine.index().snapshot()->count < 2600);
+        machine.check_all();
+        ask(machine);
+        machine.add(300, false, true);
+        machine.check_all();
+        ask(machine);
+        while (machine.size() > 0) machine.remove(400);
+        machine.check_all();
+        ask(machine);
+        machine.save_and_load(true);
+        machine.add(10, false, false);
+        machine.check_all();
+    }
+}
