@@ -94,7 +94,8 @@ def bounds(rows: Rows, queries: Array, limit: int) -> Iterator[Query]:
     centred = queries - 128 if integral else queries
     for first in range(0, len(queries), BATCH):
         q = centred[first : first + BATCH]
-        exact = integral and bool((q == np.rint(q)).all())
+        fits = (q == np.rint(q)) & (q >= -limit - 1) & (q <= limit)
+        exact = integral and bool(fits.all())
         step = np.ones(len(q)) if exact else np.abs(q).max(axis=1) / limit
         p = np.rint(q / step[:, None])
         length = np.linalg.norm(q / step[:, None], axis=1)
