@@ -1,0 +1,38 @@
+"""The golden files of format version 1: `python -m reliability.golden` from tests/ writes new ones.
+
+Written once per format version and kept: every later release must open them and answer the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from reliability.samples import KINDS, build, queries_of
+
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "format-1"
+ROWS, DIM, QUERIES, K = 24, 20, 6, 26
+NAMES = [(metric, storage, i % 2 == 1) for i, (metric, storage) in enumerate(KINDS)]
+
+
+def name_of(metric: str, storage: str, labelled: bool) -> str:
+    """Return the name of a golden file without its suffix."""
+    return f"{metric}-{storage}-{'labelled' if labelled else 'numbered'}"
+
+
+def main() -> None:
+    """Write the files that do not exist yet."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for metric, storage, labelled in NAMES:
+        path = FOLDER / f"{name_of(metric, storage, labelled)}.nf"
+        if path.exists():
+            raise SystemExit(f"{path} exists; golden files are never rewritten")
+        index = build(metric, storage, labelled, ROWS, DIM)
+        index.save(path)
+        ids, scores, _ = index.search(queries_of(QUERIES, DIM), k=K)
+        np.save(path.with_suffix(".ids.npy"), ids)
+        np.save(path.with_suffix(".scores.npy"), scores)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Small indexes made from formulas: the same bytes on every machine and with every release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nearfield as nf
+import numpy as np
+
+METRICS = ("l2", "ip", "cosine")
+STORAGES = ("float32", "float16", "bfloat16", "int8", "uint8")
+KINDS = [(metric, storage) for metric in METRICS for storage in STORAGES]
+
+
+def numbers(count: int, seed: int) -> np.ndarray:
+    """Return integers of -127..127 from a linear congruential generator."""
+    state = np.uint64(seed * 2 + 1)
+    out = np.empty(count, np.int64)
+    with np.errstate(over="ignore"):
+        for i in range(count):
+            state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+            out[i] = int(state >> np.uint64(40)) % 255 - 127
+    return out
+
+
+def rows_of(storage: str, n: int, dim: int, seed: int = 1) -> np.ndarray:
+    """Return rows that every storage type holds exactly, as that type (bfloat16 as float32)."""
+    whole = numbers(n * dim, seed).reshape(n, dim)
+    if storage == "int8":
+        return whole.astype(np.int8)
+    if storage == "uint8":
+        return (whole + 127).astype(np.uint8)
+    return (whole / 16).astype(np.float16 if storage == "float16" else np.float32)
+
+
+def queries_of(n: int, dim: int, seed: int = 2) -> np.ndarray:
+    """Return float32 queries."""
+    return (numbers(n * dim, seed).reshape(n, dim) / 8 + 0.5).astype(np.float32)
+
+
+def labels_of(n: int) -> np.ndarray:
+    """Return unique labels of every magnitude and both signs, none in order."""
+    ranks = np.arange(n, dtype=np.int64)
+    labels = (ranks * 7919 % 104729) * (1 - 2 * (ranks % 2))
+    labels[:3] = [2**63 - 1, -(2**63) + 1, 2**40]
+    return labels
+
+
+def build(metric: str, storage: str, labelled: bool, n: int, dim: int) -> nf.FlatIndex:
+    """Build an index of `n` live rows, one more having been removed."""
+    index = nf.FlatIndex(dim, metric, quantizer=storage)
+    rows: Any = rows_of(storage, n + 1, dim)
+    if not labelled:
+        index.add(rows[:n])
+        return index
+    labels = labels_of(n + 1)
+    index.add(rows, ids=labels)
+    index.remove([labels[n // 2]])
+    return index

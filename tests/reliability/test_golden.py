@@ -1,0 +1,88 @@
+"""Golden files: what was saved once opens for ever, answers the same and is saved the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nearfield as nf
+import numpy as np
+import pytest
+from oracle import dense
+from reliability.golden import DIM, FOLDER, NAMES, QUERIES, ROWS, K, name_of
+from reliability.samples import build, labels_of, queries_of, rows_of
+
+Golden = tuple[str, str, bool]
+each_golden = pytest.mark.parametrize("golden", NAMES, ids=[name_of(*golden) for golden in NAMES])
+
+
+def expected_of(golden: Golden) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids and scores kept beside a file."""
+    return tuple(np.load(FOLDER / f"{name_of(*golden)}.{part}.npy") for part in ("ids", "scores"))
+
+
+def test_every_golden_file_is_listed() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.nf")) == sorted(
+        name_of(*golden) for golden in NAMES
+    )
+
+
+@each_golden
+@pytest.mark.parametrize("verify", [True, False], ids=["verified", "trusted"])
+@pytest.mark.parametrize("mmap", [False, True], ids=["read", "mapped"])
+def test_golden_files_answer_as_ever(golden: Golden, mmap: bool, verify: bool) -> None:
+    metric, storage, _ = golden
+    index = nf.load(FOLDER / f"{name_of(*golden)}.nf", mmap=mmap, verify=verify)
+    assert (index.dim, index.metric, index.quantizer, len(index)) == (DIM, metric, storage, ROWS)
+    ids, scores = expected_of(golden)
+    for threads in (1, 2):
+        found = index.search(queries_of(QUERIES, DIM), k=K, threads=threads)
+        assert found.ids.tobytes() == ids.tobytes()
+        assert found.scores.tobytes() == scores.tobytes()
+        assert found.counts.tolist() == [ROWS] * QUERIES
+
+
+@each_golden
+def test_expected_answers_are_right(golden: Golden) -> None:
+    """What is kept is what the definition says, not only what some release once answered."""
+    metric, storage, labelled = golden
+    rows = rows_of(storage, ROWS + labelled, DIM).astype(np.float64)
+    labels = labels_of(ROWS + 1) if labelled else np.arange(ROWS)
+    if labelled:
+        rows, labels = (np.delete(part, ROWS // 2, axis=0) for part in (rows, labels))
+    order = np.argsort(labels, kind="stable")
+    rows, labels = rows[order], labels[order]
+    numbers, best, _ = dense.topk(queries_of(QUERIES, DIM), rows, ROWS, metric)
+    ids, scores = expected_of(golden)
+    assert ids[:, :ROWS].tolist() == labels[numbers].tolist()
+    np.testing.assert_allclose(scores[:, :ROWS], best, rtol=2**-22, atol=2**-30)
+    assert (ids[:, ROWS:] == nf.MISSING).all()
+    assert np.isnan(scores[:, ROWS:]).all()
+
+
+@each_golden
+def test_saving_again_gives_the_same_bytes(golden: Golden, tmp_path: Path) -> None:
+    kept = (FOLDER / f"{name_of(*golden)}.nf").read_bytes()
+    for i, index in enumerate(
+        (build(*golden, ROWS, DIM), nf.load(FOLDER / f"{name_of(*golden)}.nf"))
+    ):
+        for threads in (1, 2):
+            nf.set_num_threads(threads)
+            path = tmp_path / f"{i}-{threads}.nf"
+            index.save(path, durable=False)
+            assert path.read_bytes() == kept
+
+
+@each_golden
+def test_golden_files_can_change(golden: Golden, tmp_path: Path) -> None:
+    """A mapped file is the beginning of an index like any other; the file stays as it was."""
+    source = FOLDER / f"{name_of(*golden)}.nf"
+    kept = source.read_bytes()
+    index = nf.load(source, mmap=True)
+    label = int(index.ids[3])
+    index.add(rows_of(golden[1], 2, DIM, seed=9), ids=[900001, 900002])
+    assert index.remove([label]) == 1
+    assert len(index) == ROWS + 1
+    assert label not in index
+    index.save(tmp_path / "more.nf")
+    assert nf.load(tmp_path / "more.nf").ids.tolist() == index.ids.tolist()
+    assert source.read_bytes() == kept
