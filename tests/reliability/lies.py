@@ -1,0 +1,171 @@
+"""Files with right checksums that say something wrong, each a change to a file that is right."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+
+from reliability import container as c
+from reliability.container import Container, Section
+
+Lie = tuple[str, Container]
+MOST = 2**64 - 1
+NAN, INF = struct.pack("<f", float("nan")), struct.pack("<f", float("inf"))
+
+
+def of_meta(true: Container) -> Iterator[Lie]:
+    """Yield every field of the meta section out of range or at odds with the rest."""
+    said = true.meta()
+    n, dim = said["count"], said["dim"]
+    wrong = {
+        "kind": (0, 2, 2**32 - 1),
+        "kind_version": (0, 2, 2**32 - 1),
+        "metric": (3, 4, 255, 2**31, 2**32 - 1),
+        "dtype": (5, 255, 2**32 - 1, (said["dtype"] + 1) % 5, (said["dtype"] + 2) % 5),
+        "dim": (0, 1, dim - 1, dim + 1, 65536, 65537, 2**31, 2**32, 2**32 + dim, 2**63, MOST),
+        "count": (0, 1, n - 1, n + 1, 2**31, 2**32 - 2, 2**32 - 1, 2**32 + n, 2**63, MOST),
+        "next_label": (-1, -(2**63), -n, 2**62 + 1, 2**63 - 1, 2**63 - n),
+        "has_labels": (2, 255, 2**32, MOST),
+    }
+    for name, values in wrong.items():
+        for value in values:
+            yield f"{name} {value}", true.with_meta(**{name: value})
+    if not said["has_labels"]:
+        yield "labels promised", true.with_meta(has_labels=1)
+        for value in (0, n - 1):
+            yield f"next label {value} in use", true.with_meta(next_label=value)
+    for a, b in ((2**32, 2**32), (2**33, 2**31), (65536, 2**48), (1, n * dim), (n * dim, 1)):
+        yield f"dim {a}, count {b}", true.with_meta(dim=a, count=b)
+    yield "dim 0, count 0", true.with_meta(dim=0, count=0)
+    data = true.find(c.META).data
+    for size in (0, 1, 47, 49, 96):
+        cut = (data * 2)[:size]
+        yield f"meta of {size} bytes", true.with_section(c.META, data=cut, cols=size)
+    yield "meta of u64", true.with_section(c.META, element=c.U64, cols=6)
+    yield "no meta", true.without(c.META)
+
+
+def of_rows(true: Container) -> Iterator[Lie]:
+    """Yield rows that are missing, of another type or shape, or not finite."""
+    rows = true.find(c.ROWS)
+    n, dim, data = rows.rows, rows.cols, rows.data
+    width = len(data) // n
+    yield "no rows", true.without(c.ROWS)
+    yield "rows missing, codes instead", true.with_section(c.ROWS, type=c.CODES)
+    yield "one row short", true.with_section(c.ROWS, rows=n - 1, data=data[:-width])
+    yield "one row more", true.with_section(c.ROWS, rows=n + 1, data=data + data[:width])
+    yield "transposed", true.with_section(c.ROWS, rows=dim, cols=n)
+    yield "one column", true.with_section(c.ROWS, rows=n * dim, cols=1)
+    yield "no columns", true.with_section(c.ROWS, cols=0, data=b"")
+    yield "empty", true.with_section(c.ROWS, rows=0, cols=0, data=b"")
+    yield "bytes", true.with_section(c.ROWS, element=c.BYTES, cols=width)
+    same = {c.F32: c.U32, c.F16: c.BF16, c.BF16: c.F16, c.I8: c.U8, c.U8: c.I8}
+    yield "another element", true.with_section(c.ROWS, element=same[rows.element])
+    if rows.element == c.F32:
+        for name, bad in (("nan", NAN), ("inf", INF), ("-inf", INF[:3] + b"\xff")):
+            for at in (0, len(data) // 8 * 4, len(data) - 4):
+                changed = data[:at] + bad + data[at + 4 :]
+                yield f"{name} at {at}", true.with_section(c.ROWS, data=changed)
+    if rows.element in (c.F16, c.BF16):
+        for name, bad in (("inf", 0x7C00), ("nan", 0x7E01), ("bf16 inf", 0x7F80)):
+            if name.startswith("bf16") == (rows.element == c.BF16):
+                changed = data[:-2] + struct.pack("<H", bad)
+                yield name, true.with_section(c.ROWS, data=changed)
+
+
+def of_labels(true: Container) -> Iterator[Lie]:
+    """Yield labels that are reserved, repeated, missing or of another type or number."""
+    labels = true.find(c.LABELS)
+    n, data = labels.rows, labels.data
+    for at in (0, n // 2, n - 1):
+        changed = data[: 8 * at] + struct.pack("<q", -(2**63)) + data[8 * at + 8 :]
+        yield f"reserved label at {at}", true.with_section(c.LABELS, data=changed)
+    yield "twice, next", true.with_section(c.LABELS, data=data[:8] + data[:-8])
+    yield "twice, far", true.with_section(c.LABELS, data=data[:-8] + data[:8])
+    yield "all the same", true.with_section(c.LABELS, data=data[:8] * n)
+    yield "no labels", true.without(c.LABELS)
+    yield "one short", true.with_section(c.LABELS, rows=n - 1, data=data[:-8])
+    yield "one more", true.with_section(c.LABELS, rows=n + 1, data=data + b"\x07" * 8)
+    yield "of u64", true.with_section(c.LABELS, element=c.U64)
+    yield "of f64", true.with_section(c.LABELS, element=c.F64)
+    yield "of bytes", true.with_section(c.LABELS, element=c.BYTES, cols=8)
+    yield "in a row", true.with_section(c.LABELS, rows=1, cols=n)
+    yield "two columns", true.with_section(c.LABELS, cols=2, data=data + data)
+
+
+def of_table(true: Container) -> Iterator[Lie]:
+    """Yield every field of every table entry wrong, and sections that do not tile the file."""
+    for kind in (section.type for section in true.sections):
+        section = true.find(kind)
+        length = len(section.data)
+        first = -(-(64 + 48 * len(true.sections)) // 64) * 64
+        wrong = {
+            1: (10, 255, 2**32 - 1),
+            2: (0, 1, 63, 64, first + 1, first + 4096, 2**31, 2**63, MOST, MOST - length + 1),
+            3: (0, 1, length - 1, length + 1, 2**31, 2**32, 2**63, MOST),
+            4: (0, section.rows + 1, 2**32, 2**62, 2**63, MOST),
+            5: (section.cols + 1, 2**32, 2**62, 2**63, MOST),
+            6: (0, 1),
+            7: (1, 2**31, 2**32 - 1),
+        }
+        for position, values in wrong.items():
+            for value in values:
+                changed = true.with_section(kind, entry={position: value})
+                yield f"section {kind}, field {position}: {value}", changed
+        for rows, cols in ((2**63, 2), (2**32, 2**32), (MOST, MOST), (2**61, 8)):
+            changed = true.with_section(kind, entry={4: rows, 5: cols, 3: 0})
+            yield f"section {kind}: {rows} x {cols} overflows", changed
+        yield f"section {kind} of type 0", true.with_section(kind, type=0)
+        twin = replace(true, sections=[*true.sections, section])
+        yield f"section {kind} twice", twin
+    yield "padding", replace(true, padding=b"\1")
+    yield "tail", replace(true, tail=b"\0")
+    yield "long tail", replace(true, tail=bytes(5000))
+    many = [Section(1000 + i, c.BYTES, 1, 1, b"x") for i in range(256)]
+    yield "too many sections", replace(true, sections=true.sections + many)
+    yield "no sections", replace(true, sections=[])
+
+
+def of_header(true: Container) -> Iterator[Lie]:
+    """Yield headers that ask for another reader or do not fit the file."""
+    wrong = {
+        0: (b"\x89NFX\n\x1a\n\0", b"\x89NFY\r\n\x1a\n", bytes(8)),
+        2: (0, 2, 2**32 - 1),
+        3: (1, 2, 2**63),
+        5: (0, 63, 64, 2**32, MOST),
+        6: (0, 1, len(true.sections) - 1, len(true.sections) + 1, 256, 257, 2**32 - 1),
+        7: (0, 1),
+        9: (1, 2**32 - 1),
+        10: (1, 2**31),
+    }
+    for position, values in wrong.items():
+        for value in values:
+            yield f"header field {position}: {value!r}", replace(true, header={position: value})
+    yield "version 0", replace(true, header={1: 0, 2: 0})
+    yield "newer format", replace(true, header={1: 2, 2: 2, 8: 0x00020500})
+
+
+def all_of(true: Container) -> Iterator[Lie]:
+    """Yield every lie about a file."""
+    yield from of_meta(true)
+    yield from of_rows(true)
+    if any(section.type == c.LABELS for section in true.sections):
+        yield from of_labels(true)
+    yield from of_table(true)
+    yield from of_header(true)
+
+
+def truths(true: Container) -> Iterator[Lie]:
+    """Yield unusual files that a reader of this version must open."""
+    extra = Section(c.USER_METADATA, c.BYTES, 1, 9, b'{"a": 1}\n')
+    yield "as it was", true
+    yield "user metadata", replace(true, sections=[*true.sections, extra])
+    yield "user metadata first", replace(true, sections=[extra, *true.sections])
+    unknown = Section(77777, c.F64, 2, 3, bytes(48))
+    yield "an unknown section", replace(true, sections=[*true.sections, unknown])
+    yield "another order", replace(true, sections=true.sections[::-1])
+    yield "a later format this reader understands", replace(true, header={1: 2})
+    yield "features that may be ignored", replace(true, header={4: 2**63 + 5})
+    yield "a release number", replace(true, header={8: 0x00630000})
+    yield "later default labels", true.with_meta(next_label=2**40)
