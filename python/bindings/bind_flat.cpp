@@ -91,7 +91,13 @@ py::array reconstruct(const FlatIndex& index, const py::array& labels) {
 }
 
 py::array contains(const FlatIndex& index, const py::array& labels) {
-    const auto found = index.contains(as_labels(labels));
+    const auto names = as_labels(labels);
+    std::vector<bool> found;
+    {
+        // A long add holds the lock that this waits for, and needs the GIL to look for signals.
+        const py::gil_scoped_release release;
+        found = index.contains(names);
+    }
     auto out = make_array<bool>({static_cast<py::ssize_t>(found.size())});
     std::copy(found.begin(), found.end(), out.mutable_data());
     return out;
