@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <unordered_set>
 
+#include "base/interrupt.h"
 #include "base/parallel.h"
 
 namespace nearfield {
@@ -115,6 +116,7 @@ void FlatIndex::check_new_labels(std::span<const std::int64_t> labels, bool repl
     std::unordered_set<std::int64_t> seen;
     seen.reserve(labels.size());
     for (const std::int64_t label : labels) {
+        if (seen.size() % 1024 == 0) checkpoint();
         if (label == kMissing) {
             throw std::invalid_argument("ids: the smallest int64 is reserved for missing results");
         }

@@ -1,0 +1,150 @@
+"""Runs inside a child: another process sends SIGINT at random times into long calls."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+import nearfield as nf
+import numpy as np
+
+ROWS, DIM = 150_000, 64
+
+
+class Sender:
+    """A process that sends a signal to this one on order, and tells when it did."""
+
+    def __init__(self) -> None:
+        self._orders, orders = os.pipe()
+        self._times, times = os.pipe()
+        self._orders, orders = orders, self._orders
+        parent = os.getpid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os.close(self._orders)
+            while order := os.read(orders, 12):
+                delay, number = struct.unpack("<di", order)
+                time.sleep(delay)
+                os.write(times, struct.pack("<d", time.monotonic()))
+                os.kill(parent, number)
+            os._exit(0)
+        os.close(orders)
+
+    def order(self, delay: float, number: int = signal.SIGINT) -> None:
+        """Ask for a signal after `delay` seconds."""
+        os.write(self._orders, struct.pack("<di", delay, number))
+
+    def sent(self) -> float:
+        """Return when the signal was sent."""
+        return float(struct.unpack("<d", os.read(self._times, 8))[0])
+
+
+def calls(folder: str) -> dict[str, Callable[[], Any]]:
+    """Return long calls, each on data of its own."""
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((ROWS, DIM)).astype(np.float32)
+    queries = rng.standard_normal((40_000, DIM)).astype(np.float32)
+    index = nf.FlatIndex(DIM)
+    index.add(rows)
+    empty = nf.FlatIndex(DIM)
+    wide = np.tile(rows, (6, 1))
+    double = wide[: 2 * ROWS].astype(np.float64)
+    labels = rng.permutation(len(wide))
+    path = os.path.join(folder, "loop.nf")
+    index.save(path, durable=False)
+
+    def save_and_load() -> None:
+        while True:
+            index.save(path)
+            nf.load(path)
+
+    def single() -> None:
+        while True:
+            index.search(queries[0], k=10)
+
+    return {
+        "search": lambda: index.search(queries, k=100),
+        "search, one thread": lambda: index.search(queries, k=10, threads=1),
+        "search, k = n": lambda: index.search(queries[:40], k=ROWS),
+        "search, one query at a time": single,
+        "range_search": lambda: index.range_search(queries[:4000], 60.0),
+        "topk": lambda: nf.topk(queries, rows, k=10, metric="cosine"),
+        "add": lambda: empty.add(wide),
+        "add of float64": lambda: empty.add(double),
+        "add with ids": lambda: empty.add(wide, ids=labels),
+        "save and load": save_and_load,
+    } | {"index": lambda: index, "empty": lambda: empty, "rows": lambda: rows}
+
+
+def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
+    """Interrupt every call `count` times; return seconds until KeyboardInterrupt by call."""
+    sender, rng = Sender(), random.Random(3)
+    long = calls(folder)
+    index, empty, rows = (long.pop(name)() for name in ("index", "empty", "rows"))
+    expected = [part.tobytes() for part in index.search(rows[:20], k=5)]
+    out: dict[str, Any] = {}
+    for name in names:
+        out[name] = {"late": [], "missed": 0}
+        for _ in range(count):
+            in_call = True
+            sender.order(0.01 + rng.random() * 0.15)
+            try:
+                long[name]()
+                in_call = False
+                time.sleep(5)
+            except KeyboardInterrupt:
+                late = time.monotonic() - sender.sent()
+                # A call that ended before the signal came proves nothing.
+                if in_call:
+                    out[name]["late"].append(late)
+                out[name]["missed"] += not in_call
+            else:
+                raise AssertionError("no signal came")
+            answer = [part.tobytes() for part in index.search(rows[:20], k=5)]
+            assert answer == expected, name
+            assert len(index) == ROWS
+            if len(empty):
+                assert len(empty) in (2 * ROWS, 6 * ROWS)
+                empty.remove(empty.ids)
+    assert sorted(os.listdir(folder)) == ["loop.nf"], "an interrupted save leaves no temporary"
+    assert len(nf.load(os.path.join(folder, "loop.nf"))) == ROWS
+    return out
+
+
+def other_handlers() -> dict[str, Any]:
+    """Signals that others handle: their handler runs during the call and what it raises arrives."""
+    rng = np.random.default_rng(1)
+    index = nf.FlatIndex(DIM)
+    index.add(rng.standard_normal((ROWS, DIM)).astype(np.float32))
+    queries = rng.standard_normal((20_000, DIM)).astype(np.float32)
+    expected = index.search(queries, k=10).ids
+    times: list[float] = []
+    signal.signal(signal.SIGUSR1, lambda *_: times.append(time.monotonic()))
+    signal.signal(signal.SIGALRM, lambda *_: times.append(time.monotonic()))
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    start = time.monotonic()
+    same = bool((index.search(queries, k=10).ids == expected).all())
+    took = time.monotonic() - start
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    during = sum(start < t < start + took for t in times)
+
+    class AlarmError(Exception):
+        pass
+
+    def alarm(*_: Any) -> None:
+        raise AlarmError
+
+    signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        index.search(queries, k=10)
+        raised = False
+    except AlarmError:
+        raised = True
+    again = bool((index.search(queries, k=10).ids == expected).all())
+    return {"same": same, "took": took, "handled": during, "raised": raised, "again": again}
