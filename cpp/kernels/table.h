@@ -21,12 +21,14 @@ inline constexpr std::size_t kMaxGroups = 4;  // groups in one panel
 inline constexpr std::size_t kPanelLanes = kGroup * kMaxGroups;
 inline constexpr std::size_t kDepthStep = 64;  // bytes of a row consumed by one tile
 
-/// A pair that may belong to the answer.
-struct PanelHit {
-    std::uint32_t row;   // within the block
-    std::uint32_t lane;  // within the panel
-    float upper;         // upper bound on the score, see PanelArgs
+/// Pairs that may belong to the answer, as two parallel arrays.
+struct PanelHits {
+    float* upper;         // upper bound on the score, see PanelArgs
+    std::uint32_t* pair;  // row in the block * kPanelLanes + lane in the panel
 };
+
+/// Entries past the last hit that a kernel may overwrite.
+inline constexpr std::size_t kHitSlack = kGroup;
 
 /// One block of rows against one panel of queries.
 ///
@@ -92,9 +94,9 @@ struct KernelTable {
                     const std::int8_t* q, std::size_t depth, std::int32_t init,
                     std::int32_t* out) noexcept;
 
-    // panel: returns how many hits were written; hits has room for count * groups * 16.
-    std::size_t (*panel_u8)(const PanelArgs& args, PanelHit* hits) noexcept;
-    std::size_t (*panel_bf16)(const PanelArgs& args, PanelHit* hits) noexcept;
+    // panel: returns how many hits were written; there is room for count * groups * 16 + kHitSlack.
+    std::size_t (*panel_u8)(const PanelArgs& args, const PanelHits& hits) noexcept;
+    std::size_t (*panel_bf16)(const PanelArgs& args, const PanelHits& hits) noexcept;
 
     /// Largest |query code| panel_u8 and rows_u8 take without overflow (127, or 63 where pairs of
     /// products are summed in 16 bits).

@@ -16,9 +16,12 @@ struct Pair {
 /// The epilogue shared by all 256-bit panels: bound, compare.
 struct Epilogue256 {
     using Upper = Pair<__m256>;
-    static void store(float* p, const Upper& x) noexcept {
-        _mm256_storeu_ps(p, x.low);
-        _mm256_storeu_ps(p + 8, x.high);
+    static std::size_t emit(std::uint32_t mask, const Upper& upper, std::uint32_t pair,
+                            const PanelHits& hits, std::size_t n) noexcept {
+        alignas(32) float values[kGroup];
+        _mm256_store_ps(values, upper.low);
+        _mm256_store_ps(values + 8, upper.high);
+        return emit_scalar(mask, values, pair, hits, n);
     }
     static __m256 bound(const PanelArgs& a, __m256 raw, std::size_t row,
                         std::size_t lane) noexcept {

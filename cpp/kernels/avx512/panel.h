@@ -11,7 +11,16 @@ namespace {
 /// The epilogue shared by all 512-bit panels: bound, compare.
 struct Epilogue512 {
     using Upper = __m512;
-    static void store(float* p, Upper x) noexcept { _mm512_storeu_ps(p, x); }
+    static std::size_t emit(std::uint32_t mask, Upper upper, std::uint32_t pair,
+                            const PanelHits& hits, std::size_t n) noexcept {
+        const auto lanes = static_cast<__mmask16>(mask);
+        const __m512i iota =
+            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m512i pairs = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(pair)), iota);
+        _mm512_storeu_ps(hits.upper + n, _mm512_maskz_compress_ps(lanes, upper));
+        _mm512_storeu_si512(hits.pair + n, _mm512_maskz_compress_epi32(lanes, pairs));
+        return n + static_cast<std::size_t>(__builtin_popcount(mask));
+    }
     static std::uint32_t compare(const PanelArgs& a, __m512 raw, std::size_t row, std::size_t group,
                                  Upper& upper) noexcept {
         __m512 value = _mm512_mul_ps(raw, _mm512_set1_ps(a.scale[row]));

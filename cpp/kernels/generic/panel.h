@@ -6,7 +6,7 @@
 // the queries' thresholds and writes only the pairs that pass.
 // P: the policy of one ISA and element type:
 //   Acc, Query, Word      registers for 16 accumulators, 16 query words, one broadcast row word
-//   load_init, load_query, broadcast, dot, upper (see each <isa>/panel_*.h)
+//   load_init, load_query, broadcast, dot, upper, emit (see each <isa>/panel.h)
 // Cost: R*G*depth/4 dots per R+G loads. Source: own; layout as in BLIS-style GEMM micro-kernels.
 #pragma once
 
@@ -15,21 +15,26 @@
 namespace nearfield::kernels {
 namespace {
 
-/// Writes the hits of one row and one group; mask has one bit per lane.
-inline std::size_t emit(std::uint32_t mask, std::size_t row, std::size_t group, const float* upper,
-                        PanelHit* hits) noexcept {
-    std::size_t n = 0;
+/// Writes the hits of one row and one group from entry n on; mask has one bit per lane, pair is that of
+/// lane 0. Returns the new n. Policies with a compress instruction have their own.
+inline std::size_t emit_scalar(std::uint32_t mask, const float* upper, std::uint32_t pair,
+                               const PanelHits& hits, std::size_t n) noexcept {
     while (mask != 0) {
         const auto lane = static_cast<std::uint32_t>(__builtin_ctz(mask));
         mask &= mask - 1;
-        hits[n++] = {static_cast<std::uint32_t>(row),
-                     static_cast<std::uint32_t>(group * kGroup) + lane, upper[lane]};
+        hits.upper[n] = upper[lane];
+        hits.pair[n++] = pair + lane;
     }
     return n;
 }
 
+inline std::uint32_t pair_of(std::size_t row, std::size_t group) noexcept {
+    return static_cast<std::uint32_t>(row * kPanelLanes + group * kGroup);
+}
+
 template <class P, std::size_t R, std::size_t G>
-inline std::size_t panel_rows(const PanelArgs& a, std::size_t first, PanelHit* hits) noexcept {
+inline std::size_t panel_rows(const PanelArgs& a, std::size_t first, const PanelHits& hits,
+                              std::size_t n) noexcept {
     typename P::Acc acc[R][G];
     for (std::size_t g = 0; g < G; ++g) {
         const typename P::Acc init = P::load_init(a.init, g);
@@ -46,32 +51,27 @@ inline std::size_t panel_rows(const PanelArgs& a, std::size_t first, PanelHit* h
             for (std::size_t g = 0; g < G; ++g) acc[r][g] = P::dot(acc[r][g], word, query[g]);
         }
     }
-    std::size_t n = 0;
     for (std::size_t r = 0; r < R; ++r) {
         for (std::size_t g = 0; g < G; ++g) {
             typename P::Upper upper;
             const std::uint32_t mask = P::upper(a, acc[r][g], first + r, g, upper);
-            if (mask != 0) {
-                alignas(64) float values[kGroup];
-                P::store(values, upper);
-                n += emit(mask, first + r, g, values, hits + n);
-            }
+            if (mask != 0) n = P::emit(mask, upper, pair_of(first + r, g), hits, n);
         }
     }
     return n;
 }
 
 template <class P, std::size_t R, std::size_t G>
-inline std::size_t panel_groups(const PanelArgs& a, PanelHit* hits) noexcept {
+inline std::size_t panel_groups(const PanelArgs& a, const PanelHits& hits) noexcept {
     std::size_t n = 0;
     std::size_t row = 0;
-    for (; row + R <= a.count; row += R) n += panel_rows<P, R, G>(a, row, hits + n);
-    for (; row < a.count; ++row) n += panel_rows<P, 1, G>(a, row, hits + n);
+    for (; row + R <= a.count; row += R) n = panel_rows<P, R, G>(a, row, hits, n);
+    for (; row < a.count; ++row) n = panel_rows<P, 1, G>(a, row, hits, n);
     return n;
 }
 
 template <class P>
-inline std::size_t panel_scan(const PanelArgs& a, PanelHit* hits) noexcept {
+inline std::size_t panel_scan(const PanelArgs& a, const PanelHits& hits) noexcept {
     constexpr std::size_t kRegs = P::kAccumulators;  // R * G accumulators fit the register file
     switch (a.groups) {
         case 1: return panel_groups < P, kRegs<8 ? kRegs : 8, 1>(a, hits);

@@ -14,7 +14,10 @@ struct Lanes {
 
 struct EpilogueScalar {
     using Upper = Lanes<float>;
-    static void store(float* p, const Upper& x) noexcept { __builtin_memcpy(p, x.v, sizeof x.v); }
+    static std::size_t emit(std::uint32_t mask, const Upper& upper, std::uint32_t pair,
+                            const PanelHits& hits, std::size_t n) noexcept {
+        return emit_scalar(mask, upper.v, pair, hits, n);
+    }
     template <class T>
     static std::uint32_t compare(const PanelArgs& a, const Lanes<T>& raw, std::size_t row,
                                  std::size_t group, Upper& upper) noexcept {
