@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "base/parallel.h"
-#include "index/flat/recheck.h"
+#include "index/flat/ranking.h"
 #include "index/flat/search.h"
 #include "quant/raw/query.h"
 #include "quant/raw/scan.h"
@@ -13,12 +13,12 @@ namespace nearfield {
 namespace {
 
 /// The smallest key that may still meet the threshold once its score is rounded to float32.
-double key_floor(const ExactScorer& scorer, double threshold) {
+double key_floor(Metric metric, double threshold, double query_norm) {
     const double slack = std::fabs(threshold) * 0x1p-20 + 0x1p-120;
-    switch (scorer.metric()) {
+    switch (metric) {
         case Metric::kIp: return threshold - slack;
         case Metric::kL2: return -(threshold + slack);
-        case Metric::kCosine: return (threshold - slack) * scorer.query_norm();
+        case Metric::kCosine: return (threshold - slack) * query_norm;
     }
     return threshold;
 }
@@ -30,32 +30,53 @@ float floor_to_float(double x) {
                                       : f;
 }
 
+/// The rows whose exact score meets the threshold, best first.
+RangeHits within(const FlatRows& rows, const ExactScorer& scorer, const float* query,
+                 const std::vector<Id>& found, double threshold) {
+    const double norm = scorer.query_norm(query);
+    std::vector<Ranked> kept;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        if (i % kBlockRows == 0) checkpoint();
+        const double key = scorer.key(query, found[i]);
+        // The score as the user sees it decides, so that no returned score contradicts the threshold.
+        const auto score = static_cast<double>(static_cast<float>(scorer.score(key, norm)));
+        if (scorer.metric() == Metric::kL2 ? score <= threshold : score >= threshold) {
+            kept.push_back({key, rows.label(found[i])});
+        }
+    }
+    std::sort(kept.begin(), kept.end());
+    RangeHits hits;
+    for (const Ranked& ranked : kept) {
+        hits.ids.push_back(ranked.label);
+        hits.scores.push_back(static_cast<float>(scorer.score(ranked.key, norm)));
+    }
+    return hits;
+}
+
 void scan_panel(const FlatRows& rows, MatrixView<float> queries, std::size_t first,
                 std::size_t lanes, double threshold, std::vector<RangeHits>& out) {
     QueryPanel panel(rows.codes.spec, queries.row(first), queries.stride / sizeof(float), lanes);
-    ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
+    const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
     for (std::size_t lane = 0; lane < lanes; ++lane) {
-        scorer.bind(queries.row(first + lane));
-        const double floor = panel.in_lane_units(lane, key_floor(scorer, threshold));
-        panel.set_floor(lane, floor_to_float(floor - panel.key_slack(lane)));
+        const double norm = scorer.query_norm(queries.row(first + lane));
+        const double key = key_floor(scorer.metric(), threshold, norm);
+        panel.set_floor(lane,
+                        floor_to_float(panel.in_lane_units(lane, key) - panel.key_slack(lane)));
     }
-    std::vector<std::vector<Candidate>> found(lanes);
-    HitBuffer hits = make_hit_buffer();
+    std::vector<std::vector<Id>> found(lanes);
+    HitBuffer hits;
     for (std::size_t row = 0; row < rows.codes.count; row += kBlockRows) {
         checkpoint();
         panel.enter_block(rows.codes.errors[row / kBlockRows]);
         const std::size_t last = std::min(row + kBlockRows, rows.codes.count);
         const std::size_t n = scan_rows(rows.codes, row, last, panel, hits);
         for (std::size_t i = 0; i < n; ++i) {
-            const auto id = static_cast<Id>(row + hits[i].row);
-            if (rows.passes(id)) found[hits[i].lane].push_back({hits[i].upper, 0.0f, id});
+            const auto id = static_cast<Id>(row + hits.pair[i] / kernels::kPanelLanes);
+            if (rows.passes(id)) found[hits.pair[i] % kernels::kPanelLanes].push_back(id);
         }
     }
-    Rechecker recheck(rows, 1);
     for (std::size_t lane = 0; lane < lanes; ++lane) {
-        checkpoint();
-        recheck.within(queries.row(first + lane), found[lane], threshold);
-        recheck.append_to(out[first + lane]);
+        out[first + lane] = within(rows, scorer, queries.row(first + lane), found[lane], threshold);
     }
 }
 

@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/interrupt.h"
 
 namespace nearfield {
 namespace {
 
-constexpr std::size_t kPrefetchAhead = 4;
+constexpr std::size_t kPrefetchAhead = 6;
+constexpr std::size_t kBuckets = 2048;
 
 /// What a float32 upper bound may lack through its own rounding.
 double widened(float upper) noexcept {
@@ -19,95 +19,90 @@ double widened(float upper) noexcept {
 
 }  // namespace
 
-Rechecker::Rechecker(const FlatRows& rows, std::size_t k)
-    : rows_(rows), k_(k), scorer_(rows.codes.spec.metric, rows.rows, rows.norms) {}
+Recheck::Recheck(const FlatRows& rows, MatrixView<float> queries, std::size_t k)
+    : rows_(rows),
+      all_queries_(queries),
+      k_(k),
+      scorer_(rows.codes.spec.metric, rows.rows, rows.norms) {}
 
-void Rechecker::offer(const Best& best) {
-    if (best_.size() < k_) {
-        best_.push_back(best);
-        std::push_heap(best_.begin(), best_.end());
-        return;
-    }
-    if (!(best < best_.front())) return;
-    std::pop_heap(best_.begin(), best_.end());
-    best_.back() = best;
-    std::push_heap(best_.begin(), best_.end());
+void Recheck::add(std::size_t query, std::span<const Candidate> found, const QueryPanel& panel,
+                  std::size_t lane) {
+    queries_.push_back({query, &panel, lane, pairs_.size(), found.size(), 0});
+    for (const Candidate& c : found) pairs_.push_back({c.upper, c.row, 0.0});
 }
 
-void Rechecker::top_k(const float* query, std::vector<Candidate>& candidates,
-                      const QueryPanel& panel, std::size_t lane) {
-    best_.clear();
-    scorer_.bind(query);
-    for (std::size_t i = 0; i < std::min(kPrefetchAhead, candidates.size()); ++i) {
-        scorer_.prefetch(candidates[i].row);
-    }
-    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-        return a.upper > b.upper || (a.upper == b.upper && a.row < b.row);
-    });
-    double floor = -std::numeric_limits<double>::infinity();
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-        if (widened(candidates[i].upper) < floor) break;
-        if (i + kPrefetchAhead < candidates.size()) {
-            scorer_.prefetch(candidates[i + kPrefetchAhead].row);
-        }
-        const Id row = candidates[i].row;
-        offer({scorer_.key(row), rows_.label(row)});
-        if (best_.size() == k_) {
-            floor = panel.in_lane_units(lane, best_.front().key) - panel.key_slack(lane);
-        }
-    }
-    std::sort_heap(best_.begin(), best_.end());
+void Recheck::run(const TopKOut& out) {
+    first_round();
+    second_round();
+    for (const Query& q : queries_) write(q, out);
+    queries_.clear();
+    pairs_.clear();
 }
 
-void Rechecker::all(const float* query, Id excluded) {
-    best_.clear();
-    scorer_.bind(query);
-    for (std::size_t row = 0; row < rows_.codes.count; ++row) {
-        if (row % 1024 == 0) checkpoint();
-        const auto id = static_cast<Id>(row);
-        if (id == excluded || !rows_.passes(id)) continue;
-        offer({scorer_.key(id), rows_.label(id)});
+void Recheck::visit(const Query& q, std::size_t from, std::size_t to) {
+    const float* query = all_queries_.row(q.number);
+    for (std::size_t i = q.first + from; i < q.first + to; ++i) {
+        visits_.push_back({pairs_[i].row, static_cast<std::uint32_t>(i), query});
     }
-    std::sort_heap(best_.begin(), best_.end());
 }
 
-void Rechecker::within(const float* query, const std::vector<Candidate>& candidates,
-                       double threshold) {
-    best_.clear();
-    scorer_.bind(query);
-    const bool smaller = rows_.codes.spec.metric == Metric::kL2;
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-        if (i + kPrefetchAhead < candidates.size()) {
-            scorer_.prefetch(candidates[i + kPrefetchAhead].row);
-        }
-        const Id row = candidates[i].row;
-        const double key = scorer_.key(row);
-        // The score as the user sees it decides, so that no returned score contradicts the threshold.
-        const auto score = static_cast<double>(static_cast<float>(scorer_.score(key)));
-        if (smaller ? score <= threshold : score >= threshold) {
-            best_.push_back({key, rows_.label(row)});
-        }
+void Recheck::first_round() {
+    for (Query& q : queries_) {
+        Pair* pairs = pairs_of(q);
+        q.visited = std::min(k_, q.count);
+        std::nth_element(pairs, pairs + q.visited, pairs + q.count,
+                         [](const Pair& a, const Pair& b) { return a.upper > b.upper; });
+        visit(q, 0, q.visited);
     }
-    std::sort(best_.begin(), best_.end());
+    visit_all();
 }
 
-void Rechecker::write(std::size_t query, const TopKOut& out) const {
-    std::int64_t* ids = out.ids + query * k_;
-    float* scores = out.scores + query * k_;
-    out.counts[query] = static_cast<std::int64_t>(best_.size());
-    for (std::size_t i = 0; i < best_.size(); ++i) {
-        ids[i] = best_[i].label;
-        scores[i] = static_cast<float>(scorer_.score(best_[i].key));
+void Recheck::second_round() {
+    for (Query& q : queries_) {
+        if (q.count <= k_) continue;
+        Pair* pairs = pairs_of(q);
+        double worst = pairs[0].key;
+        for (std::size_t i = 1; i < q.visited; ++i) worst = std::min(worst, pairs[i].key);
+        const double floor = q.panel->in_lane_units(q.lane, worst) - q.panel->key_slack(q.lane);
+        const Pair* end =
+            std::partition(pairs + q.visited, pairs + q.count,
+                           [floor](const Pair& p) { return !(widened(p.upper) < floor); });
+        const auto wanted = static_cast<std::size_t>(end - pairs);
+        visit(q, q.visited, wanted);
+        q.visited = wanted;
     }
-    std::fill(ids + best_.size(), ids + k_, kMissing);
-    std::fill(scores + best_.size(), scores + k_, std::numeric_limits<float>::quiet_NaN());
+    visit_all();
 }
 
-void Rechecker::append_to(RangeHits& hits) const {
-    for (const Best& best : best_) {
-        hits.ids.push_back(best.label);
-        hits.scores.push_back(static_cast<float>(scorer_.score(best.key)));
+void Recheck::visit_all() {
+    // One counting pass is order enough: rows of one bucket lie close together.
+    const std::size_t per_bucket = rows_.codes.count / kBuckets + 1;
+    std::vector<std::uint32_t> starts(kBuckets + 1, 0);
+    for (const Visit& v : visits_) ++starts[v.row / per_bucket + 1];
+    for (std::size_t b = 0; b < kBuckets; ++b) starts[b + 1] += starts[b];
+    ordered_.resize(visits_.size());
+    for (const Visit& v : visits_) ordered_[starts[v.row / per_bucket]++] = v;
+    visits_.clear();
+    for (std::size_t i = 0; i < ordered_.size(); ++i) {
+        if (i % 256 == 0) checkpoint();
+        if (i + kPrefetchAhead < ordered_.size())
+            scorer_.prefetch(ordered_[i + kPrefetchAhead].row);
+        pairs_[ordered_[i].pair].key = scorer_.key(ordered_[i].query, ordered_[i].row);
     }
+}
+
+void Recheck::write(const Query& q, const TopKOut& out) {
+    Pair* pairs = pairs_of(q);
+    std::vector<Ranked>& ranked = ranked_;
+    ranked.resize(q.visited);
+    for (std::size_t i = 0; i < q.visited; ++i) {
+        ranked[i] = {pairs[i].key, rows_.label(pairs[i].row)};
+    }
+    const auto kept = static_cast<std::ptrdiff_t>(std::min(k_, q.visited));
+    std::nth_element(ranked.begin(), ranked.begin() + kept, ranked.end());
+    std::sort(ranked.begin(), ranked.begin() + kept);
+    ranked.resize(static_cast<std::size_t>(kept));
+    write_row(ranked, k_, scorer_, scorer_.query_norm(all_queries_.row(q.number)), q.number, out);
 }
 
 }  // namespace nearfield

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/parallel.h"
+#include "index/flat/ranking.h"
 #include "index/flat/recheck.h"
 #include "quant/raw/query.h"
 #include "quant/raw/scan.h"
@@ -15,9 +16,13 @@
 namespace nearfield {
 namespace {
 
-constexpr std::size_t kPanelsPerGroup = 8;
+/// Packed queries of one group stay in L2 beside the block of rows they meet.
+constexpr std::size_t kGroupBytes = std::size_t{768} << 10;
+constexpr std::size_t kMaxPanelsPerGroup = 16;
 /// A range of rows worth a task of its own.
 constexpr std::size_t kMinBlocksPerRange = 16;
+/// Candidates re-checked together: enough to share rows, few enough to stay small.
+constexpr std::size_t kMaxPending = std::size_t{1} << 20;
 /// Below this many rows, or above this share of them wanted, codes exclude next to nothing.
 constexpr std::size_t kScanRows = 128;
 
@@ -31,13 +36,15 @@ struct Plan {
     std::size_t ranges;  // row ranges per group
     std::size_t range_blocks;
 
-    Plan(std::size_t queries, std::size_t rows, std::size_t threads) {
+    Plan(std::size_t queries, std::size_t rows, std::size_t dim, std::size_t threads) {
         const std::size_t blocks = ceil_div(rows, kBlockRows);
         const std::size_t panels = ceil_div(queries, kernels::kPanelLanes);
         // Even panels: 65 queries run as 48 + 17, not as 64 + 1.
         panel_lanes =
             std::min(round_up(ceil_div(queries, panels), kernels::kGroup), kernels::kPanelLanes);
-        groups = ceil_div(panels, kPanelsPerGroup);
+        const std::size_t per_group = std::clamp<std::size_t>(
+            kGroupBytes / (code_depth(dim) * kernels::kPanelLanes), 1, kMaxPanelsPerGroup);
+        groups = ceil_div(panels, per_group);
         if (groups > 1 && groups < 4 * threads)
             groups = std::min(panels, round_up(groups, threads));
         group_lanes = ceil_div(ceil_div(queries, panel_lanes), groups) * panel_lanes;
@@ -57,8 +64,7 @@ struct Group {
     std::size_t first = 0;
     std::size_t count = 0;
     std::unique_ptr<std::atomic<float>[]> floors;
-    std::vector<std::vector<Candidates>> found;       // per range, per query
-    std::vector<std::unique_ptr<QueryPanel>> panels;  // of the range that merges
+    std::vector<std::vector<Candidates>> found;  // per range, per query
     std::atomic<std::size_t> open{0};
 };
 
@@ -70,7 +76,7 @@ public:
           queries_(queries),
           k_(k),
           exclude_self_(exclude_self),
-          plan_(queries.rows, rows.codes.count, threads),
+          plan_(queries.rows, rows.codes.count, queries.cols, threads),
           groups_(plan_.groups) {
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             Group& group = groups_[g];
@@ -108,7 +114,7 @@ private:
 
     void scan(Group& group, std::size_t range, std::vector<QueryPanel>& panels) {
         std::vector<Candidates> found(group.count, Candidates(k_));
-        HitBuffer hits = make_hit_buffer();
+        HitBuffer hits;
         const std::size_t begin = range * plan_.range_blocks * kBlockRows;
         const std::size_t end =
             std::min(begin + plan_.range_blocks * kBlockRows, rows_.codes.count);
@@ -121,7 +127,7 @@ private:
             for (std::size_t p = 0; p < panels.size(); ++p) {
                 panels[p].enter_block(rows_.codes.errors[block]);
                 const std::size_t n = scan_rows(rows_.codes, row, last, panels[p], hits);
-                collect(group, p * plan_.panel_lanes, row, panels[p], hits.data(), n, found);
+                collect(group, p * plan_.panel_lanes, row, panels[p], hits, n, found);
             }
             row = last;
             step = std::min(step * 2, kBlockRows);
@@ -130,26 +136,39 @@ private:
     }
 
     void collect(Group& group, std::size_t first_lane, std::size_t first_row, QueryPanel& panel,
-                 const kernels::PanelHit* hits, std::size_t n, std::vector<Candidates>& found) {
-        for (std::size_t i = 0; i < n; ++i) {
-            const auto row = static_cast<Id>(first_row + hits[i].row);
-            const std::size_t lane = first_lane + hits[i].lane;
-            if (!rows_.passes(row)) continue;
-            if (exclude_self_ && row == group.first + lane) continue;
-            const float upper = hits[i].upper;
-            if (!found[lane].push({upper, lower_bound(upper, row, panel, hits[i].lane), row})) {
-                continue;
-            }
-            share_floor(group.floors[lane], found[lane]);
-            panel.set_floor(hits[i].lane, found[lane].floor());
+                 const HitBuffer& hits, std::size_t n, std::vector<Candidates>& found) {
+        for (std::size_t lane = 0; lane < panel.count(); ++lane) {
+            found[first_lane + lane].reserve_more(kBlockRows);
         }
+        const bool all_pass = rows_.filter == nullptr && !exclude_self_;
+        for (std::size_t i = 0; i < n; ++i) {
+            const auto row = static_cast<Id>(first_row + hits.pair[i] / kernels::kPanelLanes);
+            const std::size_t lane = hits.pair[i] % kernels::kPanelLanes;
+            const std::size_t query = first_lane + lane;
+            if (!all_pass && !may_answer(group.first + query, row)) continue;
+            const float upper = hits.upper[i];
+            found[query].append({upper, lower_bound(upper, row, panel, lane), row});
+        }
+        for (std::size_t lane = 0; lane < panel.count(); ++lane) {
+            Candidates& mine = found[first_lane + lane];
+            mine.update();
+            if (plan_.ranges > 1) share_floor(group.floors[first_lane + lane], mine);
+            panel.set_floor(lane, mine.floor());
+        }
+    }
+
+    bool may_answer(std::size_t query, Id row) const noexcept {
+        return rows_.passes(row) && !(exclude_self_ && row == query);
     }
 
     float lower_bound(float upper, Id row, const QueryPanel& panel, std::size_t lane) const {
         const CodeView& codes = rows_.codes;
         float slack = std::fabs(upper);
         if (codes.bias != nullptr) slack += std::fabs(codes.bias[row]) * panel.tilt()[lane];
-        return upper - panel.width(lane) * codes.scale[row] - slack * 0x1p-18f - 0x1p-118f;
+        // Float64 keys decide, so a floor must hold for them as well: ties of keys are no order of scores.
+        const auto of_keys = static_cast<float>(panel.key_slack(lane));
+        return upper - panel.width(lane) * codes.scale[row] - slack * 0x1p-18f - of_keys -
+               0x1p-118f;
     }
 
     static void share_floor(std::atomic<float>& shared, Candidates& mine) {
@@ -161,21 +180,20 @@ private:
     }
 
     void finish(Group& group, const std::vector<QueryPanel>& panels, const TopKOut& out) {
-        Rechecker recheck(rows_, k_);
+        Recheck recheck(rows_, queries_, k_);
         for (std::size_t i = 0; i < group.count; ++i) {
-            if (i % 16 == 0) checkpoint();
             Candidates& merged = group.found[0][i];
             for (std::size_t r = 1; r < group.found.size(); ++r) {
-                Candidates& other = group.found[r][i];
-                merged.raise(other.floor());
-                merged.list().insert(merged.list().end(), other.list().begin(), other.list().end());
+                merged.merge(group.found[r][i]);
+                group.found[r][i] = Candidates();
             }
-            merged.shrink();
-            const QueryPanel& panel = panels[i / plan_.panel_lanes];
-            recheck.top_k(queries_.row(group.first + i), merged.list(), panel,
-                          i % plan_.panel_lanes);
-            recheck.write(group.first + i, out);
+            merged.settle();
+            recheck.add(group.first + i, merged.list(), panels[i / plan_.panel_lanes],
+                        i % plan_.panel_lanes);
+            merged = Candidates();
+            if (recheck.pending() >= kMaxPending) recheck.run(out);
         }
+        recheck.run(out);
         group.found.clear();
     }
 
@@ -187,16 +205,39 @@ private:
     std::vector<Group> groups_;
 };
 
-/// Every row scored exactly: for few rows, or when most of them are asked for.
+/// Every row scored exactly: for few rows, or when a large share of them is asked for. Few queries are
+/// split by rows, so that all threads have work.
 void search_all(const FlatRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
                 int threads, const TopKOut& out) {
-    std::vector<Rechecker> recheck(static_cast<std::size_t>(max_workers(threads)),
-                                   Rechecker(rows, k));
-    parallel_for(queries.rows, threads, [&](std::size_t i, int worker) {
-        Rechecker& mine = recheck[static_cast<std::size_t>(worker)];
-        mine.all(queries.row(i), exclude_self ? static_cast<Id>(i) : kNoRow);
-        mine.write(i, out);
-    });
+    const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
+    const std::size_t n = rows.codes.count;
+    const auto workers = static_cast<std::size_t>(max_workers(threads));
+    const std::size_t ranges = std::clamp<std::size_t>(
+        ceil_div(2 * workers, queries.rows), 1, std::max<std::size_t>(1, ceil_div(n, kBlockRows)));
+    const std::size_t per_range = ceil_div(n, ranges);
+    const std::size_t at_once = std::max<std::size_t>(workers, 256 / ranges);
+    for (std::size_t first = 0; first < queries.rows; first += at_once) {
+        const std::size_t count = std::min(at_once, queries.rows - first);
+        std::vector<Ranking> found(count * ranges, Ranking(k));
+        parallel_for(count * ranges, threads, [&](std::size_t task, int) {
+            const std::size_t query = first + task / ranges;
+            const std::size_t begin = task % ranges * per_range;
+            for (std::size_t row = begin; row < std::min(n, begin + per_range); ++row) {
+                if (row % kBlockRows == 0) checkpoint();
+                const auto id = static_cast<Id>(row);
+                if (!rows.passes(id) || (exclude_self && row == query)) continue;
+                found[task].offer({scorer.key(queries.row(query), id), rows.label(id)});
+            }
+        });
+        for (std::size_t i = 0; i < count; ++i) {
+            Ranking& best = found[i * ranges];
+            for (std::size_t r = 1; r < ranges; ++r) {
+                for (const Ranked& ranked : found[i * ranges + r].list()) best.offer(ranked);
+            }
+            write_row(best.sorted(), k, scorer, scorer.query_norm(queries.row(first + i)),
+                      first + i, out);
+        }
+    }
 }
 
 }  // namespace

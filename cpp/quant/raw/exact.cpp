@@ -69,18 +69,17 @@ ExactScorer::ExactScorer(Metric metric, RowsView rows, const double* norms)
       norms_(norms),
       score_(metric == Metric::kL2 ? l2_of(rows.dtype) : ip_of(rows.dtype)) {}
 
-void ExactScorer::bind(const float* query) {
-    query_ = query;
-    query_norm_ = norm_of(query, rows_.cols);
-}
-
-double ExactScorer::score(double key) const noexcept {
+double ExactScorer::score(double key, double query_norm) const noexcept {
     switch (metric_) {
         case Metric::kIp: return key;
         case Metric::kL2: return -key;
-        case Metric::kCosine: return query_norm_ > 0.0 ? key / query_norm_ : 0.0;
+        case Metric::kCosine: return query_norm > 0.0 ? key / query_norm : 0.0;
     }
     return key;
+}
+
+double ExactScorer::query_norm(const float* query) const noexcept {
+    return metric_ == Metric::kCosine ? norm_of(query, rows_.cols) : 1.0;
 }
 
 void ExactScorer::prefetch(Id row) const noexcept {

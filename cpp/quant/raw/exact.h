@@ -18,11 +18,8 @@ public:
     /// norms: |x| of every row, needed for cosine only (else null).
     ExactScorer(Metric metric, RowsView rows, const double* norms);
 
-    /// Binds one query of dim floats; keeps the pointer.
-    void bind(const float* query);
-
-    double key(Id row) const noexcept {
-        const double raw = score_(query_, rows_.row(row), rows_.cols);
+    double key(const float* query, Id row) const noexcept {
+        const double raw = score_(query, rows_.row(row), rows_.cols);
         switch (metric_) {
             case Metric::kIp: return raw;
             case Metric::kL2: return -raw;
@@ -31,14 +28,14 @@ public:
         return raw;
     }
 
-    double score(double key) const noexcept;
+    /// query_norm: |q|, which only cosine looks at.
+    double score(double key, double query_norm) const noexcept;
+
+    /// |q| where the metric needs it, else 1.
+    double query_norm(const float* query) const noexcept;
 
     void prefetch(Id row) const noexcept;
 
-    /// |q| in float64.
-    double query_norm() const noexcept { return query_norm_; }
-
-    const RowsView& rows() const noexcept { return rows_; }
     Metric metric() const noexcept { return metric_; }
 
 private:
@@ -48,8 +45,6 @@ private:
     RowsView rows_;
     const double* norms_;
     Score score_;
-    const float* query_ = nullptr;
-    double query_norm_ = 0.0;
 };
 
 /// |x| of float32 values in the canonical order.

@@ -62,9 +62,10 @@ void QueryPanel::quantise(std::size_t lane, const float* query) {
         norm += scaled * scaled;
     }
     step_[lane] = step;
-    code_error_[lane] = std::sqrt(error) * kUp;
-    norm_[lane] = std::sqrt(norm) * kUp;
-    rounding_[lane] = exact ? 0.0 : 1e-9 * norm_[lane];
+    // Float64 keys round as well: a share of |p + d| |c| far above that is added unless all is integer.
+    const double length = std::sqrt(norm);
+    code_error_[lane] = exact ? 0.0f : static_cast<float>((std::sqrt(error) + 1e-9 * length) * kUp);
+    norm_[lane] = static_cast<float>(length * kUp);
     squared_norm_[lane] = norm * step * step;
     zero_share_[lane] = static_cast<std::int32_t>(-sum * spec_.zero_point());
     tilt_[lane] = spec_.metric == Metric::kL2 ? static_cast<float>(1.0 / step) : 0.0f;
@@ -85,13 +86,12 @@ void QueryPanel::pack() {
 }
 
 void QueryPanel::enter_block(const BlockError& error) noexcept {
-    for (std::size_t lane = 0; lane < count_; ++lane) {
-        const double margin =
-            (code_error_[lane] + rounding_[lane]) * static_cast<double>(error.code_norm) +
-            norm_[lane] * static_cast<double>(error.residual);
-        const double whole = std::ceil(margin);
-        init_[lane] = zero_share_[lane] + static_cast<std::int32_t>(whole);
-        width_[lane] = static_cast<float>(2.0 * whole);
+    for (std::size_t lane = 0; lane < kernels::kPanelLanes; ++lane) {
+        // Truncation and + 1 round up, and cover the rounding of this float32 sum.
+        const float margin = code_error_[lane] * error.code_norm + norm_[lane] * error.residual;
+        const std::int32_t whole = margin > 0.0f ? static_cast<std::int32_t>(margin) + 1 : 0;
+        init_[lane] = zero_share_[lane] + whole;
+        width_[lane] = static_cast<float>(2 * whole);
     }
 }
 

@@ -61,9 +61,8 @@ private:
     std::vector<std::uint8_t> packed_;
     std::vector<std::int8_t> codes_;
     double step_[kernels::kPanelLanes] = {};
-    double code_error_[kernels::kPanelLanes] = {};  // |d|
-    double norm_[kernels::kPanelLanes] = {};        // |p + d|
-    double rounding_[kernels::kPanelLanes] = {};    // of float64 keys, as a share of |c|
+    alignas(64) float code_error_[kernels::kPanelLanes] = {};  // |d|, rounded up
+    alignas(64) float norm_[kernels::kPanelLanes] = {};        // |p + d|, rounded up
     double squared_norm_[kernels::kPanelLanes] = {};
     double key_slack_[kernels::kPanelLanes] = {};
     std::int32_t zero_share_[kernels::kPanelLanes] = {};

@@ -9,7 +9,8 @@ namespace {
 constexpr std::size_t kRowLanes = 3;
 
 std::size_t scan_lane(const CodeView& view, std::size_t first, std::size_t count,
-                      const QueryPanel& panel, std::size_t lane, kernels::PanelHit* hits) {
+                      const QueryPanel& panel, std::size_t lane, const kernels::PanelHits& hits,
+                      std::size_t n) {
     alignas(64) std::int32_t raw[kBlockRows];
     kernels::active().rows_u8(view.codes + first * view.stride, view.stride, count,
                               panel.codes(lane), panel.depth(), panel.init()[lane], raw);
@@ -25,10 +26,10 @@ std::size_t scan_lane(const CodeView& view, std::size_t first, std::size_t count
     } else {
         for (std::size_t i = 0; i < count; ++i) upper[i] = static_cast<float>(raw[i]) * scale[i];
     }
-    std::size_t n = 0;
     for (std::size_t i = 0; i < count; ++i) {
         // Branch-free: the slot is overwritten unless the pair passes.
-        hits[n] = {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(lane), upper[i]};
+        hits.upper[n] = upper[i];
+        hits.pair[n] = static_cast<std::uint32_t>(i * kernels::kPanelLanes + lane);
         n += static_cast<std::size_t>(!(upper[i] < threshold));
     }
     return n;
@@ -36,15 +37,18 @@ std::size_t scan_lane(const CodeView& view, std::size_t first, std::size_t count
 
 }  // namespace
 
-HitBuffer make_hit_buffer() { return HitBuffer(kBlockRows * kernels::kPanelLanes + 1); }
+HitBuffer::HitBuffer()
+    : upper(kBlockRows * kernels::kPanelLanes + kernels::kHitSlack),
+      pair(kBlockRows * kernels::kPanelLanes + kernels::kHitSlack) {}
 
 std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
-                      const QueryPanel& panel, HitBuffer& hits) {
+                      const QueryPanel& panel, HitBuffer& buffer) {
     const std::size_t count = last - first;
+    const kernels::PanelHits hits = buffer.hits();
     if (panel.count() <= kRowLanes) {
         std::size_t n = 0;
         for (std::size_t lane = 0; lane < panel.count(); ++lane) {
-            n += scan_lane(view, first, count, panel, lane, hits.data() + n);
+            n = scan_lane(view, first, count, panel, lane, hits, n);
         }
         return n;
     }
@@ -61,7 +65,7 @@ std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
     args.row_term[0] = view.bias != nullptr ? view.bias + first : nullptr;
     args.lane_term[0] = panel.tilt();
     args.threshold = panel.threshold();
-    return kernels::active().panel_u8(args, hits.data());
+    return kernels::active().panel_u8(args, hits);
 }
 
 }  // namespace nearfield

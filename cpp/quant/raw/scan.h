@@ -15,11 +15,17 @@
 namespace nearfield {
 
 /// Room for every pair of one call.
-using HitBuffer = std::vector<kernels::PanelHit>;
-HitBuffer make_hit_buffer();
+struct HitBuffer {
+    HitBuffer();
+    kernels::PanelHits hits() noexcept { return {upper.data(), pair.data()}; }
+
+    std::vector<float> upper;
+    std::vector<std::uint32_t> pair;
+};
 
 /// Rows [first, last) of one block (panel.enter_block was called for it). Hit rows count from first.
+/// Returns the number of hits.
 std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
-                      const QueryPanel& panel, HitBuffer& hits);
+                      const QueryPanel& panel, HitBuffer& buffer);
 
 }  // namespace nearfield
