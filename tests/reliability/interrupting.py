@@ -92,7 +92,7 @@ def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
         out[name] = {"late": [], "missed": 0}
         for _ in range(count):
             in_call = True
-            sender.order(0.01 + rng.random() * 0.15)
+            sender.order(0.01 + rng.random() * 0.4)
             try:
                 long[name]()
                 in_call = False

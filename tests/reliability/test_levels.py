@@ -17,7 +17,7 @@ DATA = Path(
     os.environ.get("NEARFIELD_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
 )
 SETS = {"minilm-debian": "cosine", "glove100": "cosine", "sift": "l2", "made up": "ip"}
-ROWS = 2500
+ROWS = 1200
 
 
 def slices(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +34,7 @@ def slices(name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array(rows[:: len(rows) // ROWS][:ROWS]), np.array(queries[:1000])
 
 
-@pytest.mark.parametrize("storage", ["as stored", "float32"])
+@pytest.mark.parametrize("storage", ["as stored", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SETS)
 def test_levels_give_the_same_bytes(name: str, storage: str, levels: list[Level]) -> None:
     rows, queries = slices(name)
