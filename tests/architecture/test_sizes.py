@@ -34,7 +34,7 @@ def cpp_functions(text: str) -> Iterator[tuple[int, int]]:
     block whose introduction ends in `)` (with qualifiers, initialisers or a trailing return type).
     """
     blank = NOT_CODE.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
-    blank = re.sub(r"^[ \t]*#[^\n]*(?:\\\n[^\n]*)*", "", blank, flags=re.MULTILINE)
+    blank = re.sub(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", "", blank, flags=re.MULTILINE)
     stack: list[tuple[bool, int]] = []  # is a function body, line of its brace
     last = 0
     for brace in re.finditer(r"[{};]", blank):

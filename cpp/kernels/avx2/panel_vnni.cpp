@@ -8,7 +8,9 @@ namespace {
 
 struct DotVnni {
     static __m256i add(__m256i acc, __m256i row, __m256i query) noexcept {
-        return _mm256_dpbusd_avx_epi32(acc, row, query);
+        // GCC 12 spills the accumulators around its own intrinsic.
+        __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(row), "x"(query));
+        return acc;
     }
 };
 

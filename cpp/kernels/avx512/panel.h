@@ -50,7 +50,9 @@ struct PanelU8 : Epilogue512 {
         return _mm512_set1_epi32(word);
     }
     static Acc dot(Acc acc, Word row, Query query) noexcept {
-        return _mm512_dpbusd_epi32(acc, row, query);
+        // GCC 12 copies and spills the accumulators around its own intrinsic: 2.5 times slower.
+        __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(row), "v"(query));
+        return acc;
     }
     static std::uint32_t upper(const PanelArgs& a, Acc acc, std::size_t row, std::size_t group,
                                Upper& out) noexcept {

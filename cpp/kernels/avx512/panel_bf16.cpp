@@ -16,8 +16,8 @@ struct PanelNativeBF16 : Epilogue512 {
     static Query load_query(const std::uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
     static Word broadcast(const std::uint8_t* p) noexcept { return PanelU8::broadcast(p); }
     static Acc dot(Acc acc, Word row, Query query) noexcept {
-        return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(row),
-                                reinterpret_cast<__m512bh>(query));
+        __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(row), "v"(query));  // see PanelU8::dot
+        return acc;
     }
     static std::uint32_t upper(const PanelArgs& a, Acc acc, std::size_t row, std::size_t group,
                                Upper& out) noexcept {

@@ -40,7 +40,8 @@ inline float to_float(BF16 x) noexcept {
 inline float to_float(F16 x) noexcept {
     const std::uint32_t sign = static_cast<std::uint32_t>(x.bits & 0x8000u) << 16;
     const std::uint32_t magnitude = x.bits & 0x7fffu;
-    if (magnitude >= 0x7c00u) {  // infinity, and NaN with its payload, quiet as the instruction makes it
+    if (magnitude >=
+        0x7c00u) {  // infinity, and NaN with its payload, quiet as the instruction makes it
         const std::uint32_t quiet = magnitude > 0x7c00u ? 0x400000u : 0u;
         return float_from_bits(sign | 0x7f800000u | quiet | ((magnitude & 0x3ffu) << 13));
     }

@@ -10,6 +10,7 @@
 // Cost: R*G*depth/4 dots per R+G loads. Source: own; layout as in BLIS-style GEMM micro-kernels.
 #pragma once
 
+#include "kernels/generic/unroll.h"
 #include "kernels/table.h"
 
 namespace nearfield::kernels {
@@ -35,29 +36,30 @@ inline std::uint32_t pair_of(std::size_t row, std::size_t group) noexcept {
 template <class P, std::size_t R, std::size_t G>
 inline std::size_t panel_rows(const PanelArgs& a, std::size_t first, const PanelHits& hits,
                               std::size_t n) noexcept {
-    typename P::Acc acc[R][G];
-    for (std::size_t g = 0; g < G; ++g) {
-        const typename P::Acc init = P::load_init(a.init, g);
-        for (std::size_t r = 0; r < R; ++r) acc[r][g] = init;
-    }
-    const std::uint8_t* rows = a.rows + first * a.stride;
-    const std::size_t group_bytes = a.depth * kGroup;
-    for (std::size_t k = 0; k < a.depth; k += 4) {
+    typename P::Acc acc[R * G];
+    unroll<R * G>([&](auto i) NEARFIELD_INLINE { acc[i] = P::load_init(a.init, i % G); });
+    const std::size_t depth = a.depth;
+    const std::size_t stride = a.stride;
+    const std::size_t group_bytes = depth * kGroup;
+    const std::uint8_t* rows = a.rows + first * stride;
+    const std::uint8_t* panel = a.panel;
+    for (std::size_t k = 0; k < depth; k += 4, rows += 4, panel += 4 * kGroup) {
         typename P::Query query[G];
-        for (std::size_t g = 0; g < G; ++g)
-            query[g] = P::load_query(a.panel + g * group_bytes + k * kGroup);
-        for (std::size_t r = 0; r < R; ++r) {
-            const typename P::Word word = P::broadcast(rows + r * a.stride + k);
-            for (std::size_t g = 0; g < G; ++g) acc[r][g] = P::dot(acc[r][g], word, query[g]);
-        }
+        unroll<G>([&](auto g)
+                      NEARFIELD_INLINE { query[g] = P::load_query(panel + g * group_bytes); });
+        unroll<R>([&](auto r) NEARFIELD_INLINE {
+            const typename P::Word word = P::broadcast(rows + r * stride);
+            unroll<G>([&](auto g) NEARFIELD_INLINE {
+                acc[r * G + g] = P::dot(acc[r * G + g], word, query[g]);
+            });
+        });
     }
-    for (std::size_t r = 0; r < R; ++r) {
-        for (std::size_t g = 0; g < G; ++g) {
-            typename P::Upper upper;
-            const std::uint32_t mask = P::upper(a, acc[r][g], first + r, g, upper);
-            if (mask != 0) n = P::emit(mask, upper, pair_of(first + r, g), hits, n);
-        }
-    }
+    unroll<R * G>([&](auto i) NEARFIELD_INLINE {
+        typename P::Upper upper;
+        const std::size_t row = first + i / G;
+        const std::uint32_t mask = P::upper(a, acc[i], row, i % G, upper);
+        if (mask != 0) n = P::emit(mask, upper, pair_of(row, i % G), hits, n);
+    });
     return n;
 }
 
