@@ -19,6 +19,7 @@ namespace {
 /// Packed queries of one group stay in L2 beside the block of rows they meet.
 constexpr std::size_t kGroupBytes = std::size_t{768} << 10;
 constexpr std::size_t kMaxPanelsPerGroup = 16;
+constexpr std::size_t kMinPanelsPerGroup = 3;
 /// A range of rows worth a task of its own.
 constexpr std::size_t kMinBlocksPerRange = 16;
 /// Candidates re-checked together: enough to share rows, few enough to stay small.
@@ -44,16 +45,17 @@ struct Plan {
             std::min(round_up(ceil_div(queries, panels), kernels::kGroup), kernels::kPanelLanes);
         const std::size_t per_group = std::clamp<std::size_t>(
             kGroupBytes / (code_depth(dim) * kernels::kPanelLanes), 1, kMaxPanelsPerGroup);
-        groups = ceil_div(panels, per_group);
-        if (groups > 1 && groups < 4 * threads)
-            groups = std::min(panels, round_up(groups, threads));
-        group_lanes = ceil_div(ceil_div(queries, panel_lanes), groups) * panel_lanes;
+        // Groups of queries keep threads apart best; down to a few panels they still share rows well.
+        groups = std::max(ceil_div(panels, per_group),
+                          std::min(2 * threads, panels / kMinPanelsPerGroup));
+        group_lanes = ceil_div(ceil_div(queries, panel_lanes), std::max<std::size_t>(1, groups)) *
+                      panel_lanes;
         groups = ceil_div(queries, group_lanes);
-        ranges = groups >= 2 * threads ? 1
-                                       : std::clamp<std::size_t>(
-                                             ceil_div(4 * threads, groups), 1,
-                                             std::max<std::size_t>(1, blocks / kMinBlocksPerRange));
-        if (threads == 1) ranges = 1;
+        ranges =
+            groups >= 2 * threads || threads == 1
+                ? 1
+                : std::clamp<std::size_t>(ceil_div(4 * threads, groups), 1,
+                                          std::max<std::size_t>(1, blocks / kMinBlocksPerRange));
         range_blocks = ceil_div(blocks, ranges);
         ranges = std::max<std::size_t>(1, ceil_div(blocks, range_blocks));
     }
@@ -125,6 +127,8 @@ private:
             const std::size_t block = row / kBlockRows;
             const std::size_t last = std::min({row + step, (block + 1) * kBlockRows, end});
             for (std::size_t p = 0; p < panels.size(); ++p) {
+                // Tile loads are too scattered for the hardware to run ahead into the next block.
+                if (panels.size() > 1) prefetch_slice(rows_.codes, last, p, panels.size());
                 panels[p].enter_block(rows_.codes.errors[block]);
                 const std::size_t n = scan_rows(rows_.codes, row, last, panels[p], hits);
                 collect(group, p * plan_.panel_lanes, row, panels[p], hits, n, found);

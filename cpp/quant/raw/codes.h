@@ -62,6 +62,19 @@ struct CodeView {
     const BlockError* errors;  // one per kBlockRows
 };
 
+/// Asks for slice `part` of `parts` of the rows [first, first + kBlockRows) to be brought into L2.
+inline void prefetch_slice(const CodeView& view, std::size_t first, std::size_t part,
+                           std::size_t parts) noexcept {
+    if (first >= view.count) return;
+    const std::size_t rows = view.count - first < kBlockRows ? view.count - first : kBlockRows;
+    const std::size_t bytes = rows * view.stride;
+    const std::uint8_t* block = view.codes + first * view.stride;
+    const std::size_t end = bytes * (part + 1) / parts;
+    for (std::size_t at = bytes * part / parts; at < end; at += 64) {
+        __builtin_prefetch(block + at, 0, 2);
+    }
+}
+
 /// What encoding one row gives beside its codes.
 struct RowConstants {
     float scale;

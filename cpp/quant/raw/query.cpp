@@ -12,9 +12,12 @@ namespace {
 
 constexpr double kUp = 1.0 + 1e-6;
 
+/// Nearest integer, ties to even, for |x| < 2^51; inline where nearbyint is a call.
+double nearest(double x) noexcept { return (x + 0x1.8p52) - 0x1.8p52; }
+
 bool is_integral(const std::vector<double>& x, double limit) noexcept {
     return std::all_of(x.begin(), x.end(), [limit](double v) {
-        return v >= -limit - 1.0 && v <= limit && v == std::nearbyint(v);
+        return v >= -limit - 1.0 && v <= limit && v == nearest(v);
     });
 }
 
@@ -55,7 +58,7 @@ void QueryPanel::quantise(std::size_t lane, const float* query) {
     double norm = 0.0;
     for (std::size_t k = 0; k < spec_.dim; ++k) {
         const double scaled = q[k] / step;
-        const double rounded = std::clamp(std::nearbyint(scaled), -limit - 1.0, limit);
+        const double rounded = std::clamp(nearest(scaled), -limit - 1.0, limit);
         code[k] = static_cast<std::int8_t>(rounded);
         sum += code[k];
         error += (scaled - rounded) * (scaled - rounded);
