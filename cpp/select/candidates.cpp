@@ -75,4 +75,10 @@ void Candidates::merge(const Candidates& other) {
     for (const Candidate& candidate : other.list()) append(candidate);
 }
 
+void Candidates::replace(std::span<const Candidate> best) {
+    std::copy(best.begin(), best.end(), list_.begin());
+    size_ = best.size();
+    settle();
+}
+
 }  // namespace nearfield

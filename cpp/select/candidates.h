@@ -63,6 +63,9 @@ public:
 
     std::span<const Candidate> list() const noexcept { return {list_.data(), size_}; }
 
+    /// Takes `best` in place of everything held: at least k pairs, or all there were.
+    void replace(std::span<const Candidate> best);
+
 private:
     static constexpr std::size_t kSteps = 64;
 

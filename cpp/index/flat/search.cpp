@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <utility>
 
 #include "base/parallel.h"
 #include "index/flat/ranking.h"
@@ -24,6 +25,8 @@ constexpr std::size_t kMinPanelsPerGroup = 3;
 constexpr std::size_t kMinBlocksPerRange = 16;
 /// Candidates re-checked together: enough to share rows, few enough to stay small.
 constexpr std::size_t kMaxPending = std::size_t{1} << 20;
+/// Candidates of one query, beyond 2 k, above which exact keys thin them out.
+constexpr std::size_t kMaxHeld = 8192;
 /// Below this many rows, or above this share of them wanted, codes exclude next to nothing.
 constexpr std::size_t kScanRows = 128;
 
@@ -78,6 +81,7 @@ public:
           queries_(queries),
           k_(k),
           exclude_self_(exclude_self),
+          scorer_(rows.codes.spec.metric, rows.rows, rows.norms),
           plan_(queries.rows, rows.codes.count, queries.cols, threads),
           groups_(plan_.groups) {
         for (std::size_t g = 0; g < groups_.size(); ++g) {
@@ -156,6 +160,9 @@ private:
         for (std::size_t lane = 0; lane < panel.count(); ++lane) {
             Candidates& mine = found[first_lane + lane];
             mine.update();
+            if (mine.list().size() > kMaxHeld + 2 * k_) {
+                keep_best(mine, group.first + first_lane + lane, panel, lane);
+            }
             if (plan_.ranges > 1) share_floor(group.floors[first_lane + lane], mine);
             panel.set_floor(lane, mine.floor());
         }
@@ -173,6 +180,28 @@ private:
         const auto of_keys = static_cast<float>(panel.key_slack(lane));
         return upper - panel.width(lane) * codes.scale[row] - slack * 0x1p-18f - of_keys -
                0x1p-118f;
+    }
+
+    /// Bounds cannot tell ties and near-ties apart; where very many pile up, exact keys must. What stays
+    /// are the k best of them, with bounds as tight as float32 allows.
+    void keep_best(Candidates& mine, std::size_t query, const QueryPanel& panel,
+                   std::size_t lane) const {
+        std::vector<std::pair<Ranked, Id>> exact;
+        exact.reserve(mine.list().size());
+        for (const Candidate& c : mine.list()) {
+            exact.push_back({{scorer_.key(queries_.row(query), c.row), rows_.label(c.row)}, c.row});
+        }
+        const auto k = static_cast<std::ptrdiff_t>(std::min(k_, exact.size()));
+        std::nth_element(exact.begin(), exact.begin() + k, exact.end(),
+                         [](const auto& a, const auto& b) { return a.first < b.first; });
+        std::vector<Candidate> best;
+        for (auto it = exact.begin(); it != exact.begin() + k; ++it) {
+            const double score = panel.in_lane_units(lane, it->first.key);
+            const double slack = std::fabs(score) * 0x1p-20 + panel.key_slack(lane) + 0x1p-118;
+            best.push_back(
+                {static_cast<float>(score + slack), static_cast<float>(score - slack), it->second});
+        }
+        mine.replace(best);
     }
 
     static void share_floor(std::atomic<float>& shared, Candidates& mine) {
@@ -205,6 +234,7 @@ private:
     MatrixView<float> queries_;
     std::size_t k_;
     bool exclude_self_;
+    ExactScorer scorer_;
     Plan plan_;
     std::vector<Group> groups_;
 };
@@ -250,7 +280,9 @@ void flat_search(const FlatRows& rows, MatrixView<float> queries, std::size_t k,
                  int threads, const TopKOut& out) {
     if (queries.rows == 0) return;
     const std::size_t n = rows.codes.count;
-    if (n < kScanRows || k > n / 4) {
+    const std::size_t wanted = rows.filter != nullptr ? rows.filter->count() : n;
+    // Few rows that may answer are scored outright: their floor would let nearly all others through.
+    if (n < kScanRows || k > wanted / 4 || wanted < n / 128) {
         search_all(rows, queries, k, exclude_self, threads, out);
         return;
     }
