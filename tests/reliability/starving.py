@@ -144,6 +144,10 @@ def threadless() -> dict[str, Any]:
 
     index = nf.FlatIndex(8)
     rows = np.random.default_rng(0).standard_normal((20_000, 8)).astype(np.float32)
+    # Whatever is imported at a first call must be there before this user can no longer read it.
+    warm = nf.FlatIndex(8)
+    warm.add(rows[:200], threads=1)
+    warm.search(rows[:200], k=3, threads=1)
     os.setresuid(65534, 65534, 65534)  # root is not bound by the limit
     resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
     before = thread_count()
