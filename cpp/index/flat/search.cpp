@@ -42,23 +42,24 @@ struct Plan {
 
     Plan(std::size_t queries, std::size_t rows, std::size_t dim, std::size_t threads) {
         const std::size_t blocks = ceil_div(rows, kBlockRows);
-        const std::size_t panels = ceil_div(queries, kernels::kPanelLanes);
+        // Every thread gets queries of its own while that leaves it half a panel of them.
+        const std::size_t shares =
+            std::clamp<std::size_t>(queries / (kernels::kPanelLanes / 2), 1, threads);
+        const std::size_t panels = std::max(ceil_div(queries, kernels::kPanelLanes), shares);
         // Even panels: 65 queries run as 48 + 17, not as 64 + 1.
         panel_lanes =
             std::min(round_up(ceil_div(queries, panels), kernels::kGroup), kernels::kPanelLanes);
         const std::size_t per_group = std::clamp<std::size_t>(
             kGroupBytes / (code_depth(dim) * kernels::kPanelLanes), 1, kMaxPanelsPerGroup);
-        // Groups of queries keep threads apart best; down to a few panels they still share rows well.
-        groups = std::max(ceil_div(panels, per_group),
-                          std::min(2 * threads, panels / kMinPanelsPerGroup));
-        group_lanes = ceil_div(ceil_div(queries, panel_lanes), std::max<std::size_t>(1, groups)) *
-                      panel_lanes;
+        groups = std::max({ceil_div(panels, per_group), shares,
+                           std::min(2 * threads, panels / kMinPanelsPerGroup)});
+        group_lanes = ceil_div(ceil_div(queries, panel_lanes), groups) * panel_lanes;
         groups = ceil_div(queries, group_lanes);
-        ranges =
-            groups >= 2 * threads || threads == 1
-                ? 1
-                : std::clamp<std::size_t>(ceil_div(4 * threads, groups), 1,
-                                          std::max<std::size_t>(1, blocks / kMinBlocksPerRange));
+        // The rest is split by rows; each range pays for finding its floors.
+        ranges = groups >= threads ? 1
+                                   : std::clamp<std::size_t>(
+                                         ceil_div(2 * threads, groups), 1,
+                                         std::max<std::size_t>(1, blocks / kMinBlocksPerRange));
         range_blocks = ceil_div(blocks, ranges);
         ranges = std::max<std::size_t>(1, ceil_div(blocks, range_blocks));
     }
