@@ -4,7 +4,7 @@
 // seen so far (the floor), a pair whose upper bound is below L cannot be among the k best; ties stay.
 // The floor is found once by selection; from then on a histogram of the lower bounds above it tells, in
 // O(1) a pair, when k of them have passed the next step. Steps are 1/32 of the spread of the first
-// selection, far below the width of the bounds, so that little is lost against exact selection.
+// selection: coarser than selecting each time, which lets some pairs more through and is cheaper.
 // Source: own.
 #pragma once
 

@@ -4,7 +4,7 @@
 // and re-checks. Ranges of one group share their floors, so that a later range starts where an
 // earlier one stood. None of this changes the answer: whatever survives, the k best by exact float64
 // key (ties by smaller label) are returned.
-// Cost: one pass over the codes per 512 queries, plus about 1.5 k exact scores a query.
+// Cost: one pass over the codes per group of up to 1,024 queries, plus about 1.5 k exact scores a query.
 #pragma once
 
 #include <cstddef>
