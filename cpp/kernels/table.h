@@ -19,7 +19,8 @@ namespace nearfield::kernels {
 inline constexpr std::size_t kGroup = 16;     // queries side by side in one packed group
 inline constexpr std::size_t kMaxGroups = 4;  // groups in one panel
 inline constexpr std::size_t kPanelLanes = kGroup * kMaxGroups;
-inline constexpr std::size_t kDepthStep = 64;  // bytes of a row consumed by one tile
+inline constexpr std::size_t kDepthStep = 64;      // bytes of a row consumed by one tile
+inline constexpr std::size_t kMaxPanelRows = 256;  // rows of one panel call
 
 /// Pairs that may belong to the answer, as two parallel arrays.
 struct PanelHits {
@@ -44,7 +45,7 @@ inline constexpr std::size_t kHitSlack = kGroup;
 struct PanelArgs {
     const std::uint8_t* rows;
     std::size_t stride;  // bytes between rows
-    std::size_t count;   // rows in this block
+    std::size_t count;   // rows in this block, up to kMaxPanelRows
     std::size_t depth;   // bytes per row, rounded up to kDepthStep
     const std::uint8_t* panel;
     std::size_t groups;  // 1 .. kMaxGroups

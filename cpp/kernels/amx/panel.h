@@ -1,162 +1,25 @@
 // Panel scan on AMX tiles.
 //
-// Rows are the A operand as they lie in memory (16 strided lines), packed queries the B operand; a
-// 2 x 2 block of tiles scores 32 rows x 32 queries. Accumulators start from the lanes' init values, so
-// the error margin costs nothing. A finished block is stored to L1 and compared with the thresholds,
-// 512 bits at a time and without branches, between the tile products of the block after it.
+// Rows are the A operand as they lie in memory (16 strided lines), packed queries the B operand. Long
+// rows: a 2 x 2 block of tiles scores 32 rows x 32 queries, each tile loaded serves two products. Rows
+// of up to 128 bytes: the tiles of 32 queries stay in registers while all rows pass, so that
+// only rows are loaded. Finished tiles go through the epilogue while later ones are computed.
 // (Software prefetch of the rows to L1 was tried: about 10 % slower at 384 dims, no clear gain at 128.)
-// Row tails use tiles of fewer rows. Cost per block and 64 bytes of depth: 4 tile products (64 cycles).
-// Source: own; the register shape is that of Intel's AMX optimisation guide.
+// Row tails use tiles of fewer rows. Cost per 32 x 32 pairs and 64 bytes of depth: 4 tile products
+// (64 cycles).
+// Source: own; the 2 x 2 shape is that of Intel's AMX optimisation guide.
 #pragma once
 
-#include <immintrin.h>
-
-#include "kernels/avx512/panel.h"
+#include "kernels/amx/epilogue.h"
 
 namespace nearfield::kernels {
 namespace {
 
-inline constexpr std::size_t kTileRows = 16;
-inline constexpr std::size_t kTileBytes = 1024;
 inline constexpr std::size_t kBlockTileRows = 2 * kTileRows;
+/// Depth up to which the tiles of two groups of queries stay in registers.
+inline constexpr std::size_t kResidentDepth = 2 * kDepthStep;
 
-struct alignas(64) TileConfig {
-    std::uint8_t palette = 1;
-    std::uint8_t start_row = 0;
-    std::uint8_t reserved[14] = {};
-    std::uint16_t bytes[16] = {};
-    std::uint8_t rows[16] = {};
-};
-
-/// Tiles 0-3 accumulate, 4-5 hold rows (the first pair of each `rows` tall), 6-7 queries.
-inline void configure(std::size_t rows) noexcept {
-    TileConfig config;
-    for (std::size_t t = 0; t < 8; ++t) {
-        config.bytes[t] = 64;
-        config.rows[t] = kTileRows;
-    }
-    config.rows[0] = config.rows[1] = config.rows[4] = static_cast<std::uint8_t>(rows);
-    // The compiler does not see that the configuration reads this memory.
-    __asm__ volatile("" : : "r"(&config) : "memory");
-    _tile_loadconfig(&config);
-}
-
-struct TileU8 {
-    static __m512 to_float(const void* raw) noexcept {
-        return _mm512_cvtepi32_ps(_mm512_load_si512(raw));
-    }
-};
-
-struct TileBF16 {
-    static __m512 to_float(const void* raw) noexcept { return _mm512_load_ps(raw); }
-};
-
-/// acc += row tile x query tile; the tile numbers must be literals.
-#define NEARFIELD_TILE_DOT(T, acc, row, query) \
-    do {                                       \
-        if constexpr (__is_same(T, TileU8)) {  \
-            _tile_dpbusd(acc, row, query);     \
-        } else {                               \
-            _tile_dpbf16ps(acc, row, query);   \
-        }                                      \
-    } while (false)
-
-/// Finished accumulators on their way through the epilogue. Tile t belongs to rows
-/// row + 16 * (t / columns) and group + t % columns. run() only notes which rows have a hit, without a
-/// branch, so that it can stand between tile products; emit() then visits the few rows that do.
-/// Terms: how many rank-one terms the bound has.
-template <class T, std::size_t Terms>
-class Epilogue {
-public:
-    Epilogue(const PanelArgs& args, const PanelHits& hits) noexcept : a_(args), hits_(hits) {}
-
-    std::uint8_t* start(std::size_t row, std::size_t group, std::size_t columns,
-                        std::size_t count) noexcept {
-        row_ = row;
-        group_ = group;
-        columns_ = columns;
-        next_ = 0;
-        count_ = count;
-        return tiles_;
-    }
-
-    void run(std::size_t tiles) noexcept {
-        for (; tiles != 0 && next_ < count_; --tiles) compare(next_++);
-    }
-
-    void emit() noexcept {
-        run(count_);
-        for (std::size_t half = 0; half < count_; half += 2) {
-            const __m512i masks = _mm512_load_si512(masks_ + half * kTileRows);
-            std::uint32_t rows = _cvtmask32_u32(_mm512_test_epi16_mask(masks, masks));
-            for (; rows != 0; rows &= rows - 1) {
-                emit_row(half * kTileRows + static_cast<std::size_t>(__builtin_ctz(rows)));
-            }
-        }
-        count_ = 0;
-        next_ = 0;
-    }
-
-    /// The rows of one short tile, one at a time.
-    void short_tile(std::size_t rows, std::size_t row, std::size_t group,
-                    const std::uint8_t* tile) noexcept {
-        const __m512 threshold = _mm512_loadu_ps(a_.threshold + group * kGroup);
-        for (std::size_t i = 0; i < rows; ++i) {
-            const __m512 value = bound(tile + i * 64, row + i, group * kGroup);
-            const __mmask16 mask = _mm512_cmp_ps_mask(value, threshold, _CMP_NLT_UQ);
-            n_ = Epilogue512::emit(mask, value, pair_of(row + i, group), hits_, n_);
-        }
-    }
-
-    std::size_t hits() const noexcept { return n_; }
-
-private:
-    __m512 bound(const std::uint8_t* raw, std::size_t row, std::size_t lane) const noexcept {
-        __m512 value = _mm512_mul_ps(T::to_float(raw), _mm512_set1_ps(a_.scale[row]));
-        for (std::size_t t = 0; t < Terms; ++t) {
-            value = _mm512_fmadd_ps(_mm512_loadu_ps(a_.lane_term[t] + lane),
-                                    _mm512_set1_ps(a_.row_term[t][row]), value);
-        }
-        return value;
-    }
-
-    std::size_t first_row(std::size_t tile) const noexcept {
-        return row_ + tile / columns_ * kTileRows;
-    }
-    std::size_t group(std::size_t tile) const noexcept { return group_ + tile % columns_; }
-
-    void compare(std::size_t tile) noexcept {
-        const std::size_t lane = group(tile) * kGroup;
-        const std::size_t row = first_row(tile);
-        const __m512 threshold = _mm512_loadu_ps(a_.threshold + lane);
-        const std::uint8_t* raw = tiles_ + tile * kTileBytes;
-#pragma GCC unroll 16
-        for (std::size_t i = 0; i < kTileRows; ++i) {
-            const __m512 value = bound(raw + i * 64, row + i, lane);
-            masks_[tile * kTileRows + i] = _mm512_cmp_ps_mask(value, threshold, _CMP_NLT_UQ);
-        }
-    }
-
-    void emit_row(std::size_t slot) noexcept {
-        const std::size_t tile = slot / kTileRows;
-        const std::size_t row = first_row(tile) + slot % kTileRows;
-        const __m512 value = bound(tiles_ + slot * 64, row, group(tile) * kGroup);
-        n_ = Epilogue512::emit(masks_[slot], value, pair_of(row, group(tile)), hits_, n_);
-    }
-
-    const PanelArgs& a_;
-    const PanelHits& hits_;
-    std::size_t n_ = 0;
-    std::size_t row_ = 0;
-    std::size_t group_ = 0;
-    std::size_t columns_ = 1;
-    std::size_t next_ = 0;
-    std::size_t count_ = 0;  // 0, 2 or 4 tiles
-    alignas(64) __mmask16 masks_[4 * kTileRows];
-    alignas(64) std::uint8_t tiles_[4 * kTileBytes];
-};
-
-/// 32 rows x (16 * Columns) queries; meanwhile the block before goes through the epilogue.
+/// 32 rows x (16 * Columns) queries.
 template <class T, std::size_t Columns, class E>
 inline void full_block(const PanelArgs& a, std::size_t row, std::size_t group,
                        E& epilogue) noexcept {
@@ -164,14 +27,11 @@ inline void full_block(const PanelArgs& a, std::size_t row, std::size_t group,
     const std::uint8_t* bottom = top + kTileRows * a.stride;
     const std::uint8_t* left = a.panel + group * a.depth * kGroup;
     const std::uint8_t* right = left + a.depth * kGroup;
-    const auto* init = static_cast<const std::uint8_t*>(a.init) + group * kGroup * 4;
     const std::size_t tiles_per_step = (4 * kDepthStep + a.depth - 1) / a.depth;
-    _tile_loadd(0, init, 0);
-    _tile_loadd(2, init, 0);
-    if constexpr (Columns == 2) {
-        _tile_loadd(1, init + 64, 0);
-        _tile_loadd(3, init + 64, 0);
-    }
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
     for (std::size_t k = 0; k < a.depth; k += kDepthStep) {
         _tile_loadd(4, top + k, a.stride);
         _tile_loadd(6, left + k * kGroup, 64);
@@ -185,15 +45,58 @@ inline void full_block(const PanelArgs& a, std::size_t row, std::size_t group,
         if constexpr (Columns == 2) NEARFIELD_TILE_DOT(T, 3, 5, 7);
         epilogue.run(tiles_per_step);
     }
-    epilogue.emit();
-    std::uint8_t* tiles = epilogue.start(row, group, Columns, 2 * Columns);
+    std::uint8_t* tiles = epilogue.take(row, group, Columns == 2);
     _tile_stored(0, tiles, 64);
     if constexpr (Columns == 2) {
         _tile_stored(1, tiles + kTileBytes, 64);
-        _tile_stored(2, tiles + 2 * kTileBytes, 64);
-        _tile_stored(3, tiles + 3 * kTileBytes, 64);
+        tiles = epilogue.take(row + kTileRows, group, true);
+        _tile_stored(2, tiles, 64);
+        _tile_stored(3, tiles + kTileBytes, 64);
     } else {
         _tile_stored(2, tiles + kTileBytes, 64);
+    }
+}
+
+/// Rows [0, rows), a multiple of 16, x 32 queries; Steps: depth / 64, 1 or 2.
+template <class T, std::size_t Steps, class E>
+inline void resident_columns(const PanelArgs& a, std::size_t rows, std::size_t group,
+                             E& epilogue) noexcept {
+    const std::uint8_t* left = a.panel + group * a.depth * kGroup;
+    const std::uint8_t* right = left + a.depth * kGroup;
+    _tile_loadd(4, left, 64);
+    _tile_loadd(5, right, 64);
+    if constexpr (Steps == 2) {
+        _tile_loadd(6, left + kTileBytes, 64);
+        _tile_loadd(7, right + kTileBytes, 64);
+    }
+    for (std::size_t row = 0; row < rows; row += kTileRows) {
+        const std::uint8_t* from = a.rows + row * a.stride;
+        _tile_loadd(2, from, a.stride);
+        if constexpr (Steps == 2) _tile_loadd(3, from + kDepthStep, a.stride);
+        _tile_zero(0);
+        _tile_zero(1);
+        NEARFIELD_TILE_DOT(T, 0, 2, 4);
+        NEARFIELD_TILE_DOT(T, 1, 2, 5);
+        epilogue.run(1);
+        if constexpr (Steps == 2) {
+            NEARFIELD_TILE_DOT(T, 0, 3, 6);
+            NEARFIELD_TILE_DOT(T, 1, 3, 7);
+        }
+        epilogue.run(1);
+        std::uint8_t* tiles = epilogue.take(row, group, true);
+        _tile_stored(0, tiles, 64);
+        _tile_stored(1, tiles + kTileBytes, 64);
+    }
+}
+
+/// Two groups of queries against rows [0, rows), a multiple of 32.
+template <class T, class E>
+inline void two_groups(const PanelArgs& a, std::size_t rows, std::size_t group,
+                       E& epilogue) noexcept {
+    if (a.depth == kDepthStep) {
+        resident_columns<T, 1>(a, rows, group, epilogue);
+    } else {
+        resident_columns<T, 2>(a, rows, group, epilogue);
     }
 }
 
@@ -204,7 +107,7 @@ inline void short_block(const PanelArgs& a, std::size_t row, std::size_t rows, s
     alignas(64) std::uint8_t tile[kTileBytes];
     const std::uint8_t* top = a.rows + row * a.stride;
     const std::uint8_t* panel = a.panel + group * a.depth * kGroup;
-    _tile_loadd(0, static_cast<const std::uint8_t*>(a.init) + group * kGroup * 4, 0);
+    _tile_zero(0);
     for (std::size_t k = 0; k < a.depth; k += kDepthStep) {
         _tile_loadd(4, top + k, a.stride);
         _tile_loadd(6, panel + k * kGroup, 64);
@@ -214,30 +117,35 @@ inline void short_block(const PanelArgs& a, std::size_t row, std::size_t rows, s
     epilogue.short_tile(rows, row, group, tile);
 }
 
+/// All groups against rows [0, rows), a multiple of 32.
+template <class T, class E>
+inline void full_rows(const PanelArgs& a, std::size_t rows, E& epilogue) noexcept {
+    const bool resident = a.depth <= kResidentDepth;
+    if (resident && a.groups >= 2) two_groups<T>(a, rows, 0, epilogue);
+    if (resident && a.groups == 4) two_groups<T>(a, rows, 2, epilogue);
+    for (std::size_t row = 0; row < rows; row += kBlockTileRows) {
+        if (!resident && a.groups >= 2) full_block<T, 2>(a, row, 0, epilogue);
+        if (!resident && a.groups == 4) full_block<T, 2>(a, row, 2, epilogue);
+        if (a.groups % 2 == 1) full_block<T, 1>(a, row, a.groups - 1, epilogue);
+    }
+}
+
 template <class T, std::size_t Terms>
 inline std::size_t panel_terms(const PanelArgs& a, const PanelHits& hits) noexcept {
-    Epilogue<T, Terms> epilogue(a, hits);
-    std::size_t row = 0;
-    if (a.count >= kBlockTileRows) {
+    // Short rows leave room in L1 to gather more tiles.
+    Epilogue<T, Terms> epilogue(a, hits, a.depth <= kResidentDepth ? 8 : 2);
+    const std::size_t full = a.count / kBlockTileRows * kBlockTileRows;
+    if (full != 0) {
         configure(kTileRows);
-        for (; row + kBlockTileRows <= a.count; row += kBlockTileRows) {
-            if (a.groups == 1) {
-                full_block<T, 1>(a, row, 0, epilogue);
-                continue;
-            }
-            full_block<T, 2>(a, row, 0, epilogue);
-            if (a.groups == 3) full_block<T, 1>(a, row, 2, epilogue);
-            if (a.groups == 4) full_block<T, 2>(a, row, 2, epilogue);
-        }
-        epilogue.emit();
+        full_rows<T>(a, full, epilogue);
+        epilogue.drain();
     }
-    while (row < a.count) {
+    for (std::size_t row = full; row < a.count; row += kTileRows) {
         const std::size_t rows = a.count - row < kTileRows ? a.count - row : kTileRows;
         configure(rows);
         for (std::size_t group = 0; group < a.groups; ++group) {
             short_block<T>(a, row, rows, group, epilogue);
         }
-        row += rows;
     }
     _tile_release();
     return epilogue.hits();
