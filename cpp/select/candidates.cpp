@@ -2,29 +2,74 @@
 
 #include <algorithm>
 #include <functional>
+#include <vector>
 
 namespace nearfield {
+namespace {
 
-void Candidates::make_room(std::size_t n) {
-    drop_below(floor_);
-    // Room for three times what stays: dropping costs a pass over everything.
-    if (4 * size_ + n > list_.size()) list_.resize(4 * size_ + n);
+constexpr std::size_t kFirstRoom = 128;
+
+}  // namespace
+
+void Candidates::make_room() {
+    // Trimming costs a pass or two over everything: not before there is much to drop.
+    if (size_ >= 4 * k_ + 2 * kFirstRoom) trim();
+    if (2 * size_ < room_) return;
+    const std::size_t room = std::max(kFirstRoom, 2 * room_);
+    auto larger = std::make_unique_for_overwrite<Candidate[]>(room);
+    std::copy_n(list_.get(), size_, larger.get());
+    list_ = std::move(larger);
+    room_ = room;
 }
 
-void Candidates::settle() {
-    if (size_ >= k_) {
-        thread_local std::vector<float> lowers;
-        lowers.resize(size_);
-        for (std::size_t i = 0; i < size_; ++i) lowers[i] = list_[i].lower;
-        const auto kth = lowers.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
-        std::nth_element(lowers.begin(), kth, lowers.end(), std::greater<>());
-        raise(*kth);
-        start_counting();
+float Candidates::select(std::size_t rank) const {
+    thread_local std::vector<float> lowers;
+    lowers.resize(size_);
+    float least = std::numeric_limits<float>::infinity();
+    float most = -least;
+    for (std::size_t i = 0; i < size_; ++i) {
+        lowers[i] = list_[i].lower;
+        least = std::min(least, lowers[i]);
+        most = std::max(most, lowers[i]);
     }
-    drop_below(floor_);
+    // Counting in even steps finds the few values among which to choose, several times faster than
+    // choosing among all; any step function that never falls will do.
+    const float per_step = static_cast<float>(kSteps) / (most - least);
+    std::size_t kept = size_;
+    if (per_step > 0.0f && per_step < 0x1p100f) {
+        const auto step_of = [=](float lower) {
+            return std::min(static_cast<std::size_t>((lower - least) * per_step), kSteps - 1);
+        };
+        std::array<std::uint32_t, kSteps> counts{};
+        for (const float lower : lowers) ++counts[step_of(lower)];
+        std::size_t step = kSteps - 1;
+        while (counts[step] < rank) rank -= counts[step--];
+        kept = 0;
+        for (const float lower : lowers) {
+            lowers[kept] = lower;
+            kept += static_cast<std::size_t>(step_of(lower) == step);
+        }
+    }
+    const auto nth = lowers.begin() + static_cast<std::ptrdiff_t>(rank - 1);
+    std::nth_element(lowers.begin(), nth, lowers.begin() + static_cast<std::ptrdiff_t>(kept),
+                     std::greater<>());
+    return *nth;
 }
 
-void Candidates::start_counting() {
+float Candidates::trim() {
+    if (size_ < k_) return -std::numeric_limits<float>::infinity();
+    const float certain = select(k_);
+    raise(certain);
+    drop_below(certain);
+    return certain;
+}
+
+void Candidates::select_floor(std::size_t rank) {
+    raise(select(rank));
+    start_counting(rank);
+}
+
+void Candidates::start_counting(std::size_t rank) {
     float most = floor_;
     for (const Candidate& c : list()) most = std::max(most, c.lower);
     // Without a spread, or in a range where steps vanish, selection has to do.
@@ -36,16 +81,16 @@ void Candidates::start_counting() {
     }
     histogram_.fill(0);
     base_ = floor_;
-    per_step_ = static_cast<float>(kSteps / 2) / spread;
+    per_step_ = static_cast<float>(kSteps / 8) / spread;
     reached_ = 0;
     above_ = 0;
     for (const Candidate& c : list()) {
-        if (c.lower > floor_) count(c.lower);
+        if (counting_) count(c.lower, rank);
     }
 }
 
-void Candidates::climb() noexcept {
-    while (above_ >= k_ && reached_ + 1 < kSteps) {
+void Candidates::climb(std::size_t rank) noexcept {
+    while (above_ >= rank && reached_ + 1 < kSteps) {
         ++reached_;
         above_ -= histogram_[reached_];
     }
@@ -70,15 +115,14 @@ void Candidates::drop_below(float floor) noexcept {
 
 void Candidates::merge(const Candidates& other) {
     raise(other.floor_);
-    reserve_more(other.size_);
-    counting_ = false;  // settle() will select
-    for (const Candidate& candidate : other.list()) append(candidate);
+    counting_ = false;  // trim() will select
+    for (const Candidate& candidate : other.list()) append(candidate, 0);
 }
 
 void Candidates::replace(std::span<const Candidate> best) {
-    std::copy(best.begin(), best.end(), list_.begin());
+    std::copy(best.begin(), best.end(), list_.get());
     size_ = best.size();
-    settle();
+    trim();
 }
 
 }  // namespace nearfield

@@ -1,19 +1,23 @@
 // Candidates: what a scan has found for one query, kept until nothing can be excluded any more.
 //
-// Every pair comes with a lower and an upper bound on its score. With L the k-th largest lower bound
-// seen so far (the floor), a pair whose upper bound is below L cannot be among the k best; ties stay.
+// Every pair comes with a lower and an upper bound on its score. The k-th largest lower bound seen is a
+// certain floor: a pair whose upper bound is below it cannot be among the k best; ties stay. While few
+// rows have been seen that floor is low and lets a lot through. So the floor that a scan uses may be a
+// guess, the rank-th largest lower bound with a rank below k; only in the end trim() tells what was
+// certain, and whoever guessed too high scans again.
 // The floor is found once by selection; from then on a histogram of the lower bounds above it tells, in
-// O(1) a pair, when k of them have passed the next step. Steps are 1/32 of the spread of the first
+// O(1) a pair, when `rank` of them have passed the next step. Steps are 1/32 of the spread of the first
 // selection: coarser than selecting each time, which lets some pairs more through and is cheaper.
 // Source: own.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "base/types.h"
 
@@ -27,72 +31,73 @@ struct Candidate {
 
 class Candidates {
 public:
-    explicit Candidates(std::size_t k = 1) : k_(k), start_at_(k < 16 ? 32 : 2 * k) {}
+    explicit Candidates(std::size_t k) : k_(k) {}
 
-    /// The k-th largest lower bound known, from here or from elsewhere (see raise).
+    /// The rank-th largest lower bound known, from here or from elsewhere (see raise).
     float floor() const noexcept { return floor_; }
 
-    /// Another part of the same search guarantees k pairs at or above `floor`.
+    /// Another part of the same search has found enough pairs at or above `floor`.
     void raise(float floor) noexcept {
         if (floor > floor_) floor_ = floor;
     }
 
-    /// Room for n more appends.
-    void reserve_more(std::size_t n) {
-        if (size_ + n > list_.size()) make_room(n);
-    }
-    /// reserve_more() was called for it.
-    void append(const Candidate& candidate) noexcept {
+    void append(const Candidate& candidate, std::size_t rank) {
+        if (size_ == room_) make_room();
         list_[size_++] = candidate;
-        if (counting_ && candidate.lower > floor_) count(candidate.lower);
+        if (counting_) count(candidate.lower, rank);
     }
 
     /// Call after a number of appends: starts the histogram once there is enough to choose from.
-    void update() {
-        if (!counting_ && size_ >= start_at_) settle();
+    void update(std::size_t rank) {
+        if (!counting_ && size_ >= std::max(start_at_, rank + rank / 4)) select_floor(rank);
     }
 
-    /// Raises the floor to exactly the k-th largest lower bound and drops what it excludes.
-    void settle();
+    /// Drops what the certain floor excludes and returns that floor, -infinity when less than k is held.
+    float trim();
 
     /// Everything other holds, as if it had been appended here.
     void merge(const Candidates& other);
 
-    /// Drops what lies below `floor`, a lower bound on the k-th best score.
-    void drop_below(float floor) noexcept;
-
-    std::span<const Candidate> list() const noexcept { return {list_.data(), size_}; }
+    std::span<const Candidate> list() const noexcept { return {list_.get(), size_}; }
 
     /// Takes `best` in place of everything held: at least k pairs, or all there were.
     void replace(std::span<const Candidate> best);
 
 private:
-    static constexpr std::size_t kSteps = 64;
+    static constexpr std::size_t kSteps = 128;
 
-    void make_room(std::size_t n);
-    void start_counting();
+    void make_room();
+    float select(std::size_t rank) const;
+    void select_floor(std::size_t rank);
+    void drop_below(float floor) noexcept;
+    void start_counting(std::size_t rank);
 
-    void count(float lower) noexcept {
-        const auto step = static_cast<std::size_t>((lower - base_) * per_step_);
-        const std::size_t s = step < kSteps ? step : kSteps - 1;
+    /// Without a branch that depends on the value, but for the rare last one.
+    void count(float lower, std::size_t rank) noexcept {
+        const float step = std::max(0.0f, (lower - base_) * per_step_);
+        const auto s = static_cast<std::size_t>(std::min(step, static_cast<float>(kSteps - 1)));
         ++histogram_[s];
-        if (s > reached_ && ++above_ >= k_) climb();
+        above_ += static_cast<std::size_t>(s > reached_);
+        if (above_ >= rank) climb(rank);
     }
-    void climb() noexcept;
+    void climb(std::size_t rank) noexcept;
 
-    std::size_t k_;
-    std::size_t start_at_;
     std::size_t size_ = 0;
+    std::size_t room_ = 0;
+    std::unique_ptr<Candidate[]> list_;  // the first size_ of room_ are in use
     float floor_ = -std::numeric_limits<float>::infinity();
-    std::vector<Candidate> list_;  // the first size_ are in use
 
-    // Lower bounds above base_, in kSteps steps; above_: how many lie in steps after reached_.
+    // Lower bounds in kSteps steps from base_ on (what is below it counts for the first); above_: how
+    // many lie in steps after reached_.
     bool counting_ = false;
     float base_ = 0.0f;
     float per_step_ = 0.0f;
     std::size_t reached_ = 0;
     std::size_t above_ = 0;
     std::array<std::uint32_t, kSteps> histogram_{};
+
+    std::size_t k_;
+    std::size_t start_at_ = 32;  // pairs to hold before selecting
 };
 
 }  // namespace nearfield

@@ -8,7 +8,7 @@
 namespace nearfield {
 namespace {
 
-constexpr std::size_t kPrefetchAhead = 6;
+constexpr std::size_t kPrefetchAhead = 16;
 constexpr std::size_t kBuckets = 2048;
 
 /// What a float32 upper bound may lack through its own rounding.

@@ -87,7 +87,7 @@ void ExactScorer::prefetch(Id row) const noexcept {
     const std::size_t bytes = rows_.cols * size_of(rows_.dtype);
     // Past a few KiB the hardware follows by itself.
     const std::size_t ahead = std::min<std::size_t>(bytes, 4096);
-    for (std::size_t k = 0; k < ahead; k += 64) __builtin_prefetch(p + k);
+    for (std::size_t k = 0; k < ahead; k += 64) __builtin_prefetch(p + k, 0, 2);
 }
 
 double norm_of(const float* x, std::size_t dim) noexcept {

@@ -1,5 +1,5 @@
 // Candidates against the definition: with L the k-th largest lower bound seen, nothing whose upper bound
-// reaches L may be lost, and after a settle nothing below it is left.
+// reaches L may be lost, after a trim nothing below it is left, and a guess above L is found out.
 #include "select/candidates.h"
 
 #include <algorithm>
@@ -45,10 +45,9 @@ struct Model {
 };
 
 /// The one place that knows how pairs go in.
-void push(Candidates& candidates, const Candidate& p) {
-    candidates.reserve_more(1);
-    candidates.append(p);
-    candidates.update();
+void push(Candidates& candidates, const Candidate& p, std::size_t rank) {
+    candidates.append(p, rank);
+    candidates.update(rank);
 }
 
 std::vector<Id> held(const Candidates& candidates) {
@@ -58,6 +57,11 @@ std::vector<Id> held(const Candidates& candidates) {
     return rows;
 }
 
+bool holds(const Candidates& candidates, Id row) {
+    return std::any_of(candidates.list().begin(), candidates.list().end(),
+                       [row](const Candidate& c) { return c.row == row; });
+}
+
 /// Scores from few values, so that bounds tie; intervals of width zero included.
 Candidate draw(Random& random, Id row) {
     const float centre = static_cast<float>(random.below(40)) * 0.5f;
@@ -65,10 +69,13 @@ Candidate draw(Random& random, Id row) {
     return {centre + width, centre - width, row};
 }
 
-void check_settled(Candidates& candidates, const Model& model) {
-    candidates.settle();
-    CHECK_EQ(candidates.floor(), model.floor());
-    CHECK(held(candidates) == model.survivors());
+void check_trimmed(Candidates& candidates, const Model& model) {
+    const float certain = candidates.trim();
+    if (model.all.size() >= model.k) CHECK_EQ(std::max(certain, model.raised), model.floor());
+    CHECK(candidates.floor() >= certain);
+    // A floor from elsewhere is no reason to drop what is held.
+    if (model.raised == kNone) CHECK(held(candidates) == model.survivors());
+    for (const Id row : model.survivors()) CHECK(holds(candidates, row));
     for (const Candidate& c : candidates.list()) CHECK_EQ(c.upper, model.all[c.row].upper);
 }
 
@@ -84,11 +91,11 @@ TEST(what_reaches_the_floor_stays_and_the_rest_goes) {
             for (std::size_t i = 0; i < n; ++i) {
                 const Candidate p = draw(random, static_cast<Id>(i));
                 model.all.push_back(p);
-                push(candidates, p);
+                push(candidates, p, model.k);
                 CHECK(candidates.floor() <= model.floor());
             }
-            check_settled(candidates, model);
-            check_settled(candidates, model);
+            check_trimmed(candidates, model);
+            check_trimmed(candidates, model);
         }
     }
 }
@@ -106,10 +113,10 @@ TEST(a_scan_may_leave_out_what_the_floor_excludes) {
                 ++left_out;
                 continue;
             }
-            push(candidates, p);
+            push(candidates, p, model.k);
         }
         CHECK(left_out > 1000);
-        check_settled(candidates, model);
+        check_trimmed(candidates, model);
     }
 }
 
@@ -126,9 +133,9 @@ TEST(a_floor_from_elsewhere_counts) {
         }
         const Candidate p = draw(random, row);
         model.all.push_back(p);
-        push(candidates, p);
+        push(candidates, p, model.k);
     }
-    check_settled(candidates, model);
+    check_trimmed(candidates, model);
 }
 
 TEST(merging_is_pushing) {
@@ -141,35 +148,68 @@ TEST(merging_is_pushing) {
         for (std::size_t i = 0; i < n; ++i) {
             const Candidate p = draw(random, static_cast<Id>(i));
             model.all.push_back(p);
-            push(parts[random.below(3)], p);
+            push(parts[random.below(3)], p, k);
         }
         parts[0].merge(parts[1]);
         parts[0].merge(parts[2]);
-        check_settled(parts[0], model);
+        check_trimmed(parts[0], model);
     }
 }
 
-TEST(dropping_below_a_floor_keeps_ties) {
+TEST(trimming_keeps_ties) {
     Candidates candidates(3);
     for (Id row = 0; row < 50; ++row) {
-        push(candidates, {static_cast<float>(row % 5), -1.0f, row});
+        push(candidates, {static_cast<float>(row % 5), static_cast<float>(row % 5), row}, 3);
     }
-    candidates.drop_below(3.0f);
-    CHECK_EQ(candidates.list().size(), 20U);
-    for (const Candidate& c : candidates.list()) CHECK(c.upper >= 3.0f);
-    candidates.drop_below(kNone);
-    CHECK_EQ(candidates.list().size(), 20U);
+    CHECK_EQ(candidates.trim(), 4.0f);
+    CHECK_EQ(candidates.list().size(), 10U);
+    for (const Candidate& c : candidates.list()) CHECK(c.upper >= 4.0f);
+}
+
+/// The floor may be any rank's: either the guess turns out right, and nothing is missing, or trim() returns
+/// less than the floor, and what it returns is certain.
+TEST(wrong_guesses_are_found_out) {
+    Random random(45);
+    std::size_t right = 0;
+    std::size_t wrong = 0;
+    for (int round = 0; round < 400; ++round) {
+        const std::size_t k = 1 + random.below(50);
+        const std::size_t n = 100 + random.below(3000);
+        Candidates candidates(k);
+        Model model{k};
+        for (std::size_t i = 0; i < n; ++i) {
+            // In half of the rounds the best come first, where guesses go wrong.
+            const auto trend = round % 2 == 0 ? 0.0f : static_cast<float>(n - i) / 50.0f;
+            Candidate p = draw(random, static_cast<Id>(i));
+            p.upper += trend;
+            p.lower += trend;
+            model.all.push_back(p);
+            if (p.upper < candidates.floor()) continue;
+            push(candidates, p, std::min(k, k * (i + 1) / n + 2));
+        }
+        const float certain = candidates.trim();
+        if (certain < candidates.floor()) {
+            ++wrong;
+            CHECK(certain <= model.floor());
+        } else {
+            ++right;
+            CHECK_EQ(certain, model.floor());
+            CHECK(held(candidates) == model.survivors());
+        }
+    }
+    CHECK(right > 50);
+    CHECK(wrong > 50);
 }
 
 /// A bound that overflowed must not take the pair with it.
 TEST(nan_bounds_stay) {
     Candidates candidates(2);
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    push(candidates, {nan, kNone, 0});
+    push(candidates, {nan, kNone, 0}, 2);
     for (Id row = 1; row < 300; ++row) {
-        push(candidates, {static_cast<float>(row), static_cast<float>(row), row});
+        push(candidates, {static_cast<float>(row), static_cast<float>(row), row}, 2);
     }
-    candidates.settle();
+    candidates.trim();
     const std::vector<Id> rows = held(candidates);
     CHECK(rows == std::vector<Id>({0, 298, 299}));
 }
