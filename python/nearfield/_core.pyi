@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_THREADS: int
 MISSING: int
 
 class FlatIndex:

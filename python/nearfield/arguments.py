@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from . import _core
+
 __all__ = [
     "Metric",
     "as_flag",
@@ -47,7 +49,7 @@ def as_positive(value: Any, *, name: str, largest: int = _LARGEST) -> int:
 
 def as_threads(value: Any) -> int:
     """Return the thread count the core takes: 0 (its default) for None."""
-    return 0 if value is None else as_positive(value, name="threads", largest=2**16)
+    return 0 if value is None else as_positive(value, name="threads", largest=_core.MAX_THREADS)
 
 
 def as_real(value: Any, *, name: str) -> float:

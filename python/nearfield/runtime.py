@@ -38,14 +38,14 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1.
+        From 1 to 256.
 
     Raises
     ------
     TypeError
         `n` is not an integer.
     ValueError
-        `n` is smaller than 1.
+        `n` is smaller than 1 or larger than 256.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> nf.set_num_threads(before)
     """
-    _core.set_num_threads(as_positive(n, name="n"))
+    _core.set_num_threads(as_positive(n, name="n", largest=_core.MAX_THREADS))
 
 
 def isa() -> str:
