@@ -7,6 +7,7 @@ on without a copy. bfloat16 travels as uint16 next to the name ``"bfloat16"``.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -156,7 +157,9 @@ def to_numpy(obj: Any, name: str) -> tuple[NDArray[Any], str]:
 
     No value is converted; bfloat16 is shown as uint16 with the name ``"bfloat16"``.
     """
-    if isinstance(obj, np.ma.MaskedArray):
+    # Looked up, not imported: without the module loaded nobody holds an object of its types.
+    masked_type = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    if masked_type is not None and isinstance(obj, masked_type):
         raise TypeError(
             f"{name}: got a masked array, expected one without a mask; "
             "call .filled(value) or .compressed() first"
@@ -209,13 +212,14 @@ def _from_sequence(obj: Any, name: str) -> tuple[NDArray[Any], str]:
     plain = (list, tuple, str, bytes, int, float, complex, np.generic, type(None))
     if len(obj) and not isinstance(obj[0], plain):
         return _from_arrays(obj, name)
-    try:
-        array = np.asarray(obj)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{name}: got a list that is not a matrix ({error}); every row needs the same length"
-        ) from None
-    return _named(array)
+    with _foreign_code(obj, name):
+        try:
+            return _named(np.asarray(obj))
+        except (ValueError, OverflowError) as error:
+            reason = error
+    raise ValueError(
+        f"{name}: got a list that is not a matrix ({reason}); every row needs the same length"
+    )
 
 
 def _from_arrays(obj: Any, name: str) -> tuple[NDArray[Any], str]:
@@ -236,25 +240,40 @@ def _from_arrays(obj: Any, name: str) -> tuple[NDArray[Any], str]:
 
 
 def _from_protocol(obj: Any, name: str) -> tuple[NDArray[Any], str]:
-    if hasattr(obj, "__dlpack_device__"):
-        device = int(obj.__dlpack_device__()[0])
-        if device not in _HOST_DEVICES:
-            raise TypeError(
-                f"{name}: got {_kind_of(obj)} on an accelerator (DLPack device {device}), "
-                "expected one on the CPU; copy it to the host first (.cpu(), .get() or "
-                "jax.device_get)"
-            )
-    try:
+    with _foreign_code(obj, name):
+        device = int(obj.__dlpack_device__()[0]) if hasattr(obj, "__dlpack_device__") else 1
+    if device not in _HOST_DEVICES:
+        raise TypeError(
+            f"{name}: got {_kind_of(obj)} on an accelerator (DLPack device {device}), "
+            "expected one on the CPU; copy it to the host first (.cpu(), .get() or "
+            "jax.device_get)"
+        )
+    with _foreign_code(obj, name):
         if hasattr(obj, "__array__"):
             return _named(np.asarray(obj))
         if hasattr(obj, "__dlpack__"):
             return _named(np.from_dlpack(obj))
         return _named(np.asarray(memoryview(obj)))
-    except (TypeError, ValueError, BufferError, RuntimeError, NotImplementedError) as error:
+
+
+@contextlib.contextmanager
+def _foreign_code(obj: Any, name: str) -> Iterator[None]:
+    """Turn what a foreign object's methods raise, which may be anything, into a TypeError.
+
+    A lack of memory and a failing disk or network are no fault of the object: they pass.
+    """
+    try:
+        yield
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no reason given"
+        if not isinstance(error, (TypeError, ValueError)):
+            reason = f"{type(error).__name__}: {reason}"
         fix = "; call .toarray() first" if hasattr(obj, "toarray") else ""
         raise TypeError(
-            f"{name}: got {_kind_of(obj)}, expected an array of numbers ({error}){fix}"
-        ) from None
+            f"{name}: got {_kind_of(obj)}, expected an array of numbers ({reason}){fix}"
+        ) from error
 
 
 def _integers_of_list(obj: Any, name: str) -> NDArray[np.int64]:
