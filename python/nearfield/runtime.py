@@ -1,7 +1,8 @@
 """Threads and processor features of the native module.
 
 ``NEARFIELD_NUM_THREADS`` sets the default number of threads and ``NEARFIELD_ISA`` (``portable``,
-``avx2``, ``avx512``, ``amx``) forces an instruction set; both are read once, at import.
+``avx2``, ``avx512``, ``amx``) forces an instruction set. A wrong value of either is an error
+at import.
 """
 
 from __future__ import annotations
