@@ -299,7 +299,8 @@ class FlatIndex:
             Queries, taken as float32.
         threshold : float
             Largest squared distance for ``"l2"``, smallest similarity for ``"ip"`` and
-            ``"cosine"``; rows whose float32 score equals the threshold answer.
+            ``"cosine"``; rows whose float32 score equals the threshold answer. Where a score is
+            beyond float32 its float64 value decides.
         filter, transform, threads, **params
             As :meth:`search`.
 
