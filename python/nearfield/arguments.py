@@ -102,7 +102,10 @@ def as_flag(value: Any, *, name: str) -> bool:
 
 
 def as_path(value: Any, *, name: str) -> str:
-    """Return a str, bytes or ``os.PathLike`` as a str that can name a file."""
+    """Return a str, bytes or ``os.PathLike`` as a str that can name a file.
+
+    File names need not be UTF-8: hand ``os.fsencode`` of it to the core.
+    """
     try:
         path = os.fsdecode(value)
     except TypeError:
@@ -112,6 +115,10 @@ def as_path(value: Any, *, name: str) -> str:
     if not path or "\0" in path:
         got = "an empty string" if not path else f"{path!r}, which holds a NUL byte"
         raise ValueError(f"{name}: got {got}, expected the name of a file")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}: got {path!r}, which cannot name a file ({error})") from None
     return path
 
 

@@ -68,7 +68,7 @@ def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) 
     1
     """
     mapped, checked = as_flag(mmap, name="mmap"), as_flag(verify, name="verify")
-    return FlatIndex._around(_core.load(as_path(path, name="path"), mapped, checked))
+    return FlatIndex._around(_core.load(os.fsencode(as_path(path, name="path")), mapped, checked))
 
 
 class FlatIndex:
@@ -386,7 +386,7 @@ class FlatIndex:
         --------
         See :func:`nearfield.load`.
         """
-        self._core.save(as_path(path, name="path"), as_flag(durable, name="durable"))
+        self._core.save(os.fsencode(as_path(path, name="path")), as_flag(durable, name="durable"))
 
     def __len__(self) -> int:
         return len(self._core)
@@ -437,7 +437,7 @@ class FlatIndex:
     def __reduce__(self) -> tuple[Any, ...]:
         with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
             path = os.path.join(folder, "index")
-            self._core.save(path, False)
+            self._core.save(os.fsencode(path), False)
             with open(path, "rb") as file:
                 return (_from_bytes, (file.read(),))
 
@@ -447,7 +447,7 @@ def _from_bytes(data: bytes) -> FlatIndex:
         path = os.path.join(folder, "index")
         with open(path, "wb") as file:
             file.write(data)
-        return FlatIndex._around(_core.load(path, False, True))
+        return FlatIndex._around(_core.load(os.fsencode(path), False, True))
 
 
 def _refuse_unknown(method: str, params: dict[str, Any]) -> None:

@@ -356,6 +356,24 @@ def test_bad_files(tmp_path: Path) -> None:
             nf.load(tmp_path / "bad.nf")
 
 
+def test_file_names_need_not_be_utf8(tmp_path: Path) -> None:
+    index = flat()
+    odd = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.nf")
+    for path in (odd, os.fsdecode(odd)):
+        index.save(path)
+        assert state(nf.load(path)) == state(index)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"\xff\xfe.nf"]
+    with open(odd, "wb") as file:
+        file.write(b"something else" * 9)
+    with pytest.raises(nf.CorruptFileError, match="\udcff"):
+        nf.load(odd)
+    with pytest.raises(FileNotFoundError) as caught:
+        nf.load(odd + b"x")
+    assert caught.value.filename == os.fsdecode(odd) + "x"
+    with pytest.raises(ValueError, match=r"^path: got .*cannot name a file"):
+        index.save(str(tmp_path / "\ud800"))
+
+
 def test_copies_are_independent() -> None:
     index = flat(ids=[9, 8, 7, 6, 5])
     for twin in (copy.copy(index), copy.deepcopy(index), pickle.loads(pickle.dumps(index))):
