@@ -186,6 +186,8 @@ class FlatIndex:
         thread_count = as_threads(threads)
         rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
         labels = None
+        if isinstance(ids, (set, frozenset)):
+            raise TypeError("ids: got a set, which has no order, expected one label per row")
         if ids is not None:
             labels = as_labels(ids, name="ids", length=rows.shape[0])
             if (labels == MISSING).any():

@@ -403,7 +403,9 @@ def _texts(texts: Iterable[str], name: str = "texts") -> list[str]:
 def _same_length(name: str, values: Iterable[Any] | None, n: int) -> list[Any]:
     if values is None:
         return [None] * n
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes | Mapping | set | frozenset) or not isinstance(
+        values, Iterable
+    ):
         raise TypeError(f"{name}: got {type(values).__name__}, expected one value per text")
     found = list(values)
     if len(found) != n:

@@ -63,6 +63,7 @@ WRONG: list[tuple[Call, type[Exception], tuple[str, ...]]] = [
     (lambda i: i.add(X[:1], ids=[]), ValueError, ("ids", "(0,)", "(1,)")),
     (lambda i: i.add(X[:1], ids=["7"]), TypeError, ("ids", "integers")),
     (lambda i: i.add(X[:2], ids=[1.5, 2.5]), TypeError, ("ids", "float", "integers")),
+    (lambda i: i.add(X[:2], ids={7, 8}), TypeError, ("ids", "set", "order")),
     (lambda i: i.remove([[1]]), ValueError, ("ids", "(1, 1)")),
     (lambda i: i.remove(None), TypeError, ("ids",)),
     (lambda i: i.remove([0.5]), TypeError, ("ids", "integers")),

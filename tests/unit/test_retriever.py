@@ -115,6 +115,7 @@ def test_metric_follows_the_encoder() -> None:
         (lambda r: r.add(["x"] * 5000 + ["!"]), RuntimeError, "the encoder failed"),
         (lambda r: r.add(None), TypeError, "texts: got NoneType"),
         (lambda r: r.add(["x"], ids=5), TypeError, "ids: got int, expected one value"),
+        (lambda r: r.add(["x", "y"], ids={"p", "q"}), TypeError, "ids: got set"),
         (lambda r: r.add(["x"], payload=5), TypeError, "payload: got int, expected one value"),
         (lambda r: r.remove(None), TypeError, "ids: got NoneType, expected the ids of texts"),
         (lambda r: r.remove(1.5), TypeError, "ids: got float"),
