@@ -312,11 +312,11 @@ int num_threads() {
 }
 
 void set_num_threads(int threads) {
-    if (threads < 0) {
-        throw std::invalid_argument("threads is " + std::to_string(threads) +
-                                    "; expected a positive number, or 0 for the default");
+    if (threads < 0 || threads > kMaxThreads) {
+        throw std::invalid_argument("threads is " + std::to_string(threads) + "; expected 1 to " +
+                                    std::to_string(kMaxThreads) + ", or 0 for the default");
     }
-    chosen_threads.store(std::min(threads, kMaxThreads), std::memory_order_relaxed);
+    chosen_threads.store(threads, std::memory_order_relaxed);
 }
 
 int max_workers(int threads) {

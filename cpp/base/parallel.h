@@ -17,10 +17,11 @@ inline constexpr int kMaxThreads = 256;
 /// NEARFIELD_NUM_THREADS, else what the affinity mask and the cgroup CPU quota allow.
 int num_threads();
 
-/// 0 goes back to the default.
+/// 0 goes back to the default; std::invalid_argument outside [0, kMaxThreads].
 void set_num_threads(int threads);
 
-/// Upper bound of the worker numbers that parallel_for(_, threads, _) passes to its body.
+/// Upper bound of the worker numbers that parallel_for(_, threads, _) passes to its body;
+/// more than kMaxThreads counts as kMaxThreads.
 int max_workers(int threads);
 
 namespace detail {

@@ -32,6 +32,7 @@ void bind_runtime(py::module_& module) {
     });
     module.def("num_threads", &num_threads);
     module.def("set_num_threads", &set_num_threads, py::arg("n"));
+    module.attr("MAX_THREADS") = kMaxThreads;
 }
 
 }  // namespace nearfield::bindings

@@ -11,14 +11,20 @@ namespace {
 
 namespace py = pybind11;
 
+/// Text that may hold a file name, whose bytes need not be UTF-8: decoded as os.fsdecode does.
+py::object text_of(const std::string& bytes) {
+    return py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+        bytes.data(), static_cast<py::ssize_t>(bytes.size()), "surrogateescape"));
+}
+
 void raise_named(const char* name, const char* message) {
     const py::object type = py::module_::import("nearfield.errors").attr(name);
-    PyErr_SetString(type.ptr(), message);
+    PyErr_SetObject(type.ptr(), text_of(message).ptr());
 }
 
 void raise_os_error(const IoError& error) {
     const py::object type = py::module_::import("builtins").attr("OSError");
-    const py::object value = type(error.code, error.what(), error.path);
+    const py::object value = type(error.code, text_of(error.what()), text_of(error.path));
     PyErr_SetObject(PyExc_OSError, value.ptr());
 }
 

@@ -1,6 +1,8 @@
 // nearfield._core: wiring only.
 #include <pybind11/pybind11.h>
 
+#include "base/parallel.h"
+#include "base/thread_count.h"
 #include "bind.h"
 #include "errors.h"
 #include "kernels/resolve.h"
@@ -8,7 +10,9 @@
 PYBIND11_MODULE(_core, module) {
     module.doc() = "Native engine of nearfield.";
     nearfield::bindings::bind_errors(module);
-    nearfield::kernels::active();  // a bad NEARFIELD_ISA is an error at import, not at first search
+    // A bad NEARFIELD_ISA or NEARFIELD_NUM_THREADS is an error at import, not at the first search.
+    nearfield::kernels::active();
+    nearfield::detail::default_thread_count(nearfield::kMaxThreads);
     nearfield::bindings::bind_flat(module);
     nearfield::bindings::bind_runtime(module);
 }

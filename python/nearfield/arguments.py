@@ -5,6 +5,8 @@ Each returns the plain value or raises naming the argument, what was got and wha
 
 from __future__ import annotations
 
+import math
+import numbers
 import operator
 import os
 from collections.abc import Sequence
@@ -12,19 +14,27 @@ from typing import Any, Literal
 
 import numpy as np
 
+from . import _core
+
 __all__ = [
+    "LARGEST_DIM",
     "Metric",
     "as_flag",
     "as_metric",
+    "as_path",
     "as_positive",
     "as_real",
     "as_threads",
     "check_result_size",
     "choose",
+    "naming",
     "refuse_transform",
 ]
 
 Metric = Literal["l2", "ip", "cosine"]
+
+LARGEST_DIM = 2**16
+"""Columns a vector may have: so many products of two bytes sum up within 32 bits."""
 
 _LARGEST = 2**63 - 1
 
@@ -47,13 +57,13 @@ def as_positive(value: Any, *, name: str, largest: int = _LARGEST) -> int:
 
 def as_threads(value: Any) -> int:
     """Return the thread count the core takes: 0 (its default) for None."""
-    return 0 if value is None else as_positive(value, name="threads", largest=2**16)
+    return 0 if value is None else as_positive(value, name="threads", largest=_core.MAX_THREADS)
 
 
 def as_real(value: Any, *, name: str) -> float:
-    """Return `value` as a float; NaN, bools, strings and arrays are refused."""
-    is_number = isinstance(value, (int, float, np.integer, np.floating))
-    if not is_number or isinstance(value, bool):
+    """Return `value` as a finite float; bools, strings and arrays are refused."""
+    is_number = isinstance(value, (numbers.Real, np.integer, np.floating))
+    if not is_number or isinstance(value, (bool, np.bool_)):
         raise TypeError(
             f"{name}: got {value!r} of type {type(value).__name__}, expected a real number"
         )
@@ -61,8 +71,9 @@ def as_real(value: Any, *, name: str) -> float:
         number = float(value)
     except OverflowError:
         raise ValueError(f"{name}: got {value}, which is outside the range of float64") from None
-    if number != number:
-        raise ValueError(f"{name}: got NaN, expected a real number")
+    if not math.isfinite(number):
+        got = "NaN" if math.isnan(number) else number
+        raise ValueError(f"{name}: got {got}, expected a finite number")
     return number
 
 
@@ -90,6 +101,39 @@ def as_flag(value: Any, *, name: str) -> bool:
     return bool(value)
 
 
+def as_path(value: Any, *, name: str) -> str:
+    """Return a str, bytes or ``os.PathLike`` as a str that can name a file.
+
+    File names need not be UTF-8: hand ``os.fsencode`` of it to the core.
+    """
+    try:
+        path = os.fsdecode(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}: got a {type(value).__name__}, expected a str or os.PathLike"
+        ) from None
+    if not path or "\0" in path:
+        got = "an empty string" if not path else f"{path!r}, which holds a NUL byte"
+        raise ValueError(f"{name}: got {got}, expected the name of a file")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}: got {path!r}, which cannot name a file ({error})") from None
+    return path
+
+
+def naming(error: ValueError, *, query: str, row: str) -> ValueError:
+    """Put the argument's name before the core's message about one query or one row.
+
+    The core counts the vectors it is given and does not know what the caller called them.
+    """
+    message = str(error)
+    for word, name in (("query ", query), ("row ", row)):
+        if message.startswith(word):
+            return ValueError(f"{name}: {message}")
+    return error
+
+
 def refuse_transform(transform: Any) -> None:
     """Accept only None: this version has no transforms."""
     if transform is not None:
@@ -101,7 +145,7 @@ def refuse_transform(transform: Any) -> None:
 
 def check_result_size(n_queries: int, k: int, n_rows: int) -> None:
     """Refuse a result that this machine's memory cannot hold, before anything is allocated."""
-    needed = n_queries * k * 12
+    needed = max(n_queries, 1) * k * 12
     if needed < 2**24:
         return
     try:

@@ -7,8 +7,9 @@ on without a copy. bfloat16 travels as uint16 next to the name ``"bfloat16"``.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def as_labels(obj: Any, *, name: str, length: int | None = None) -> NDArray[np.i
 
     Parameters
     ----------
-    obj : array_like of int, or int
+    obj : array_like of int, set of int, range, or int
         Any integer type whose values fit int64; a single integer is one label.
     name : str
         Argument name for messages.
@@ -131,12 +132,14 @@ def as_labels(obj: Any, *, name: str, length: int | None = None) -> NDArray[np.i
     ValueError
         Wrong shape or length, or a value outside int64.
     """
-    if isinstance(obj, (set, frozenset, range)):
+    if isinstance(obj, (Set, range)):
         obj = list(obj)
     array, _ = to_numpy([obj] if isinstance(obj, (int, np.integer)) else obj, name)
     if array.size == 0 and isinstance(obj, (list, tuple)):
         array = np.empty(0, np.int64)
-    if array.dtype.kind == "O" or (array.dtype.kind == "f" and isinstance(obj, (list, tuple))):
+    plain = isinstance(obj, (list, tuple))
+    # NumPy takes a bool among integers for one of them, and large integers for floats or objects.
+    if array.dtype.kind == "O" or (plain and (array.dtype.kind == "f" or bool in map(type, obj))):
         array = _integers_of_list(obj, name)
     if array.dtype.kind not in "iu" or array.dtype.names is not None:
         raise TypeError(
@@ -156,7 +159,9 @@ def to_numpy(obj: Any, name: str) -> tuple[NDArray[Any], str]:
 
     No value is converted; bfloat16 is shown as uint16 with the name ``"bfloat16"``.
     """
-    if isinstance(obj, np.ma.MaskedArray):
+    # Looked up, not imported: without the module loaded nobody holds an object of its types.
+    masked_type = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    if masked_type is not None and isinstance(obj, masked_type):
         raise TypeError(
             f"{name}: got a masked array, expected one without a mask; "
             "call .filled(value) or .compressed() first"
@@ -209,13 +214,14 @@ def _from_sequence(obj: Any, name: str) -> tuple[NDArray[Any], str]:
     plain = (list, tuple, str, bytes, int, float, complex, np.generic, type(None))
     if len(obj) and not isinstance(obj[0], plain):
         return _from_arrays(obj, name)
-    try:
-        array = np.asarray(obj)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{name}: got a list that is not a matrix ({error}); every row needs the same length"
-        ) from None
-    return _named(array)
+    with _foreign_code(obj, name):
+        try:
+            return _named(np.asarray(obj))
+        except (ValueError, OverflowError) as error:
+            reason = error
+    raise ValueError(
+        f"{name}: got a list that is not a matrix ({reason}); every row needs the same length"
+    )
 
 
 def _from_arrays(obj: Any, name: str) -> tuple[NDArray[Any], str]:
@@ -236,33 +242,53 @@ def _from_arrays(obj: Any, name: str) -> tuple[NDArray[Any], str]:
 
 
 def _from_protocol(obj: Any, name: str) -> tuple[NDArray[Any], str]:
-    if hasattr(obj, "__dlpack_device__"):
-        device = int(obj.__dlpack_device__()[0])
-        if device not in _HOST_DEVICES:
-            raise TypeError(
-                f"{name}: got {_kind_of(obj)} on an accelerator (DLPack device {device}), "
-                "expected one on the CPU; copy it to the host first (.cpu(), .get() or "
-                "jax.device_get)"
-            )
-    try:
+    with _foreign_code(obj, name):
+        device = int(obj.__dlpack_device__()[0]) if hasattr(obj, "__dlpack_device__") else 1
+    if device not in _HOST_DEVICES:
+        raise TypeError(
+            f"{name}: got {_kind_of(obj)} on an accelerator (DLPack device {device}), "
+            "expected one on the CPU; copy it to the host first (.cpu(), .get() or "
+            "jax.device_get)"
+        )
+    with _foreign_code(obj, name):
         if hasattr(obj, "__array__"):
             return _named(np.asarray(obj))
         if hasattr(obj, "__dlpack__"):
             return _named(np.from_dlpack(obj))
         return _named(np.asarray(memoryview(obj)))
-    except (TypeError, ValueError, BufferError, RuntimeError, NotImplementedError) as error:
-        fix = "; call .toarray() first" if hasattr(obj, "toarray") else ""
+
+
+@contextlib.contextmanager
+def _foreign_code(obj: Any, name: str) -> Iterator[None]:
+    """Turn what a foreign object's methods raise, which may be anything, into a TypeError.
+
+    A lack of memory and a failing disk or network are no fault of the object: they pass.
+    """
+    try:
+        yield
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no reason given"
+        if not isinstance(error, (TypeError, ValueError)):
+            reason = f"{type(error).__name__}: {reason}"
+        fix = ""
+        if callable(getattr(type(obj), "toarray", None)):
+            fix = "; call .toarray() first"
+        elif callable(getattr(type(obj), "__iter__", None)) and not isinstance(obj, list):
+            fix = "; pass list(x), or an array"
         raise TypeError(
-            f"{name}: got {_kind_of(obj)}, expected an array of numbers ({error}){fix}"
-        ) from None
+            f"{name}: got {_kind_of(obj)}, expected an array of numbers ({reason}){fix}"
+        ) from error
 
 
 def _integers_of_list(obj: Any, name: str) -> NDArray[np.int64]:
-    """NumPy gives floats or objects for lists that mix small integers with ones above int64."""
     values = list(obj)
-    if any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) for v in values):
-        raise TypeError(f"{name}: got a list of {_kind_of(values[0])}, expected integers (int64)")
     for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(
+                f"{name}: got {_kind_of(value)} ({value!r}) in a list, expected integers (int64)"
+            )
         if not -(2**63) <= int(value) < 2**63:
             raise ValueError(f"{name}: got {value}, expected labels that fit int64")
     return np.asarray(values, dtype=np.int64)
@@ -324,7 +350,7 @@ def _check_matrix(array: NDArray[Any], name: str, dim: int | None) -> None:
     if array.ndim == 2 and array.shape[1] >= 1 and dim in (None, array.shape[1]):
         return
     fix = ""
-    if array.ndim == 1 and array.shape[0] == (dim or array.shape[0]):
+    if array.ndim == 1 and array.size and array.shape[0] == (dim or array.shape[0]):
         fix = "; for one row pass x.reshape(1, -1)"
     elif array.ndim == 2 and dim == array.shape[0]:
         fix = "; is it transposed (x.T)?"

@@ -72,6 +72,10 @@ def evaluate(
     """
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     measures = _measures(names)
+    if not isinstance(qrels, Mapping):
+        raise TypeError(
+            f"qrels: got {type(qrels).__name__}, expected {{query id: {{document id: grade}}}}"
+        )
     judged = {str(query): _grades(query, grades) for query, grades in qrels.items()}
     if not any(any(grade > 0 for grade in grades.values()) for grades in judged.values()):
         raise ValueError("qrels: got no relevant document, expected at least one judged query")
@@ -113,13 +117,23 @@ def _known() -> str:
 
 def _grades(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[str, int]:
     if isinstance(grades, Mapping):
-        return {str(document): int(grade) for document, grade in grades.items()}
+        return {str(document): _grade(query, document, grades[document]) for document in grades}
     if isinstance(grades, str | bytes) or not isinstance(grades, Iterable):
         raise TypeError(
             f"qrels[{query!r}]: got {type(grades).__name__}, expected {{document id: grade}} or a "
             "list of relevant document ids"
         )
     return {str(document): 1 for document in grades}
+
+
+def _grade(query: Any, document: Any, grade: Any) -> int:
+    try:
+        whole = int(grade)
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if whole is None or whole != grade:
+        raise ValueError(f"qrels[{query!r}][{document!r}]: got {grade!r}, expected a whole number")
+    return whole
 
 
 def _run_of_mapping(run: Mapping[Any, Mapping[Any, float]]) -> dict[str, dict[str, float]]:
@@ -129,7 +143,10 @@ def _run_of_mapping(run: Mapping[Any, Mapping[Any, float]]) -> dict[str, dict[st
             raise TypeError(
                 f"run[{query!r}]: got {type(documents).__name__}, expected {{document id: score}}"
             )
-        scores = {str(document): float(score) for document, score in documents.items()}
+        try:
+            scores = {str(document): float(score) for document, score in documents.items()}
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"run[{query!r}]: got a score that is no number ({error})") from None
         if any(math.isnan(score) for score in scores.values()):
             raise ValueError(f"run[{query!r}]: got a NaN score, expected numbers")
         ranked[str(query)] = scores

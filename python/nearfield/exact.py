@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike
 
 from . import _core
 from .arguments import (
+    LARGEST_DIM,
     Metric,
     as_flag,
     as_metric,
     as_positive,
     as_threads,
     check_result_size,
+    naming,
     refuse_transform,
 )
 from .arrays import as_queries, as_rows
@@ -41,7 +43,8 @@ def topk(
     queries : array_like, shape (n_queries, dim) or (dim,)
         float32, float64, float16, bfloat16, int8 or uint8; taken as float32.
     corpus : array_like, shape (n, dim)
-        The same types; float64 is rounded to float32, the others are searched as they are.
+        The same types, at most 65,536 columns; float64 is rounded to float32, the others are
+        searched as they are.
     k : int, default 10
         Results per query, at least 1. May exceed the number of rows.
     metric : {"l2", "ip", "cosine"}, default "l2"
@@ -93,6 +96,8 @@ def topk(
     leave_out_self = as_flag(exclude_self, name="exclude_self")
     rows, dtype = as_rows(corpus, name="corpus")
     n, dim = rows.shape
+    if dim > LARGEST_DIM:
+        raise ValueError(f"corpus: got shape {rows.shape}, expected at most {LARGEST_DIM} columns")
     q, one_vector = as_queries(queries, name="queries", dim=dim)
     if leave_out_self and q.shape[0] != n:
         raise ValueError(
@@ -101,7 +106,9 @@ def topk(
         )
     check_result_size(q.shape[0], k, n)
     mask = as_mask(filter, LabelSpace(n))
-    result = SearchResult(
-        *_core.topk(q, rows, dtype, k, metric, mask, leave_out_self, thread_count)
-    )
+    try:
+        found = _core.topk(q, rows, dtype, k, metric, mask, leave_out_self, thread_count)
+    except ValueError as error:
+        raise naming(error, query="queries", row="corpus") from None
+    result = SearchResult(*found)
     return result._without_query_axis() if one_vector else result

@@ -6,6 +6,7 @@ combines those. It becomes one boolean mask over the live rows.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,7 @@ def _leaf(rows: Any, name: str) -> tuple[str, tuple[Any, ...]]:
             f"{name}: got a {type(rows).__name__}, expected a boolean mask by row, an array of "
             "ids, a range or an nf.Filter"
         )
-    array, _ = to_numpy(list(rows) if isinstance(rows, (set, frozenset)) else rows, name)
+    array, _ = to_numpy(list(rows) if isinstance(rows, Set) else rows, name)
     if array.dtype.kind == "b":
         if array.ndim != 1:
             raise ValueError(f"{name}: got a mask of shape {array.shape}, expected (n_rows,)")

@@ -11,14 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from .arguments import (
+    LARGEST_DIM,
     Metric,
     as_flag,
     as_metric,
+    as_path,
     as_positive,
     as_real,
     as_threads,
     check_result_size,
     choose,
+    naming,
     refuse_transform,
 )
 from .arrays import STORAGES, as_labels, as_queries, as_rows
@@ -27,8 +30,6 @@ from .live import LiveRows
 from .result import MISSING, RangeResult, SearchResult
 
 __all__ = ["FlatIndex", "load", "topk"]
-
-_LARGEST_DIM = 2**31 - 1
 
 
 def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) -> FlatIndex:
@@ -67,7 +68,7 @@ def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) 
     1
     """
     mapped, checked = as_flag(mmap, name="mmap"), as_flag(verify, name="verify")
-    return FlatIndex._around(_core.load(_path(path), mapped, checked))
+    return FlatIndex._around(_core.load(os.fsencode(as_path(path, name="path")), mapped, checked))
 
 
 class FlatIndex:
@@ -76,7 +77,7 @@ class FlatIndex:
     Parameters
     ----------
     dim : int
-        Columns of the vectors.
+        Columns of the vectors, at most 65,536.
     metric : {"l2", "ip", "cosine"}, default "l2"
         Squared Euclidean distance, inner product, or cosine similarity.
     quantizer : {"float32", "float16", "bfloat16", "int8", "uint8"}, default "float32"
@@ -115,7 +116,7 @@ class FlatIndex:
         quantizer: str = "float32",
         refine: None = None,
     ) -> None:
-        dim = as_positive(dim, name="dim", largest=_LARGEST_DIM)
+        dim = as_positive(dim, name="dim", largest=LARGEST_DIM)
         dtype = choose(quantizer, STORAGES, name="quantizer")
         if refine is not None:
             raise ValueError(
@@ -185,11 +186,16 @@ class FlatIndex:
         thread_count = as_threads(threads)
         rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
         labels = None
+        if isinstance(ids, (set, frozenset)):
+            raise TypeError("ids: got a set, which has no order, expected one label per row")
         if ids is not None:
             labels = as_labels(ids, name="ids", length=rows.shape[0])
             if (labels == MISSING).any():
                 raise ValueError(f"ids: got {MISSING}, which nf.MISSING reserves for no result")
-        self._rows.change(lambda: self._core.add(rows, labels, replace, thread_count))
+        try:
+            self._rows.change(lambda: self._core.add(rows, labels, replace, thread_count))
+        except ValueError as error:
+            raise naming(error, query="q", row="x") from None
 
     def remove(self, ids: ArrayLike) -> int:
         """Remove rows by label.
@@ -268,7 +274,12 @@ class FlatIndex:
         thread_count = as_threads(threads)
         queries, one_vector = as_queries(q, name="q", dim=self.dim)
         check_result_size(queries.shape[0], k, len(self))
-        found = self._rows.masked(filter, lambda m: self._core.search(queries, k, m, thread_count))
+        try:
+            found = self._rows.masked(
+                filter, lambda m: self._core.search(queries, k, m, thread_count)
+            )
+        except ValueError as error:
+            raise naming(error, query="q", row="x") from None
         result = SearchResult(*found)
         return result._without_query_axis() if one_vector else result
 
@@ -290,7 +301,8 @@ class FlatIndex:
             Queries, taken as float32.
         threshold : float
             Largest squared distance for ``"l2"``, smallest similarity for ``"ip"`` and
-            ``"cosine"``; rows whose float32 score equals the threshold answer.
+            ``"cosine"``; rows whose float32 score equals the threshold answer. Where a score is
+            beyond float32 its float64 value decides.
         filter, transform, threads, **params
             As :meth:`search`.
 
@@ -302,7 +314,7 @@ class FlatIndex:
         Raises
         ------
         TypeError, ValueError
-            As :meth:`search`; a NaN threshold.
+            As :meth:`search`; a threshold that is no finite number.
 
         Examples
         --------
@@ -317,9 +329,12 @@ class FlatIndex:
         refuse_transform(transform)
         thread_count = as_threads(threads)
         queries, _ = as_queries(q, name="q", dim=self.dim)
-        found = self._rows.masked(
-            filter, lambda m: self._core.range_search(queries, limit, m, thread_count)
-        )
+        try:
+            found = self._rows.masked(
+                filter, lambda m: self._core.range_search(queries, limit, m, thread_count)
+            )
+        except ValueError as error:
+            raise naming(error, query="q", row="x") from None
         return RangeResult(*found)
 
     def reconstruct(self, ids: ArrayLike) -> NDArray[np.float32]:
@@ -352,7 +367,7 @@ class FlatIndex:
         try:
             return self._core.reconstruct(labels)
         except (IndexError, KeyError) as error:
-            raise KeyError(f"ids: {error.args[0] if error.args else error}") from None
+            raise KeyError(error.args[0] if error.args else f"ids: {error}") from None
 
     def save(self, path: str | os.PathLike[str], *, durable: bool = True) -> None:
         """Write the index to a file, all or nothing.
@@ -373,7 +388,7 @@ class FlatIndex:
         --------
         See :func:`nearfield.load`.
         """
-        self._core.save(_path(path), as_flag(durable, name="durable"))
+        self._core.save(os.fsencode(as_path(path, name="path")), as_flag(durable, name="durable"))
 
     def __len__(self) -> int:
         return len(self._core)
@@ -424,7 +439,7 @@ class FlatIndex:
     def __reduce__(self) -> tuple[Any, ...]:
         with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
             path = os.path.join(folder, "index")
-            self._core.save(path, False)
+            self._core.save(os.fsencode(path), False)
             with open(path, "rb") as file:
                 return (_from_bytes, (file.read(),))
 
@@ -434,16 +449,7 @@ def _from_bytes(data: bytes) -> FlatIndex:
         path = os.path.join(folder, "index")
         with open(path, "wb") as file:
             file.write(data)
-        return FlatIndex._around(_core.load(path, False, True))
-
-
-def _path(path: str | os.PathLike[str]) -> str:
-    try:
-        return os.fsdecode(path)
-    except TypeError:
-        raise TypeError(
-            f"path: got a {type(path).__name__}, expected a str or os.PathLike"
-        ) from None
+        return FlatIndex._around(_core.load(os.fsencode(path), False, True))
 
 
 def _refuse_unknown(method: str, params: dict[str, Any]) -> None:

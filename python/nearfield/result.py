@@ -26,7 +26,8 @@ class SearchResult(NamedTuple):
         Where fewer than k rows could answer, the rest hold :data:`nearfield.MISSING`.
     scores : ndarray of float32, shape (n_queries, k)
         Similarity, descending, for ``"ip"`` and ``"cosine"``; squared distance, ascending, for
-        ``"l2"``. NaN where the id is missing.
+        ``"l2"``. NaN where the id is missing; infinite where the value is beyond float32, which
+        changes neither the ids nor their order.
     counts : ndarray of int64, shape (n_queries,)
         How many results of each query are real.
 

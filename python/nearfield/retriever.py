@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import as_path, as_positive
+from .arrays import as_queries
 from .progress import Progress, bar
 from .retriever_files import Entry, Saved, read_retriever, write_retriever
 
@@ -98,16 +100,13 @@ class Retriever:
     """
 
     def __init__(self, encoder: TextEncoder, index: Any = None) -> None:
-        for name in ("encode", "dim"):
-            if not hasattr(encoder, name):
-                raise TypeError(
-                    f"encoder: got {type(encoder).__name__} without {name!r}, expected a "
-                    "nearfield.Encoder or an object with dim and encode(texts, kind=...)"
-                )
+        _check_encoder(encoder)
         if index is None:
             from .index import FlatIndex
 
             index = FlatIndex(encoder.dim, getattr(encoder, "metric", "cosine"))
+        if not hasattr(index, "dim") or not hasattr(index, "search"):
+            raise TypeError(f"index: got {type(index).__name__}, expected a nearfield.FlatIndex")
         if index.dim != encoder.dim:
             raise ValueError(
                 f"index: got dimension {index.dim}, expected {encoder.dim}, that of the encoder"
@@ -190,7 +189,7 @@ class Retriever:
         int
             How many texts were removed.
         """
-        wanted = [ids] if isinstance(ids, str | int) else list(ids)
+        wanted = _listed_ids(ids, "ids")
         with self._lock:
             found = {i: self._labels[i] for i in map(_check_id, wanted) if i in self._labels}
             self.index.remove(np.fromiter(found.values(), dtype=np.int64, count=len(found)))
@@ -199,13 +198,17 @@ class Retriever:
         return len(found)
 
     @overload
-    def search(self, question: str, k: int = 5, **params: Any) -> list[Hit]: ...
+    def search(
+        self, question: str, k: int = 5, *, filter: Any = None, **params: Any
+    ) -> list[Hit]: ...
 
     @overload
-    def search(self, question: Sequence[str], k: int = 5, **params: Any) -> list[list[Hit]]: ...
+    def search(
+        self, question: Sequence[str], k: int = 5, *, filter: Any = None, **params: Any
+    ) -> list[list[Hit]]: ...
 
     def search(
-        self, question: str | Sequence[str], k: int = 5, **params: Any
+        self, question: str | Sequence[str], k: int = 5, *, filter: Any = None, **params: Any
     ) -> list[Hit] | list[list[Hit]]:
         """Find the texts that answer a question.
 
@@ -215,6 +218,8 @@ class Retriever:
             One question, or many at once.
         k : int
             At most this many hits per question.
+        filter : str, int or iterable of them, optional
+            Ids of the texts that may answer; unknown ones match nothing.
         **params
             Passed on to the index's ``search``.
 
@@ -227,11 +232,15 @@ class Retriever:
         Raises
         ------
         TypeError, ValueError
-            A question is not a string; `k` is not a positive integer.
+            A question is not a string; `k` is not a positive integer; the filter holds no ids.
         """
         one = isinstance(question, str)
         questions = [question] if isinstance(question, str) else _texts(question, "question")
-        vectors = np.asarray(self.encoder.encode(questions, kind="query"), dtype=np.float32)
+        k = as_positive(k, name="k")
+        if filter is not None:
+            params["filter"] = self._labels_of(filter)
+        encoded = self.encoder.encode(questions, kind="query")
+        vectors = _vectors(encoded, len(questions), self.index.dim, "question")
         found = self.index.search(vectors, k, **params)
         answers = [
             self._hits(ids[:count], scores[:count])
@@ -259,7 +268,7 @@ class Retriever:
             entries = [(label, self._entries[label]) for label in sorted(self._entries)]
             fingerprint = getattr(self.encoder, "fingerprint", None)
             saved = Saved(self.index, entries, self._next_label, fingerprint)
-            write_retriever(os.fspath(folder), saved)
+            write_retriever(as_path(folder, name="folder"), saved)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], encoder: TextEncoder | None = None) -> Retriever:
@@ -290,14 +299,17 @@ class Retriever:
         UserWarning
             `encoder` puts another prompt in front of questions than the stored one.
         """
-        saved = read_retriever(os.fspath(folder))
+        path = as_path(folder, name="folder")
+        if encoder is not None:
+            _check_encoder(encoder)
+        saved = read_retriever(path)
         if encoder is None:
-            encoder = _stored_encoder(os.fspath(folder), saved.fingerprint)
+            encoder = _stored_encoder(path, saved.fingerprint)
         _compare(saved.fingerprint, getattr(encoder, "fingerprint", None))
         if encoder.dim != saved.index.dim:
             raise ValueError(
                 f"encoder: got dimension {encoder.dim}, expected {saved.index.dim}, that of the "
-                f"index in {os.fspath(folder)!r}"
+                f"index in {path!r}"
             )
         made = cls.__new__(cls)
         made.encoder, made.index = encoder, saved.index
@@ -311,7 +323,7 @@ class Retriever:
         return len(self._labels)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._labels
+        return isinstance(name, str | int | np.integer) and name in self._labels
 
     def __repr__(self) -> str:
         return f"Retriever({self.encoder!r}) with {len(self)} texts"
@@ -342,16 +354,16 @@ class Retriever:
         with bar(len(rows), "Encoding", "text", progress) as advance:
             for first in range(0, len(rows), _CHUNK):
                 part = slice(first, first + _CHUNK)
-                vectors = self._encode_chunk(rows[part], advance)
+                vectors = self._encode_chunk(rows[part], first, advance)
                 self.index.add(vectors, ids=labels[part])
 
-    def _encode_chunk(self, rows: list[str], advance: Any) -> NDArray[np.float32]:
+    def _encode_chunk(self, rows: list[str], first: int, advance: Any) -> NDArray[np.float32]:
         from .encoders import Encoder
 
         if not isinstance(self.encoder, Encoder):
-            vectors = np.asarray(self.encoder.encode(rows, kind="document"), dtype=np.float32)
+            encoded = self.encoder.encode(rows, kind="document")
             advance(len(rows))
-            return vectors
+            return _vectors(encoded, len(rows), self.index.dim, "texts", first)
         reported = 0
 
         def report(done: int, total: int) -> None:
@@ -359,7 +371,14 @@ class Retriever:
             advance(done - reported)
             reported = done
 
-        return self.encoder.encode(rows, kind="document", progress=report)
+        encoded = self.encoder.encode(rows, kind="document", progress=report)
+        return _vectors(encoded, len(rows), self.index.dim, "texts", first)
+
+    def _labels_of(self, ids: Any) -> NDArray[np.int64]:
+        """Turn a filter by the user's ids into one by the index's labels."""
+        with self._lock:
+            found = [self._labels.get(name) for name in _listed_ids(ids, "filter")]
+        return np.array([label for label in found if label is not None], dtype=np.int64)
 
     def _hits(self, labels: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
         hits = []
@@ -373,6 +392,8 @@ class Retriever:
 def _texts(texts: Iterable[str], name: str = "texts") -> list[str]:
     from .encoders.encoder import check_texts
 
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"{name}: got {type(texts).__name__}, expected strings")
     rows = check_texts(texts, name)
     if not rows:
         raise ValueError(f"{name}: got an empty list, expected at least one string")
@@ -382,7 +403,9 @@ def _texts(texts: Iterable[str], name: str = "texts") -> list[str]:
 def _same_length(name: str, values: Iterable[Any] | None, n: int) -> list[Any]:
     if values is None:
         return [None] * n
-    if isinstance(values, str | bytes | Mapping):
+    if isinstance(values, str | bytes | Mapping | set | frozenset) or not isinstance(
+        values, Iterable
+    ):
         raise TypeError(f"{name}: got {type(values).__name__}, expected one value per text")
     found = list(values)
     if len(found) != n:
@@ -390,12 +413,50 @@ def _same_length(name: str, values: Iterable[Any] | None, n: int) -> list[Any]:
     return found
 
 
-def _check_id(name: Any) -> _Id:
+def _check_id(name: Any, argument: str = "ids") -> _Id:
     if isinstance(name, np.integer):
         return int(name)
     if isinstance(name, bool) or not isinstance(name, str | int):
-        raise TypeError(f"ids: got {name!r} ({type(name).__name__}), expected str or int")
+        raise TypeError(f"{argument}: got {name!r} ({type(name).__name__}), expected str or int")
     return name
+
+
+def _listed_ids(ids: Any, argument: str) -> list[_Id]:
+    """Return one id or many as a list."""
+    if isinstance(ids, str | int | np.integer):
+        ids = [ids]
+    if isinstance(ids, bytes | Mapping) or not isinstance(ids, Iterable):
+        raise TypeError(
+            f"{argument}: got {type(ids).__name__}, expected the ids of texts (str or int)"
+        )
+    return [_check_id(name, argument) for name in ids]
+
+
+def _check_encoder(encoder: Any) -> None:
+    for name in ("encode", "dim"):
+        if not hasattr(encoder, name):
+            raise TypeError(
+                f"encoder: got {type(encoder).__name__} without {name!r}, expected a "
+                "nearfield.Encoder or an object with dim and encode(texts, kind=...)"
+            )
+
+
+def _vectors(encoded: Any, n: int, dim: int, name: str, first: int = 0) -> NDArray[np.float32]:
+    """Check what the encoder made of `n` texts, the first of which is number `first`."""
+    vectors, one_vector = as_queries(encoded, name="encoder", dim=dim)
+    if one_vector or len(vectors) != n:
+        got = (dim,) if one_vector else vectors.shape
+        raise ValueError(
+            f"encoder: got vectors of shape {got} for {n} texts, expected ({n}, {dim})"
+        )
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        at = first + int(np.argmin(finite))
+        raise ValueError(
+            f"{name}: the encoder made a vector with NaN or infinity of text {at}, expected finite "
+            "values; change or leave out that text"
+        )
+    return vectors
 
 
 def _stored_encoder(folder: str, fingerprint: Mapping[str, Any] | None) -> TextEncoder:

@@ -1,7 +1,8 @@
 """Threads and processor features of the native module.
 
 ``NEARFIELD_NUM_THREADS`` sets the default number of threads and ``NEARFIELD_ISA`` (``portable``,
-``avx2``, ``avx512``, ``amx``) forces an instruction set; both are read once, at import.
+``avx2``, ``avx512``, ``amx``) forces an instruction set. A wrong value of either is an error
+at import.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1.
+        From 1 to 256.
 
     Raises
     ------
     TypeError
         `n` is not an integer.
     ValueError
-        `n` is smaller than 1.
+        `n` is smaller than 1 or larger than 256.
 
     Examples
     --------
@@ -56,7 +57,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> nf.set_num_threads(before)
     """
-    _core.set_num_threads(as_positive(n, name="n"))
+    _core.set_num_threads(as_positive(n, name="n", largest=_core.MAX_THREADS))
 
 
 def isa() -> str:

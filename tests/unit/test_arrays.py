@@ -239,6 +239,89 @@ def test_dlpack_on_an_accelerator_is_refused() -> None:
         rows(OnDevice())
 
 
+FOREIGN = [
+    (NotImplementedError("no host copy"), "NotImplementedError: no host copy"),
+    (AttributeError("_data"), "AttributeError: _data"),
+    (KeyError("shape"), "KeyError: 'shape'"),
+    (IndexError(), "IndexError: no reason given"),
+    (AssertionError("two\nlines"), "AssertionError: two lines"),
+    (ZeroDivisionError("zero"), "ZeroDivisionError: zero"),
+    (RecursionError("deep"), "RecursionError: deep"),
+    (type("OwnError", (Exception,), {})("own"), "OwnError: own"),
+    (TypeError("on the device"), "(on the device)"),
+    (ValueError("lost"), "(lost)"),
+    (BufferError("in use"), "BufferError: in use"),
+]
+
+
+def foreign(method: str, error: BaseException) -> Any:
+    """Return an object whose conversion fails in one of the ways objects have."""
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    body: dict[str, Any] = {method: property(fail) if method == "property" else fail}
+    if method == "property":
+        body = {"__array__": property(fail)}
+    if method == "__dlpack__":
+        body["__dlpack_device__"] = lambda self: (1, 0)
+    return type("Foreign", (), body)()
+
+
+WAYS = [
+    pytest.param(method, error, reason, id=f"{method} {reason}")
+    for method in ("__array__", "property", "__dlpack__", "__dlpack_device__")
+    for error, reason in FOREIGN
+    # A property that raises AttributeError is, to Python, an attribute that is not there.
+    if method != "property" or not isinstance(error, AttributeError)
+]
+
+
+@pytest.mark.parametrize(("method", "error", "reason"), WAYS)
+def test_whatever_a_foreign_object_raises_is_one_clear_type_error(
+    method: str, error: Exception, reason: str
+) -> None:
+    obj = foreign(method, error)
+    for call in (
+        lambda: rows(obj),
+        lambda: as_queries(obj, name="x", dim=3),
+        lambda: as_labels(obj, name="x"),
+    ):
+        with pytest.raises(TypeError, match=r"^x: got a Foreign, expected an array") as caught:
+            call()
+        assert reason in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert caught.value.__cause__ is error
+    with pytest.raises(TypeError, match=r"^x\[0\]: got a Foreign"):
+        rows([obj])
+    if method == "__array__":
+        with pytest.raises((TypeError, ValueError), match=r"^x: got a list"):
+            rows([[obj]])
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("full"), OSError(5, "disk"), KeyboardInterrupt()], ids=repr
+)
+def test_failures_of_the_machine_are_not_blamed_on_the_object(error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught:
+        rows(foreign("__array__", error))
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("device", [None, (), "cpu", ("cpu", 0)])
+def test_an_answer_that_is_no_dlpack_device_is_a_type_error(device: Any) -> None:
+    obj = type("Foreign", (), {"__dlpack_device__": lambda self: device})()
+    with pytest.raises(TypeError, match=r"^x: got a Foreign, expected an array"):
+        rows(obj)
+
+
+def test_an_array_method_that_gives_no_array_is_a_type_error() -> None:
+    for answer in (None, [[1.0]], "text"):
+        obj = type("Foreign", (), {"__array__": lambda self, *a, answer=answer, **k: answer})()
+        with pytest.raises(TypeError, match=r"^x: got a Foreign, expected an array"):
+            rows(obj)
+
+
 def test_torch() -> None:
     torch = pytest.importorskip("torch")
     x = torch.tensor(X)

@@ -13,7 +13,7 @@ import nearfield as nf
 import numpy as np
 import pytest
 from nearfield import cli
-from nearfield.cli import doctor
+from nearfield.cli import build, doctor
 from nearfield.cli.output import Output, size, spell_seconds
 
 Run = Callable[..., tuple[int, str, str]]
@@ -144,6 +144,8 @@ def test_build_errors(run: Run, vectors: Path, built: Path, tmp_path: Path) -> N
         ("e.jsonl", '{"vector": [1], "id": "s"}', "integers only"),
         ("f.jsonl", '{"vector": [1], "id": 1}\n{"vector": [1]}', "1 of 2 records have an id"),
         ("g.txt", "a text", "--model"),
+        ("i.jsonl", '{"vector": [1], "id": 9223372036854775808}', "ids: got 9223372036854775808"),
+        ("j.jsonl", '{"vector": [1]}\n{"vector": [1e39]}', "j.jsonl: x: row 1 holds 1e+39"),
         ("h.txt", "\n\n", "no text"),
     ]:
         (tmp_path / name).write_text(content)
@@ -155,18 +157,33 @@ def test_build_errors(run: Run, vectors: Path, built: Path, tmp_path: Path) -> N
     np.save(tmp_path / "objects.npy", np.asarray([{}, None]), allow_pickle=True)
     failed(run("build", tmp_path / "objects.npy", "-o", out), "objects.npy", "not a .npy file")
     np.save(tmp_path / "nan.npy", np.full((3, 2), np.nan, dtype=np.float32))
-    failed(run("build", tmp_path / "nan.npy", "-o", out), "NaN")
+    failed(run("build", tmp_path / "nan.npy", "-o", out), "nan.npy: x: row 0 ", "NaN")
     assert not out.exists()
+
+
+def test_build_says_in_which_part_of_a_long_file_the_bad_row_is(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "_CHUNK_BYTES", 10 * 8)
+    rows = np.zeros((35, 2), dtype=np.float32)
+    rows[23, 1] = np.inf
+    np.save(tmp_path / "long.npy", rows)
+    result = run("build", tmp_path / "long.npy", "-o", tmp_path / "never")
+    failed(result, "long.npy from row 20 on: x: row 3 ")
 
 
 def test_search_errors(run: Run, vectors: Path, built: Path, tmp_path: Path) -> None:
     queries = vectors.with_name("queries.npy")
+    failed(run("search", built, queries, "--model", "m"), "--model is for texts")
+    failed(run("search", built, queries, "--threads", 257), "threads: got 257", "256")
     failed(run("search", tmp_path / "none.nf", queries), "none.nf", "no such index")
     failed(run("search", built, "a question"), "queries come from a .npy file")
     failed(run("search", built, tmp_path / "none.npy"), "none.npy")
     failed(run("search", built, queries, "-k", 0), "k")
     np.save(tmp_path / "wide.npy", np.zeros((2, 9), dtype=np.float32))
-    failed(run("search", built, tmp_path / "wide.npy"), "9", "8")
+    failed(run("search", built, tmp_path / "wide.npy"), "wide.npy: q: got shape (2, 9)", "(n, 8)")
+    np.save(tmp_path / "nan.npy", np.full((2, 8), np.nan))
+    failed(run("search", built, tmp_path / "nan.npy"), "nan.npy: q: query 0 ", "NaN")
 
 
 def test_info(run: Run, built: Path) -> None:

@@ -43,6 +43,15 @@ def test_import_loads_nothing_heavy_and_prints_nothing() -> None:
     assert fresh(code) == "[]"
 
 
+def test_adding_and_searching_do_not_load_masked_arrays() -> None:
+    code = (
+        "import sys, numpy as np; before = set(sys.modules); import nearfield as nf;"
+        "index = nf.FlatIndex(2); index.add(np.ones((3, 2))); index.search([[1, 2]], filter=[0]);"
+        "print('numpy.ma' in set(sys.modules) - before)"
+    )
+    assert fresh(code) == "False"
+
+
 def test_import_is_quick() -> None:
     """Processor time, numpy included: what else runs on the machine does not count."""
     code = (

@@ -356,6 +356,24 @@ def test_bad_files(tmp_path: Path) -> None:
             nf.load(tmp_path / "bad.nf")
 
 
+def test_file_names_need_not_be_utf8(tmp_path: Path) -> None:
+    index = flat()
+    odd = os.path.join(os.fsencode(tmp_path), b"\xff\xfe.nf")
+    for path in (odd, os.fsdecode(odd)):
+        index.save(path)
+        assert state(nf.load(path)) == state(index)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"\xff\xfe.nf"]
+    with open(odd, "wb") as file:
+        file.write(b"something else" * 9)
+    with pytest.raises(nf.CorruptFileError, match="\udcff"):
+        nf.load(odd)
+    with pytest.raises(FileNotFoundError) as caught:
+        nf.load(odd + b"x")
+    assert caught.value.filename == os.fsdecode(odd) + "x"
+    with pytest.raises(ValueError, match=r"^path: got .*cannot name a file"):
+        index.save(str(tmp_path / "\ud800"))
+
+
 def test_copies_are_independent() -> None:
     index = flat(ids=[9, 8, 7, 6, 5])
     for twin in (copy.copy(index), copy.deepcopy(index), pickle.loads(pickle.dumps(index))):
@@ -373,3 +391,45 @@ def test_outputs_and_inputs_are_not_shared() -> None:
     assert state(index) == (list(range(5)), X.tolist())
     index.add(index.reconstruct(index.ids))
     assert len(index) == 10
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+def test_beyond_float32_scores_are_infinite_and_the_order_exact(metric: Any) -> None:
+    rng = np.random.default_rng(11)
+    rows = (rng.standard_normal((600, 7)) * 1e20).astype(np.float32)
+    queries = (rng.standard_normal((9, 7)) * 1e20).astype(np.float32)
+    wide, asked = rows.astype(np.float64), queries.astype(np.float64)
+    inner = asked @ wide.T
+    truth = inner if metric == "ip" else ((asked[:, None] - wide) ** 2).sum(axis=2)
+    order = np.argsort(-truth if metric == "ip" else truth, axis=1, kind="stable")
+    index = flat(rows, metric=metric)
+    for k in (5, 600):
+        ids, scores, counts = index.search(queries, k)
+        assert counts.tolist() == [k] * 9
+        np.testing.assert_array_equal(ids, order[:, :k])
+        with np.errstate(over="ignore"):
+            shown = np.take_along_axis(truth, ids, axis=1).astype(np.float32)
+        np.testing.assert_array_equal(np.isinf(scores), np.isinf(shown))
+        np.testing.assert_array_equal(np.sign(scores), np.sign(shown))
+    assert np.isinf(scores).mean() > 0.9
+    for threshold in (1e37, 1e39, 1e40, 3e40, 1e300, -1e39, -1e40, -1e300):
+        lims, ids, _ = index.range_search(queries, threshold)
+        inside = truth >= threshold if metric == "ip" else truth <= threshold
+        assert np.diff(lims).tolist() == inside.sum(axis=1).tolist(), threshold
+        for at in range(len(queries)):
+            best = [row for row in order[at] if inside[at, row]]
+            assert ids[lims[at] : lims[at + 1]].tolist() == best
+
+
+def test_default_labels_count_every_row_ever_added() -> None:
+    index = flat(X[:2], ids=[100, 3])
+    index.remove([100])
+    index.add(X[:1])
+    assert index.ids.tolist() == [3, 2]
+    before = state(index)
+    with pytest.raises(ValueError, match=r"^ids: 3 is already in the index"):
+        index.add(X[2:4])
+    assert state(index) == before
+    index.add(X[2:4], on_duplicate="replace")
+    assert index.ids.tolist() == [2, 3, 4]
+    assert index.reconstruct([3]).tolist() == X[2:3].tolist()

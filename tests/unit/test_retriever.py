@@ -113,7 +113,22 @@ def test_metric_follows_the_encoder() -> None:
         (lambda r: r.add(["x"], ids=[True]), TypeError, "ids: got True"),
         (lambda r: r.add(["x"], payload=[1, 2]), ValueError, "payload: got 2 values, expected 1"),
         (lambda r: r.add(["x"] * 5000 + ["!"]), RuntimeError, "the encoder failed"),
-        (lambda r: r.search(7), TypeError, "int"),
+        (lambda r: r.add(None), TypeError, "texts: got NoneType"),
+        (lambda r: r.add(["x"], ids=5), TypeError, "ids: got int, expected one value"),
+        (lambda r: r.add(["x", "y"], ids={"p", "q"}), TypeError, "ids: got set"),
+        (lambda r: r.add(["x"], payload=5), TypeError, "payload: got int, expected one value"),
+        (lambda r: r.remove(None), TypeError, "ids: got NoneType, expected the ids of texts"),
+        (lambda r: r.remove(1.5), TypeError, "ids: got float"),
+        (lambda r: r.search(7), TypeError, "question: got int"),
+        (lambda r: r.search(None), TypeError, "question: got NoneType"),
+        (lambda r: r.search("a", filter=1.5), TypeError, "filter: got float, expected the ids"),
+        (lambda r: r.search("a", filter=[True]), TypeError, "filter: got True"),
+        (lambda r: r.search("a", filter=nf.Filter([1])), TypeError, "filter: got Filter"),
+        (lambda r: r.save(None), TypeError, "folder: got a NoneType"),
+        (lambda r: r.save(""), ValueError, "folder: got an empty string"),
+        (lambda r: Retriever.load(3), TypeError, "folder: got a int"),
+        (lambda r: Retriever.load("x", 3), TypeError, "encoder: got int without 'encode'"),
+        (lambda r: Retriever(Letters(), 3), TypeError, "index: got int"),
         (lambda r: r.search([]), ValueError, "question: got an empty list"),
         (lambda r: r.search(["a", 3]), TypeError, r"question\[1\]: got int"),
         (lambda r: r.search("a", k=0), ValueError, "k"),
@@ -136,9 +151,69 @@ def test_nan_vectors_change_nothing(filled: Retriever) -> None:
             return np.full((len(texts), 26), np.nan, dtype=np.float32)
 
     filled.encoder = Broken()
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match=r"^texts: .*NaN or infinity of text 0"):
         filled.add(["x"])
+    with pytest.raises(ValueError, match=r"^question: .*NaN or infinity of text 0"):
+        filled.search("x")
     assert (len(filled), len(filled.index)) == (5, 5)
+
+
+def test_the_text_with_a_bad_vector_is_named_whatever_its_chunk(filled: Retriever) -> None:
+    class Broken(Letters):
+        def encode(self, texts: list[str], kind: str) -> np.ndarray:
+            vectors = super().encode(texts, kind)
+            vectors[["bad" in text for text in texts], 3] = np.inf
+            return vectors
+
+    filled.encoder = Broken()
+    with pytest.raises(ValueError, match=r"^texts: .*of text 6001,"):
+        filled.add([f"text {at}" if at != 6001 else "bad" for at in range(7000)])
+    assert (len(filled), len(filled.index), len(filled._entries)) == (5, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "message"),
+    [
+        (np.ones((3, 26)), ValueError, r"got vectors of shape \(3, 26\) for 2 texts"),
+        (np.ones(26), ValueError, r"got vectors of shape \(26,\) for 2 texts"),
+        (np.ones((2, 25)), ValueError, r"got shape \(2, 25\), expected \(n, 26\)"),
+        (None, TypeError, "got None"),
+        ("text", TypeError, "got a str"),
+        (np.ones((2, 26), complex), TypeError, "got an array of complex128"),
+    ],
+)
+def test_wrong_answers_of_an_encoder_name_it(
+    filled: Retriever, made: Any, error: type[Exception], message: str
+) -> None:
+    filled.encoder.encode = lambda texts, kind: made  # type: ignore[method-assign]
+    for call in (lambda: filled.add(["x", "y"]), lambda: filled.search(["x", "y"])):
+        with pytest.raises(error, match=f"^encoder: {message}"):
+            call()
+    assert (len(filled), len(filled.index)) == (5, 5)
+
+
+def test_filter_names_texts_by_their_ids() -> None:
+    retriever = Retriever(Letters())
+    retriever.add(TEXTS[:3], ids=[7, "b", 0])
+    for ids, expected in [
+        ([7], {7}),
+        (7, {7}),
+        ("b", {"b"}),
+        (["b", 0, 99], {"b", 0}),
+        ({7, "b"}, {7, "b"}),
+        (range(1), {0}),
+        (np.array([0, 7]), {0, 7}),
+        ([], set()),
+        ([1, 2], set()),
+        (None, {7, "b", 0}),
+    ]:
+        assert {hit.id for hit in retriever.search("apple", k=9, filter=ids)} == expected
+
+
+def test_contains_takes_anything(filled: Retriever) -> None:
+    assert "a" in filled
+    for other in (["a"], None, 1.5, "q", {}):
+        assert other not in filled
 
 
 def test_index_must_be_empty_and_of_the_right_dimension(filled: Retriever) -> None:

@@ -57,6 +57,26 @@ def test_bad_thread_counts(bad: Any, error: type[Exception]) -> None:
         nf.set_num_threads(bad)
 
 
+def test_more_threads_than_a_call_can_use_are_refused() -> None:
+    nf.set_num_threads(256)
+    for call in (
+        lambda: nf.set_num_threads(257),
+        lambda: nf.topk([[1.0]], [[1.0]], threads=257),
+    ):
+        with pytest.raises(ValueError, match=r"^(n|threads): got 257, .*>= 1 and <= 256$"):
+            call()
+    assert nf.num_threads() == 256
+    assert nf.topk([[1.0]], [[1.0]], k=1, threads=256).ids.tolist() == [[0]]
+
+
+@pytest.mark.parametrize("wish", ["0", "257", "two"])
+def test_environment_outside_the_range_is_an_error(wish: str) -> None:
+    done = fresh("import nearfield._core", NEARFIELD_NUM_THREADS=wish)
+    assert done.returncode != 0
+    for word in ("NEARFIELD_NUM_THREADS", f'"{wish}"', "1 to 256"):
+        assert word in done.stderr, done.stderr
+
+
 def test_features_agree_with_the_operating_system() -> None:
     features = nf.cpu_features()
     for level in ("avx2", "avx512", "amx"):

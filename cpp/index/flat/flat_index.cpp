@@ -11,9 +11,17 @@
 namespace nearfield {
 namespace {
 
+/// Sums of byte products stay within 32 bits.
 constexpr std::size_t kMaxDim = 65536;
 /// Dead rows a store carries before it is compacted.
 constexpr std::size_t kMinDead = 1024;
+
+void check_dim(std::size_t dim) {
+    if (dim == 0 || dim > kMaxDim) {
+        throw std::invalid_argument("dim: got " + std::to_string(dim) + ", expected 1 to " +
+                                    std::to_string(kMaxDim));
+    }
+}
 
 /// The rows a search may return: mask bytes count live rows.
 RowFilter expand(const FlatStore& store, Mask mask) {
@@ -62,10 +70,7 @@ void run_search(const FlatStore& store, MatrixView<float> queries, std::size_t k
 }  // namespace
 
 FlatIndex::FlatIndex(std::size_t dim, Metric metric, DType dtype) {
-    if (dim == 0 || dim > kMaxDim) {
-        throw std::invalid_argument("dim: got " + std::to_string(dim) + ", expected 1 to " +
-                                    std::to_string(kMaxDim));
-    }
+    check_dim(dim);
     store_ = std::make_shared<FlatStore>(dim, metric, dtype);
 }
 
@@ -260,6 +265,7 @@ std::vector<bool> FlatIndex::contains(std::span<const std::int64_t> labels) cons
 
 void topk_once(const RowsView& rows, Metric metric, MatrixView<float> queries, std::size_t k,
                std::optional<Mask> mask, bool exclude_self, int threads, const TopKOut& out) {
+    check_dim(rows.cols);
     const FlatStore store = FlatStore::borrow(rows, metric, threads);
     run_search(store, queries, k, mask, exclude_self, threads, out);
 }

@@ -30,6 +30,13 @@ float floor_to_float(double x) {
                                       : f;
 }
 
+/// The score as the user sees it, so that no returned score contradicts the threshold. Where float32
+/// overflows, float64 decides: infinity would be on one side of every threshold.
+double as_seen(double score) {
+    const auto rounded = static_cast<float>(score);
+    return std::isinf(rounded) ? score : static_cast<double>(rounded);
+}
+
 /// The rows whose exact score meets the threshold, best first.
 RangeHits within(const FlatRows& rows, const ExactScorer& scorer, const float* query,
                  const std::vector<Id>& found, double threshold) {
@@ -38,8 +45,7 @@ RangeHits within(const FlatRows& rows, const ExactScorer& scorer, const float* q
     for (std::size_t i = 0; i < found.size(); ++i) {
         if (i % kBlockRows == 0) checkpoint();
         const double key = scorer.key(query, found[i]);
-        // The score as the user sees it decides, so that no returned score contradicts the threshold.
-        const auto score = static_cast<double>(static_cast<float>(scorer.score(key, norm)));
+        const double score = as_seen(scorer.score(key, norm));
         if (scorer.metric() == Metric::kL2 ? score <= threshold : score >= threshold) {
             kept.push_back({key, rows.label(found[i])});
         }

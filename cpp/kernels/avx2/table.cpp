@@ -4,7 +4,6 @@
 #include "kernels/avx2/panel.h"
 #include "kernels/avx2/rows.h"
 #include "kernels/avx2/vec.h"
-#include "kernels/generic/bits.h"
 #include "kernels/generic/fill.h"
 
 namespace nearfield::kernels {
@@ -12,8 +11,6 @@ namespace nearfield::kernels {
 void fill_avx2(KernelTable& table) noexcept {
     table.name = "avx2";
     Dense<F64, F32>::fill(table);
-    table.hamming_u1 = hamming_u1;
-    table.ip_u1 = ip_u1;
     table.rows_u8 = rows_u8<DotMaddubs>;
     table.panel_u8 = panel_scan<PanelBytes<DotMaddubs>>;
     table.panel_bf16 = panel_scan<PanelBF16>;

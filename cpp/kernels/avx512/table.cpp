@@ -4,7 +4,6 @@
 #include "kernels/avx512/panel.h"
 #include "kernels/avx512/rows.h"
 #include "kernels/avx512/vec.h"
-#include "kernels/generic/bits.h"
 #include "kernels/generic/fill.h"
 
 namespace nearfield::kernels {
@@ -12,8 +11,6 @@ namespace nearfield::kernels {
 void fill_avx512(KernelTable& table) noexcept {
     table.name = "avx512";
     Dense<F64, F32>::fill(table);
-    table.hamming_u1 = hamming_u1;
-    table.ip_u1 = ip_u1;
     table.rows_u8 = rows_u8;
     table.panel_u8 = panel_scan<PanelU8>;
     table.panel_bf16 = panel_scan<PanelBF16>;

@@ -1,6 +1,7 @@
 // The part of a KernelTable that every level fills from the same generic code.
 #pragma once
 
+#include "kernels/generic/bits.h"
 #include "kernels/generic/convert.h"
 #include "kernels/generic/exact.h"
 #include "kernels/table.h"
@@ -49,6 +50,8 @@ struct Dense {
         t.l2_i8 = [](const float* q, const std::uint8_t* x, std::size_t n) noexcept {
             return exact_l2<D>(q, i8(x), n);
         };
+        t.hamming_u1 = hamming_u1;
+        t.ip_u1 = ip_u1;
         t.f32_from_f16 = [](const std::uint16_t* in, float* out, std::size_t n) noexcept {
             convert<F>(f16(in), out, n);
         };

@@ -1,7 +1,6 @@
 // The portable level: what the compiler's baseline gives.
 #include "kernels/portable/table.h"
 
-#include "kernels/generic/bits.h"
 #include "kernels/generic/fill.h"
 #include "kernels/portable/panel.h"
 #include "kernels/portable/vec.h"
@@ -24,8 +23,6 @@ void rows_u8(const std::uint8_t* rows, std::size_t stride, std::size_t count, co
 void fill_portable(KernelTable& table) noexcept {
     table.name = "portable";
     Dense<F64, F32>::fill(table);
-    table.hamming_u1 = hamming_u1;
-    table.ip_u1 = ip_u1;
     table.rows_u8 = rows_u8;
     table.panel_u8 = panel_scan<PanelU8>;
     table.panel_bf16 = panel_scan<PanelBF16>;

@@ -79,7 +79,11 @@ def _build_index(arguments: argparse.Namespace, records: Records) -> dict[str, A
     with bar(len(rows), "Adding") as advance:
         for first in range(0, len(rows), step):
             part = rows[first : first + step]
-            index.add(part, ids=labels[first : first + step])
+            try:
+                index.add(part, ids=labels[first : first + step])
+            except (TypeError, ValueError) as error:
+                where = f" from row {first} on" if first else ""
+                raise type(error)(f"{arguments.input}{where}: {error}") from None
             advance(len(part))
     index.save(arguments.output)
     return _described(index)
@@ -106,6 +110,8 @@ def _build_retriever(arguments: argparse.Namespace, records: Records) -> dict[st
 
 
 def _integer_labels(ids: list[Any] | None, n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    from ..arrays import as_labels
+
     if ids is None:
         return np.arange(n, dtype=np.int64)
     if len(ids) != n:
@@ -113,7 +119,7 @@ def _integer_labels(ids: list[Any] | None, n: int) -> np.ndarray[Any, np.dtype[n
     for at, value in enumerate(ids):
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"ids: row {at} has {value!r}; an index file takes integers only")
-    return np.asarray(ids, dtype=np.int64)
+    return as_labels(ids, name="ids")
 
 
 def _described(index: Any) -> dict[str, Any]:

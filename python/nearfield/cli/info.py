@@ -50,7 +50,7 @@ def _describe_index(path: str) -> dict[str, Any]:
 
     # The reason why a file cannot be read comes from Python; a pipe must not be waited for.
     os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
-    found = dict(_core.verify(path))
+    found = dict(_core.verify(os.fsencode(path)))
     sections = found.pop("sections", [])
     return found | {"sections": [dict(section) for section in sections]}
 

@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _search_vectors(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    from ..arguments import as_positive, as_threads
     from ..index import load
 
     if not os.path.exists(arguments.index):
@@ -57,7 +58,14 @@ def _search_vectors(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             f"{arguments.index} is an index of vectors: queries come from a .npy file, got "
             f"{arguments.query!r}"
         )
-    found = index.search(read_vectors(arguments.query), arguments.k, threads=arguments.threads)
+    if arguments.model:
+        raise ValueError(f"{arguments.index} is an index of vectors; --model is for texts")
+    queries = read_vectors(arguments.query)
+    k, threads = as_positive(arguments.k, name="k"), as_threads(arguments.threads)
+    try:
+        found = index.search(queries, k, threads=threads or None)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{arguments.query}: {error}") from None
     return [
         {
             "query": at,

@@ -128,9 +128,9 @@ def _read_jsonl(path: str) -> Records:
     )
 
 
-def _as_matrix(path: str, vectors: list[Any]) -> NDArray[np.float32]:
+def _as_matrix(path: str, vectors: list[Any]) -> NDArray[np.float64]:
     try:
-        matrix = np.asarray(vectors, dtype=np.float32)
+        matrix = np.asarray(vectors, dtype=np.float64)
     except (ValueError, TypeError):
         raise ValueError(f"{path}: vectors of different lengths, or not of numbers") from None
     if matrix.ndim != 2:

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             reason = " ".join(reason.split())
             results.append({"path": path, "ok": False, "error": reason})
-            prefix = "" if reason.startswith(path) else f"{path}: "
+            prefix = "" if reason.startswith((path, repr(path))) else f"{path}: "
             print(f"nearfield verify: error: {prefix}{reason}", file=sys.stderr)
             continue
         n_bytes = int(found.get("file_bytes", 0))

@@ -185,12 +185,13 @@ TEST(threads_can_be_chosen) {
     CHECK_EQ(nearfield::max_workers(0), 5);
     CHECK_EQ(nearfield::max_workers(7), 7);
     check_loop(1000, 0);
-    nearfield::set_num_threads(1'000'000);
+    nearfield::set_num_threads(nearfield::kMaxThreads);
     CHECK_EQ(nearfield::num_threads(), nearfield::kMaxThreads);
     CHECK_EQ(nearfield::max_workers(1'000'000), nearfield::kMaxThreads);
     nearfield::set_num_threads(0);
     CHECK_EQ(nearfield::num_threads(), by_default);
     CHECK_THROWS(std::invalid_argument, nearfield::set_num_threads(-1));
+    CHECK_THROWS(std::invalid_argument, nearfield::set_num_threads(nearfield::kMaxThreads + 1));
     CHECK_THROWS(std::invalid_argument, nearfield::max_workers(-2));
     CHECK_THROWS(std::invalid_argument, parallel_for(3, -1, [](std::size_t, int) {}));
     CHECK_EQ(nearfield::num_threads(), by_default);
