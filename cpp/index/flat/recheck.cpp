@@ -9,7 +9,7 @@ namespace nearfield {
 namespace {
 
 constexpr std::size_t kPrefetchAhead = 16;
-constexpr std::size_t kBuckets = 2048;
+constexpr std::size_t kBuckets = 8192;
 
 /// What a float32 upper bound may lack through its own rounding.
 double widened(float upper) noexcept {
