@@ -40,7 +40,7 @@ struct Plan {
     std::size_t ranges;  // row ranges per group
     std::size_t range_blocks;
 
-    Plan(std::size_t queries, std::size_t rows, std::size_t dim, std::size_t threads) {
+    Plan(std::size_t queries, std::size_t rows, std::size_t depth, std::size_t threads) {
         const std::size_t blocks = ceil_div(rows, kBlockRows);
         // Every thread gets queries of its own while that leaves it half a panel of them.
         const std::size_t shares =
@@ -50,7 +50,7 @@ struct Plan {
         panel_lanes =
             std::min(round_up(ceil_div(queries, panels), kernels::kGroup), kernels::kPanelLanes);
         const std::size_t per_group = std::clamp<std::size_t>(
-            kGroupBytes / (code_depth(dim) * kernels::kPanelLanes), 1, kMaxPanelsPerGroup);
+            kGroupBytes / (depth * kernels::kPanelLanes), 1, kMaxPanelsPerGroup);
         groups = std::max({ceil_div(panels, per_group), shares,
                            std::min(2 * threads, panels / kMinPanelsPerGroup)});
         group_lanes = ceil_div(ceil_div(queries, panel_lanes), groups) * panel_lanes;
@@ -83,7 +83,7 @@ public:
           k_(k),
           exclude_self_(exclude_self),
           scorer_(rows.codes.spec.metric, rows.rows, rows.norms),
-          plan_(queries.rows, rows.codes.count, queries.cols, threads),
+          plan_(queries.rows, rows.codes.count, code_depth(rows.codes.spec), threads),
           groups_(plan_.groups) {
         for (std::size_t g = 0; g < groups_.size(); ++g) {
             Group& group = groups_[g];
@@ -156,7 +156,7 @@ private:
             const std::size_t query = first_lane + lane;
             if (!all_pass && !may_answer(group.first + query, row)) continue;
             const float upper = hits.upper[i];
-            found[query].append({upper, lower_bound(upper, row, panel, lane), row});
+            found[query].append({upper, lower_bound(upper, row, rows_.codes, panel, lane), row});
         }
         for (std::size_t lane = 0; lane < panel.count(); ++lane) {
             Candidates& mine = found[first_lane + lane];
@@ -171,16 +171,6 @@ private:
 
     bool may_answer(std::size_t query, Id row) const noexcept {
         return rows_.passes(row) && !(exclude_self_ && row == query);
-    }
-
-    float lower_bound(float upper, Id row, const QueryPanel& panel, std::size_t lane) const {
-        const CodeView& codes = rows_.codes;
-        float slack = std::fabs(upper);
-        if (codes.bias != nullptr) slack += std::fabs(codes.bias[row]) * panel.tilt()[lane];
-        // Float64 keys decide, so a floor must hold for them as well: ties of keys are no order of scores.
-        const auto of_keys = static_cast<float>(panel.key_slack(lane));
-        return upper - panel.width(lane) * codes.scale[row] - slack * 0x1p-18f - of_keys -
-               0x1p-118f;
     }
 
     /// Bounds cannot tell ties and near-ties apart; where very many pile up, exact keys must. What stays
