@@ -119,6 +119,7 @@ py::dict stats(const FlatIndex& index) {
     d["dim"] = store->spec.dim;
     d["metric"] = name_of(store->spec.metric);
     d["dtype"] = name_of(store->spec.dtype);
+    d["scan"] = store->spec.kind == ScanKind::kBytes ? "int8" : "bfloat16";
     d["bytes"] = store->bytes();
     d["row_bytes"] = store->rows.bytes();
     d["code_bytes"] = store->codes.bytes();

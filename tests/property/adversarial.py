@@ -76,6 +76,13 @@ def outlier(rng: Generator, n: int, dim: int) -> np.ndarray:
     return x
 
 
+def loud(rng: Generator, n: int, dim: int) -> np.ndarray:
+    """One dimension varies a hundred times as much as the others: bytes resolve nothing else."""
+    x = rng.standard_normal((n, dim))
+    x[:, dim // 2] *= 100
+    return x
+
+
 def lone_outlier(rng: Generator, n: int, dim: int) -> np.ndarray:
     x = rng.standard_normal((n, dim)) * 1e-3
     x[n // 3, dim - 1] = 5e4
@@ -107,7 +114,7 @@ KINDS: dict[str, Make] = {
     make.__name__: make
     for make in (
         *(gaussian, ties, twins, near_ties, wild_norms, tiny, huge, subnormal, zeros, outlier),
-        *(lone_outlier, offset, constant_rows, all_equal, sparse, full_range),
+        *(loud, lone_outlier, offset, constant_rows, all_equal, sparse, full_range),
     )
 }
 EXACT_KINDS = {"ties", "constant_rows"}

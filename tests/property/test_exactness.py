@@ -100,7 +100,7 @@ def test_batch_threads_and_k_do_not_change_a_bit(
     for kind in (
         ("gaussian", "twins")
         if storage in ("int8", "uint8")
-        else (*("gaussian", "near_ties", "wild_norms", "outlier", "offset", "twins"),)
+        else (*("gaussian", "near_ties", "wild_norms", "outlier", "loud", "offset", "twins"),)
     ):
         problem = case(kind, storage, n, 100, n_queries, seed_of(kind, storage))
         runs = [
@@ -131,7 +131,7 @@ def test_batch_of_ten_thousand(levels: list[Level], metric: str, storage: str) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dim", [96, 384])
-@pytest.mark.parametrize("kind", ["gaussian", "twins", "near_ties", "wild_norms", "outlier"])
+@pytest.mark.parametrize("kind", ["gaussian", "twins", "near_ties", "wild_norms", "loud"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_many_rows(levels: list[Level], metric: str, kind: str, dim: int) -> None:
     """As many rows as a low-precision first pass is worth."""

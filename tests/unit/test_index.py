@@ -53,6 +53,31 @@ def test_properties(metric: str, storage: str) -> None:
     np.testing.assert_array_equal(index.reconstruct([4, 0]), np.ones((2, 3), np.float32))
 
 
+def test_the_scan_suits_the_rows(tmp_path: Path) -> None:
+    """Bytes, unless one dimension dwarfs the others; chosen anew at load."""
+    x = np.random.default_rng(5).standard_normal((600, 96), np.float32)
+    loud = x * np.where(np.arange(96) == 7, np.float32(100), np.float32(1))
+    assert flat(x).stats()["scan"] == "int8"
+    assert flat(x.astype(np.int8), quantizer="int8").stats()["scan"] == "int8"
+    index = flat(loud, metric="l2")
+    assert index.stats()["scan"] == "bfloat16"
+    index.save(tmp_path / "loud.nf")
+    again = nf.load(tmp_path / "loud.nf")
+    assert again.stats()["scan"] == "bfloat16"
+    expected = dense.topk(loud[:20], loud, 5, "l2")[0]
+    for found in (index.search(loud[:20], 5), again.search(loud[:20], 5)):
+        assert found.ids.tolist() == expected.tolist()
+    assert nf.topk(loud[:20], loud, 5, "l2").ids.tolist() == expected.tolist()
+
+
+def test_bfloat16_rows_need_no_codes_where_they_are_scanned() -> None:
+    x = np.random.default_rng(6).standard_normal((600, 96), np.float32)
+    stats = flat(x, quantizer="bfloat16").stats()
+    assert stats["row_bytes"] == 600 * 192
+    assert stats["scan"] == ("bfloat16" if nf.isa() == "amx" else "int8")
+    assert stats["code_bytes"] == (0 if stats["scan"] == "bfloat16" else 600 * 128)
+
+
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("metric", METRICS)
 def test_small_answers(metric: str, storage: str) -> None:

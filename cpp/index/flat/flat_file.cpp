@@ -85,10 +85,10 @@ FlatMeta validate(const io::Archive& archive) {
     return meta;
 }
 
-/// Dense rows as files hold them (int8 rows plain, no padding).
+/// Rows as files hold them (int8 rows plain, no padding).
 std::vector<std::uint8_t> dense_bytes(const FlatStore& store) {
     const RowsView view = store.view(nullptr).rows;
-    const std::size_t width = view.cols;
+    const std::size_t width = view.cols * size_of(view.dtype);
     std::vector<std::uint8_t> out(view.rows * width);
     for (std::size_t i = 0; i < view.rows; ++i) {
         std::memcpy(out.data() + i * width, view.row(i), width);
@@ -112,13 +112,13 @@ void FlatIndex::save(const std::string& path, bool durable) const {
                         store->count,
                         store->next_label,
                         store->default_labels ? 0u : 1u};
-    const bool packed = store->spec.rows_are_codes();
+    const bool as_stored = store->rows_are_dense();
     const std::vector<std::uint8_t> dense =
-        packed ? dense_bytes(*store) : std::vector<std::uint8_t>();
+        as_stored ? std::vector<std::uint8_t>() : dense_bytes(*store);
     io::ArchiveWriter writer;
     writer.add(io::SectionType::kMeta, io::ElementType::kBytes, 1, sizeof meta, &meta);
     writer.add(io::SectionType::kRows, element_of(store->spec.dtype), store->count, store->spec.dim,
-               packed ? dense.data() : store->rows.data());
+               as_stored ? store->rows.data() : dense.data());
     if (!store->default_labels) {
         writer.add(io::SectionType::kLabels, io::ElementType::kI64, store->count, 1,
                    store->labels.data());

@@ -27,7 +27,7 @@ std::size_t golden_stride(std::size_t blocks) {
 
 }  // namespace
 
-Plan::Plan(std::size_t queries, std::size_t rows, std::size_t dim, std::size_t threads,
+Plan::Plan(std::size_t queries, std::size_t rows, std::size_t depth, std::size_t threads,
            bool scattered)
     : blocks(ceil_div(rows, kBlockRows)), stride(scattered ? golden_stride(blocks) : 1) {
     // Every thread gets queries of its own while that leaves it half a panel of them.
@@ -38,7 +38,7 @@ Plan::Plan(std::size_t queries, std::size_t rows, std::size_t dim, std::size_t t
     panel_lanes =
         std::min(round_up(ceil_div(queries, panels), kernels::kGroup), kernels::kPanelLanes);
     const std::size_t per_group = std::clamp<std::size_t>(
-        kGroupBytes / (code_depth(dim) * kernels::kPanelLanes), 1, kMaxPanelsPerGroup);
+        kGroupBytes / (depth * kernels::kPanelLanes), 1, kMaxPanelsPerGroup);
     groups = std::max(
         {ceil_div(panels, per_group), shares, std::min(2 * threads, panels / kMinPanelsPerGroup)});
     group_lanes = ceil_div(ceil_div(queries, panel_lanes), groups) * panel_lanes;

@@ -15,8 +15,9 @@ struct Plan {
     std::size_t blocks;
     std::size_t stride;  // between blocks visited one after the other, modulo `blocks`
 
+    /// depth: bytes of a row that the scan reads.
     /// scattered: every stretch of the order is an even sample of all blocks; else blocks in order.
-    Plan(std::size_t queries, std::size_t rows, std::size_t dim, std::size_t threads,
+    Plan(std::size_t queries, std::size_t rows, std::size_t depth, std::size_t threads,
          bool scattered);
 
     /// The block visited at `position` of 0 .. blocks - 1.

@@ -38,7 +38,8 @@ ScanSearch::ScanSearch(const FlatRows& rows, const ScanBatch& batch, std::size_t
       batch_(batch),
       k_(k),
       scorer_(rows.codes.spec.metric, rows.rows, rows.norms),
-      plan_(batch.queries.rows, rows.codes.count, batch.queries.cols, threads, batch.guess()),
+      plan_(batch.queries.rows, rows.codes.count, code_depth(rows.codes.spec), threads,
+            batch.guess()),
       groups_(plan_.groups) {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
         Group& group = groups_[g];
@@ -141,7 +142,8 @@ std::uint64_t ScanSearch::collect(std::size_t first_query, const Piece& piece,
         const std::size_t lane = hits.pair[i] % kernels::kPanelLanes;
         if (!all_pass && !may_answer(first_query + lane, row)) continue;
         const float upper = hits.upper[i];
-        found[lane].append({upper, lower_bound(upper, row, panel, lane), row}, piece.rank);
+        found[lane].append({upper, lower_bound(upper, row, rows_.codes, panel, lane), row},
+                           piece.rank);
         lanes |= std::uint64_t{1} << lane;
     }
     return lanes;
@@ -159,16 +161,6 @@ void ScanSearch::raise_floors(Group& group, std::size_t first_lane, std::size_t 
         if (plan_.ranges > 1) share_floor(group.floors[first_lane + lane], mine);
         panel.set_floor(lane, mine.floor());
     }
-}
-
-float ScanSearch::lower_bound(float upper, Id row, const QueryPanel& panel,
-                              std::size_t lane) const {
-    const CodeView& codes = rows_.codes;
-    float slack = std::fabs(upper);
-    if (codes.bias != nullptr) slack += std::fabs(codes.bias[row]) * panel.tilt()[lane];
-    // Float64 keys decide, so a floor must hold for them as well: ties of keys are no order of scores.
-    const auto of_keys = static_cast<float>(panel.key_slack(lane));
-    return upper - panel.width(lane) * codes.scale[row] - slack * 0x1p-18f - of_keys - 0x1p-118f;
 }
 
 /// Bounds cannot tell ties and near-ties apart; where very many pile up, exact keys must. What stays

@@ -91,7 +91,6 @@ private:
     bool may_answer(std::size_t query, Id row) const noexcept {
         return rows_.passes(row) && (batch_.selves.empty() || batch_.selves[query] != row);
     }
-    float lower_bound(float upper, Id row, const QueryPanel& panel, std::size_t lane) const;
 
     const FlatRows& rows_;
     const ScanBatch& batch_;

@@ -8,6 +8,8 @@
 #include <string>
 
 #include "base/parallel.h"
+#include "quant/raw/calibrate.h"
+#include "quant/raw/exact.h"
 
 namespace nearfield {
 namespace {
@@ -26,16 +28,27 @@ void copy_row(DType dtype, const void* from, std::uint8_t* to, std::size_t bytes
 
 }  // namespace
 
-FlatStore::FlatStore(std::size_t dim, Metric metric, DType dtype)
-    : spec{metric, dtype, dim, 1.0}, errors(std::make_shared<std::vector<BlockError>>()) {}
+FlatStore::FlatStore(std::size_t dim, Metric metric, DType dtype, std::optional<ScanKind> kind)
+    : spec{metric, dtype, dim, 1.0, ScanKind::kBytes},
+      wanted_kind(is_integer(dtype) ? std::nullopt : kind),
+      errors(std::make_shared<std::vector<BlockError>>()) {
+    spec.kind = wanted_kind.has_value() ? *wanted_kind : choose_kind(spec, {});
+}
 
 std::size_t FlatStore::row_stride() const noexcept {
-    return spec.rows_are_codes() ? code_stride(spec.dim) : spec.dim * size_of(spec.dtype);
+    if (is_integer(spec.dtype)) return code_stride(spec);
+    const std::size_t bytes = spec.dim * size_of(spec.dtype);
+    // Whatever the kind is: a later choice must find rows that can be scanned in place.
+    return spec.dtype == DType::kBF16 ? round_up(bytes, 64) : bytes;
+}
+
+bool FlatStore::rows_are_dense() const noexcept {
+    return !is_integer(spec.dtype) && row_stride() == spec.dim * size_of(spec.dtype);
 }
 
 std::size_t FlatStore::bytes() const noexcept {
-    return rows.bytes() + codes.bytes() + scale.bytes() + bias.bytes() + norms.bytes() +
-           labels.bytes() + errors->size() * sizeof(BlockError) +
+    return rows.bytes() + codes.bytes() + scale.bytes() + spread.bytes() + bias.bytes() +
+           norms.bytes() + labels.bytes() + errors->size() * sizeof(BlockError) +
            (live != nullptr ? live->words().size() * 8 : 0);
 }
 
@@ -43,9 +56,10 @@ FlatRows FlatStore::view(const RowFilter* filter) const noexcept {
     FlatRows v{};
     v.codes.spec = spec;
     v.codes.codes = spec.rows_are_codes() ? rows.data() : codes.data();
-    v.codes.stride = code_stride(spec.dim);
+    v.codes.stride = code_stride(spec);
     v.codes.count = count;
     v.codes.scale = scale.as<float>();
+    v.codes.spread = spec.kind == ScanKind::kBF16 ? spread.as<float>() : v.codes.scale;
     v.codes.bias = spec.metric == Metric::kL2 ? bias.as<float>() : nullptr;
     v.codes.errors = errors->data();
     v.rows = {rows.data(), count, spec.dim, row_stride(), spec.dtype};
@@ -65,11 +79,12 @@ void FlatStore::append(const RowsView& rows_in, const std::int64_t* row_labels, 
     append_labels(row_labels, rows_in.rows);
     copy_rows(rows_in, threads);
     count += rows_in.rows;
-    if (first == 0) {
+    // A choice that few rows made is made once more when there are enough.
+    if (first == 0 || (first < kBlockRows && count >= kBlockRows)) {
         encode_all(threads);
     } else {
         encode(first, threads);
-        rescale_if_needed(threads);
+        if (!is_settled()) encode_all(threads);
     }
     if (live != nullptr) {
         auto grown = std::make_shared<RowFilter>(*live);
@@ -103,22 +118,26 @@ void FlatStore::append_labels(const std::int64_t* row_labels, std::size_t n) {
 void FlatStore::copy_rows(const RowsView& rows_in, int threads) {
     const std::size_t stride = row_stride();
     const std::size_t row_bytes = spec.dim * size_of(spec.dtype);
+    const int padding = is_integer(spec.dtype) ? spec.zero_point() : 0;
     std::uint8_t* out = rows.extend(rows_in.rows * stride);
     parallel_for(ceil_div(rows_in.rows, kBlockRows), threads, [&](std::size_t block, int) {
         const std::size_t last = std::min(rows_in.rows, (block + 1) * kBlockRows);
         for (std::size_t i = block * kBlockRows; i < last; ++i) {
             std::uint8_t* to = out + i * stride;
             copy_row(spec.dtype, rows_in.row(i), to, row_bytes);
-            std::memset(to + row_bytes, spec.zero_point(), stride - row_bytes);
+            std::memset(to + row_bytes, padding, stride - row_bytes);
         }
     });
 }
 
 void FlatStore::encode(std::size_t first, int threads) {
     const std::size_t n = count - first;
-    const std::size_t stride = code_stride(spec.dim);
+    const std::size_t stride = code_stride(spec);
     std::uint8_t* code = spec.rows_are_codes() ? nullptr : codes.extend(n * stride);
     auto* scales = reinterpret_cast<float*>(scale.extend(n * sizeof(float)));
+    auto* spreads = spec.kind == ScanKind::kBF16
+                        ? reinterpret_cast<float*>(spread.extend(n * sizeof(float)))
+                        : nullptr;
     auto* biases = spec.metric == Metric::kL2
                        ? reinterpret_cast<float*>(bias.extend(n * sizeof(float)))
                        : nullptr;
@@ -129,6 +148,7 @@ void FlatStore::encode(std::size_t first, int threads) {
     blocks->resize(ceil_div(count, kBlockRows));
 
     std::atomic<std::size_t> bad{SIZE_MAX};
+    std::atomic<bool> fit{norms_fit};
     std::vector<double> largest(static_cast<std::size_t>(max_workers(threads)), max_norm);
     const std::size_t first_block = first / kBlockRows;
     parallel_for(blocks->size() - first_block, threads, [&](std::size_t b, int worker) {
@@ -148,12 +168,14 @@ void FlatStore::encode(std::size_t first, int threads) {
                 return;
             }
             scales[i] = c.scale;
+            if (spreads != nullptr) spreads[i] = c.spread;
             if (biases != nullptr) biases[i] = c.bias;
             if (row_norms != nullptr) row_norms[i] = c.norm;
             error.code_norm = std::max(error.code_norm, c.error.code_norm);
             error.residual = std::max(error.residual, c.error.residual);
             double& most = largest[static_cast<std::size_t>(worker)];
             most = std::max(most, c.norm);
+            if (!fits_in_place(c.norm)) fit = false;
         }
         (*blocks)[block] = error;
     });
@@ -163,31 +185,36 @@ void FlatStore::encode(std::size_t first, int threads) {
                                     "added: drop or repair that row.");
     }
     errors = std::move(blocks);
+    norms_fit = fit;
     max_norm = *std::max_element(largest.begin(), largest.end());
 }
 
 void FlatStore::encode_all(int threads) {
-    if (spec.metric != Metric::kCosine && !spec.rows_are_codes()) {
-        // Any row near the middle of the range will do; rescale_if_needed mends a bad guess.
-        std::vector<float> wide(spec.dim);
-        widen(spec.dtype, rows.data(), wide.data(), spec.dim);
-        const double norm = norm_of(wide.data(), spec.dim);
+    codes = scale = spread = bias = norms = Column();
+    errors = std::make_shared<std::vector<BlockError>>();
+    const RowsView all = view(nullptr).rows;
+    if (spec.metric != Metric::kCosine && !is_integer(spec.dtype)) {
+        double norm = max_norm;
+        if (!(norm > 0.0)) {
+            // Any row near the middle of the range will do; a bad guess is mended below.
+            std::vector<float> wide(spec.dim);
+            widen(spec.dtype, all.row(0), wide.data(), spec.dim);
+            norm = norm_of(wide.data(), spec.dim);
+        }
         spec.unit = std::isfinite(norm) ? unit_for(norm) : 1.0;
     }
+    spec.kind = wanted_kind.has_value() ? *wanted_kind : choose_kind(spec, all);
+    if (spec.dtype == DType::kBF16 && !norms_fit) spec.kind = ScanKind::kBytes;
     encode(0, threads);
-    rescale_if_needed(threads);
+    if (!is_settled()) encode_all(threads);  // once: every norm is known now
 }
 
-void FlatStore::rescale_if_needed(int threads) {
-    if (spec.metric == Metric::kCosine || spec.rows_are_codes() || !(max_norm > 0.0)) return;
+bool FlatStore::is_settled() const noexcept {
+    if (is_integer(spec.dtype)) return true;
+    if (spec.rows_are_codes() && !norms_fit) return false;
+    if (spec.metric == Metric::kCosine || !(max_norm > 0.0)) return true;
     const double in_units = max_norm * spec.unit;
-    if (in_units <= kUnitDrift && in_units >= 1.0 / kUnitDrift) return;
-    spec.unit = unit_for(max_norm);
-    codes = Column();
-    scale = Column();
-    bias = Column();
-    errors = std::make_shared<std::vector<BlockError>>();
-    encode(0, threads);
+    return in_units <= kUnitDrift && in_units >= 1.0 / kUnitDrift;
 }
 
 FlatStore FlatStore::restore(std::size_t dim, Metric metric, DType dtype, std::size_t n,
@@ -195,7 +222,7 @@ FlatStore FlatStore::restore(std::size_t dim, Metric metric, DType dtype, std::s
     FlatStore store(dim, metric, dtype);
     const std::size_t stride = dim * size_of(dtype);
     const std::uint8_t* data = static_cast<const Buffer&>(dense).data();
-    if (store.spec.rows_are_codes()) {
+    if (!store.rows_are_dense()) {
         store.append({data, n, dim, stride, dtype}, row_labels, 0);
     } else if (n != 0) {
         store.append_labels(row_labels, n);
@@ -209,7 +236,7 @@ FlatStore FlatStore::restore(std::size_t dim, Metric metric, DType dtype, std::s
 
 FlatStore FlatStore::borrow(const RowsView& rows_in, Metric metric, int threads) {
     FlatStore store(rows_in.cols, metric, rows_in.dtype);
-    if (store.spec.rows_are_codes()) {
+    if (!store.rows_are_dense()) {
         store.append(rows_in, nullptr, threads);
     } else if (rows_in.rows != 0) {
         store.rows = Column(Buffer::borrow(rows_in.data, rows_in.rows * rows_in.stride, nullptr));
@@ -233,7 +260,7 @@ void FlatStore::mark_dead(std::span<const Id> dead_rows) {
 }
 
 FlatStore FlatStore::compacted(int threads) const {
-    FlatStore out(spec.dim, spec.metric, spec.dtype);
+    FlatStore out(spec.dim, spec.metric, spec.dtype, wanted_kind);
     const std::vector<Id> keep = live != nullptr ? live->ids() : std::vector<Id>();
     if (!keep.empty()) {
         std::uint8_t* to = out.rows.extend(keep.size() * row_stride());

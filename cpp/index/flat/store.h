@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,27 +24,35 @@ struct FlatStore {
     CodeSpec spec;
     std::size_t count = 0;  // rows present, dead ones included
     std::size_t dead = 0;
-    std::int64_t next_label = 0;  // what the next row is called by default
-    bool default_labels = true;   // label == row for every row
+    std::int64_t next_label = 0;          // what the next row is called by default
+    bool default_labels = true;           // label == row for every row
+    std::optional<ScanKind> wanted_kind;  // instead of a choice by calibration
     double max_norm = 0.0;
+    bool norms_fit = true;  // fits_in_place() of every row
 
     Column rows;
     Column codes;  // empty where rows are their own codes
     Column scale;
+    Column spread;  // bfloat16 scans only
     Column bias;    // l2 only
     Column norms;   // cosine only
     Column labels;  // empty while default_labels
     std::shared_ptr<const std::vector<BlockError>> errors;
     std::shared_ptr<const RowFilter> live;  // null while nothing is dead
 
-    FlatStore(std::size_t dim, Metric metric, DType dtype);
+    /// kind: how to scan float rows; without one, calibration decides.
+    FlatStore(std::size_t dim, Metric metric, DType dtype,
+              std::optional<ScanKind> kind = std::nullopt);
 
     std::size_t live_count() const noexcept { return count - dead; }
     bool is_live(Id row) const noexcept { return live == nullptr || live->test(row); }
     std::int64_t label(Id row) const noexcept {
         return default_labels ? static_cast<std::int64_t>(row) : labels.as<std::int64_t>()[row];
     }
+    /// Bytes between rows: bfloat16 rows are padded with zeros to whole tiles, integer rows likewise.
     std::size_t row_stride() const noexcept;
+    /// Rows lie in memory as they do in files and NumPy arrays.
+    bool rows_are_dense() const noexcept;
     std::size_t bytes() const noexcept;
 
     /// What flat_search takes; `filter` null means every live row.
@@ -53,11 +62,12 @@ struct FlatStore {
     /// next row numbers. Throws std::invalid_argument naming the first row that is not finite.
     void append(const RowsView& rows_in, const std::int64_t* row_labels, int threads);
 
-    /// Scans `rows_in` in place (it must outlive the store): nothing but codes is made.
+    /// Works on `rows_in` in place (it must outlive the store), unless integer rows or the padding of
+    /// bfloat16 rows ask for a copy.
     static FlatStore borrow(const RowsView& rows_in, Metric metric, int threads);
 
-    /// A store over rows as files hold them, dense; labels null means row numbers. Float rows stay in
-    /// `dense` (a mapped file, for one), byte rows are copied.
+    /// A store over rows as files hold them, dense; labels null means row numbers. Rows stay in `dense`
+    /// (a mapped file, for one) or are copied, as in borrow().
     static FlatStore restore(std::size_t dim, Metric metric, DType dtype, std::size_t n,
                              Buffer dense, const std::int64_t* row_labels, std::int64_t next);
 
@@ -70,8 +80,10 @@ private:
     void copy_rows(const RowsView& rows_in, int threads);
     /// Codes and constants of rows [first, count).
     void encode(std::size_t first, int threads);
+    /// Chooses unit and kind, then encodes every row.
     void encode_all(int threads);
-    void rescale_if_needed(int threads);
+    /// Unit and kind suit all rows that have been encoded.
+    bool is_settled() const noexcept;
     void append_labels(const std::int64_t* row_labels, std::size_t n);
 };
 

@@ -1,11 +1,16 @@
-// Byte codes of rows and the constants that make a scan over them provable.
+// Codes of rows and the constants that make a scan over them provable. There are two kinds:
 //
-// A row x is written as x = s * (c + r): c integers in one byte each, s a step, r what rounding left.
-// Integer rows (int8, uint8) are their own codes with s = 1, r = 0, so the scan reads them in place.
-// Per row the scan needs two floats, and per block of 256 rows the largest |c| and |r|; from these
-// quant/raw/query.h derives the error margin. All row constants are in units where the largest norm is
-// about 1 (`unit`, a power of two), so norms from 1e-38 to 1e38 neither overflow nor vanish.
-// Memory: dim bytes (rounded up) + 4 bytes a row, 8 for l2. Cost: one pass over the rows.
+//   kBytes  one byte an element; integers, hence exact sums       quant/raw/bytes.cpp
+//   kBF16   bfloat16, a bound four times tighter, twice the work  quant/raw/halves.cpp
+//
+// Either way a row x is written as x = s * (c + r): c the code, s a step, r what rounding left. Rows
+// that are stored as their kind's codes (int8 and uint8; bfloat16 under kBF16) have s = 1, r = 0 and
+// are scanned in place. quant/raw/calibrate.h chooses the kind.
+// Per row the scan needs two or three floats, and per block of 256 rows the largest |c| and |r|; from
+// these quant/raw/query.h derives the error margin. All row constants are in units where the largest
+// norm is about 1 (`unit`, a power of two), so norms from 1e-38 to 1e38 neither overflow nor vanish.
+// Memory a row: dim bytes or 2 dim (rounded up), none in place; 4 bytes, 4 more under kBF16, 4 more
+// for l2. Cost: one pass over the rows.
 // Source: own; docs/accuracy.md has the derivation.
 #pragma once
 
@@ -14,18 +19,19 @@
 
 #include "base/types.h"
 #include "base/view.h"
+#include "kernels/table.h"
 
 namespace nearfield {
 
-/// Rows that share one pair of error constants, and one kernel call.
-inline constexpr std::size_t kBlockRows = 256;
+/// What the scan multiplies.
+enum class ScanKind : std::uint8_t { kBytes, kBF16 };
 
-/// Bytes between code rows: whole tiles where rows are long, tight where they are short.
-constexpr std::size_t code_stride(std::size_t dim) noexcept {
-    return dim > 32 ? round_up(dim, 64) : round_up(dim, 4);
+/// Rows that share one pair of error constants, and one kernel call.
+inline constexpr std::size_t kBlockRows = kernels::kMaxPanelRows;
+
+constexpr bool is_integer(DType dtype) noexcept {
+    return dtype == DType::kI8 || dtype == DType::kU8;
 }
-/// Bytes of a row that a scan reads (past the row's end, other rows or padding).
-constexpr std::size_t code_depth(std::size_t dim) noexcept { return round_up(dim, 64); }
 
 /// How the rows of one store are encoded; fixed for the life of the store.
 struct CodeSpec {
@@ -33,6 +39,7 @@ struct CodeSpec {
     DType dtype;
     std::size_t dim;
     double unit;  // power of two
+    ScanKind kind;
 
     /// What a byte of value zero stands for is -zero_point.
     int zero_point() const noexcept {
@@ -42,13 +49,30 @@ struct CodeSpec {
     double centre() const noexcept {
         return dtype == DType::kU8 && metric == Metric::kL2 ? 128.0 : 0.0;
     }
-    bool rows_are_codes() const noexcept { return dtype == DType::kI8 || dtype == DType::kU8; }
+    /// The scan reads the rows themselves.
+    bool rows_are_codes() const noexcept {
+        return is_integer(dtype) || (dtype == DType::kBF16 && kind == ScanKind::kBF16);
+    }
+    /// Bytes of one row's codes.
+    std::size_t code_bytes() const noexcept { return kind == ScanKind::kBF16 ? 2 * dim : dim; }
 };
 
-/// Constants of the rows of one block.
+/// Bytes between code rows: whole tiles where rows are long or bfloat16 (what follows a row could be
+/// read as NaN), tight where byte rows are short.
+inline std::size_t code_stride(const CodeSpec& spec) noexcept {
+    const bool tight = spec.kind == ScanKind::kBytes && spec.dim <= 32;
+    return round_up(spec.code_bytes(), tight ? 4 : 64);
+}
+/// Bytes of a row that a scan reads (past a tight row's end, other rows or padding).
+inline std::size_t code_depth(const CodeSpec& spec) noexcept {
+    return round_up(spec.code_bytes(), 64);
+}
+
+/// Constants of the rows of one block: max |c| and max |r| under kBytes. Under kBF16, where the spread
+/// of a row carries its length, 1 and the largest |r| as a share of that length. Rounded up.
 struct BlockError {
-    float code_norm = 0;  // max |c|, rounded up
-    float residual = 0;   // max |r|, rounded up
+    float code_norm = 0;
+    float residual = 0;
 };
 
 /// Codes ready to scan. Row i: codes + i * stride.
@@ -57,8 +81,9 @@ struct CodeView {
     const std::uint8_t* codes;
     std::size_t stride;
     std::size_t count;
-    const float* scale;        // s * unit (ip, l2) or s / |x| (cosine)
-    const float* bias;         // l2: -|x|^2 / 2 in units, rounded up; else null
+    const float* scale;   // s * unit (ip, l2) or s / |x| (cosine)
+    const float* spread;  // what a lane's margin is multiplied by: scale, or scale * length (kBF16)
+    const float* bias;    // l2: -|x|^2 / 2 in units, rounded up; else null
     const BlockError* errors;  // one per kBlockRows
 };
 
@@ -78,15 +103,20 @@ inline void prefetch_slice(const CodeView& view, std::size_t first, std::size_t 
 /// What encoding one row gives beside its codes.
 struct RowConstants {
     float scale;
+    float spread;
     float bias;
     BlockError error;
     double norm;  // |x|, in the user's units
 };
 
-/// Encodes one row of spec.dtype. `wide` is scratch of dim floats; code receives code_stride(dim)
+/// Encodes one row of spec.dtype. `wide` is scratch of dim floats; code receives code_stride(spec)
 /// bytes and may be null where rows_are_codes(). Returns false when the row is not finite.
 bool encode_row(const CodeSpec& spec, const void* row, float* wide, std::uint8_t* code,
                 RowConstants& out) noexcept;
+
+/// Whether kBF16 may scan a bfloat16 row of this norm in place: float32 sums then neither overflow
+/// nor lose to underflow what the margin does not cover.
+bool fits_in_place(double norm) noexcept;
 
 /// The power of two that brings `norm` to about 1 (1 for zero).
 double unit_for(double norm) noexcept;

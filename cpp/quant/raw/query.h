@@ -1,11 +1,13 @@
 // QueryPanel: up to 64 queries quantised and packed for the panel kernels, with their error terms.
 //
-// Scores of one lane are in units of its step t (q = t * (p + d), p integers, d what rounding left):
+// Scores of one lane are in units of its step t (q = t * (p + d), p the codes, d what rounding left):
 //     <q,x> / t = s * (<p,c> +- (|d| |c| + |p + d| |r|))          Cauchy-Schwarz, twice
 // for x = s * (c + r). So upper = s * (<p,c> + margin) bounds the score from above; margin depends on
-// the lane and, through max |c| and max |r|, on the block. l2 adds -|x|^2 / 2 (times 1 / t): the order
-// of <q,x> - |x|^2 / 2 is the order of distances. Float32 rounding of the epilogue is covered by the
-// slack in threshold(). Source: own; docs/accuracy.md has the derivation.
+// the lane and, through max |c| and max |r|, on the block. Sums of bytes start at the margin. Sums of
+// bfloat16, which round as well (a share of |p| |c| more), get it per row as spread * margin.
+// l2 adds -|x|^2 / 2 (times 1 / t): the order of <q,x> - |x|^2 / 2 is the order of distances. Float32
+// rounding of the epilogue is covered by the slack in threshold().
+// Source: own; docs/accuracy.md has the derivation.
 #pragma once
 
 #include <cstddef>
@@ -25,10 +27,10 @@ public:
     std::size_t count() const noexcept { return count_; }
     std::size_t groups() const noexcept { return (count_ + kernels::kGroup - 1) / kernels::kGroup; }
 
-    /// Sets the accumulators' start for a block of rows: minus the zero point's share, plus margin.
+    /// Sets the margins for a block of rows.
     void enter_block(const BlockError& error) noexcept;
 
-    /// Twice the margin of a lane in the current block: upper - lower, before the row's scale.
+    /// Twice the margin of a lane in the current block: upper - lower, in the row's spread.
     float width(std::size_t lane) const noexcept { return width_[lane]; }
 
     /// Lane's pairs below `floor` (a lower bound from this panel) are no longer wanted.
@@ -42,7 +44,11 @@ public:
     const std::int8_t* codes(std::size_t lane) const noexcept {
         return codes_.data() + lane * depth_;
     }
+    ScanKind kind() const noexcept { return spec_.kind; }
+    /// Where sums start. kBytes: minus the zero point's share, plus margin. kBF16: zero, of either type.
     const std::int32_t* init() const noexcept { return init_; }
+    /// kBF16: what is added in the row's spread.
+    const float* margin() const noexcept { return margin_; }
     const float* tilt() const noexcept { return tilt_; }
     const float* threshold() const noexcept { return threshold_; }
     std::size_t depth() const noexcept { return depth_; }
@@ -51,7 +57,7 @@ public:
     static float slacken(float floor) noexcept;
 
 private:
-    void quantise(std::size_t lane, const float* query);
+    void quantise(std::size_t lane, const std::vector<double>& query);
     void pack();
 
     CodeSpec spec_;
@@ -59,14 +65,15 @@ private:
     std::size_t depth_;
     std::size_t offset_ = 0;  // aligns packed_ to a cache line
     std::vector<std::uint8_t> packed_;
-    std::vector<std::int8_t> codes_;
+    std::vector<std::int8_t> codes_;  // of either kind, depth_ bytes a lane
     double step_[kernels::kPanelLanes] = {};
-    alignas(64) float code_error_[kernels::kPanelLanes] = {};  // |d|, rounded up
-    alignas(64) float norm_[kernels::kPanelLanes] = {};        // |p + d|, rounded up
+    alignas(64) float code_error_[kernels::kPanelLanes] = {};  // see QueryConstants
+    alignas(64) float norm_[kernels::kPanelLanes] = {};
     double squared_norm_[kernels::kPanelLanes] = {};
     double key_slack_[kernels::kPanelLanes] = {};
     std::int32_t zero_share_[kernels::kPanelLanes] = {};
     alignas(64) std::int32_t init_[kernels::kPanelLanes] = {};
+    alignas(64) float margin_[kernels::kPanelLanes] = {};
     alignas(64) float width_[kernels::kPanelLanes] = {};
     alignas(64) float tilt_[kernels::kPanelLanes] = {};
     alignas(64) float threshold_[kernels::kPanelLanes];

@@ -35,6 +35,12 @@ std::size_t scan_lane(const CodeView& view, std::size_t first, std::size_t count
     return n;
 }
 
+void add_term(kernels::PanelArgs& args, const float* row_term, const float* lane_term) {
+    args.row_term[args.terms] = row_term;
+    args.lane_term[args.terms] = lane_term;
+    ++args.terms;
+}
+
 }  // namespace
 
 HitBuffer::HitBuffer()
@@ -45,7 +51,7 @@ std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
                       const QueryPanel& panel, HitBuffer& buffer) {
     const std::size_t count = last - first;
     const kernels::PanelHits hits = buffer.hits();
-    if (panel.count() <= kRowLanes) {
+    if (panel.kind() == ScanKind::kBytes && panel.count() <= kRowLanes) {
         std::size_t n = 0;
         for (std::size_t lane = 0; lane < panel.count(); ++lane) {
             n = scan_lane(view, first, count, panel, lane, hits, n);
@@ -61,11 +67,12 @@ std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
     args.groups = panel.groups();
     args.init = panel.init();
     args.scale = view.scale + first;
-    args.terms = view.bias != nullptr ? 1 : 0;
-    args.row_term[0] = view.bias != nullptr ? view.bias + first : nullptr;
-    args.lane_term[0] = panel.tilt();
     args.threshold = panel.threshold();
-    return kernels::active().panel_u8(args, hits);
+    const bool bytes = panel.kind() == ScanKind::kBytes;
+    if (!bytes) add_term(args, view.spread + first, panel.margin());
+    if (view.bias != nullptr) add_term(args, view.bias + first, panel.tilt());
+    const kernels::KernelTable& table = kernels::active();
+    return bytes ? table.panel_u8(args, hits) : table.panel_bf16(args, hits);
 }
 
 }  // namespace nearfield

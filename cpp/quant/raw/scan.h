@@ -1,11 +1,13 @@
 // scan_rows: one panel of queries against rows of one block of a CodeView.
 //
-// Small panels go through the row kernels (codes streamed once, nothing wasted on empty lanes), all
-// others through the panel kernels. Either way the result is the pairs that the lane's threshold lets
+// Small panels of bytes go through the row kernels (codes streamed once, nothing wasted on empty lanes),
+// all others through the panel kernels. Either way the result is the pairs that the lane's threshold lets
 // pass, with the same upper bounds.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "kernels/table.h"
@@ -27,5 +29,22 @@ struct HitBuffer {
 /// Returns the number of hits.
 std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
                       const QueryPanel& panel, HitBuffer& buffer);
+
+/// The lower bound that belongs to an upper bound from scan_rows, while the panel is in that block.
+inline float lower_bound(float upper, Id row, const CodeView& view, const QueryPanel& panel,
+                         std::size_t lane) noexcept {
+    float slack = std::fabs(upper);
+    // What a bias has lost below the normal range, tilt may raise above it.
+    if (view.bias != nullptr) {
+        slack += (std::fabs(view.bias[row]) + 0x1p-126f) * panel.tilt()[lane];
+    }
+    // Float64 keys decide, so a floor must hold for them as well: ties of keys are no order of scores.
+    const auto of_keys = static_cast<float>(panel.key_slack(lane));
+    const float lower =
+        upper - panel.width(lane) * view.spread[row] - slack * 0x1p-18f - of_keys - 0x1p-118f;
+    // NaN, from an upper bound that overflowed, says nothing.
+    return lower >= -std::numeric_limits<float>::max() ? lower
+                                                       : -std::numeric_limits<float>::infinity();
+}
 
 }  // namespace nearfield

@@ -72,9 +72,9 @@ inline double gaussian(Random& random) {
 
 inline const std::vector<std::string>& kinds() {
     static const std::vector<std::string> all{
-        "gaussian", "outlier",  "lone_outlier", "wild_norms", "tiny",
-        "huge",     "zeros",    "constant",     "duplicates", "near_ties",
-        "offset",   "integers", "extremes",     "subnormal",  "sparse"};
+        "gaussian", "outlier",   "lone_outlier", "wild_norms", "tiny",       "huge",
+        "zeros",    "constant",  "duplicates",   "near_ties",  "offset",     "integers",
+        "extremes", "subnormal", "sparse",       "halfway",    "wide_norms", "flushed"};
     return all;
 }
 
@@ -105,6 +105,11 @@ inline std::vector<float> draw(const std::string& kind, std::size_t count, std::
             if (kind == "extremes") v = g < 0 ? -1e9 : 1e9;
             if (kind == "subnormal") v = std::nearbyint(g * 9.0) * 0x1p-149;
             if (kind == "sparse") v = g > 1.3 ? g : 0.0;
+            // What bfloat16 loses most of, and all errors with the sign of the value.
+            if (kind == "halfway") v = (first[k] < 0 ? -1 : 1) * (1 + 0x1p-8 - 0x1p-23);
+            // As far as bfloat16 rows are scanned in place.
+            if (kind == "wide_norms") v = g * std::pow(wild, 0.85);
+            if (kind == "flushed") v = random.below(2) == 0 ? g * 0x1p-130 : level;
             x[i * dim + k] = static_cast<float>(std::clamp(v, -most, most));
         }
     }
