@@ -1,9 +1,7 @@
 // Exhaustive search over one set of rows: scan codes, keep what the bounds cannot exclude, re-check.
 //
-// Work is cut into tasks of (query group) x (row range); the last range of a group to finish merges
-// and re-checks. Ranges of one group share their floors, so that a later range starts where an
-// earlier one stood. None of this changes the answer: whatever survives, the k best by exact float64
-// key (ties by smaller label) are returned.
+// scan_search.h does that; few rows, or a large share of them wanted, are scored outright. Neither
+// changes the answer: the k best by exact float64 key, ties by smaller label.
 // Cost: one pass over the codes per group of up to 1,024 queries, plus about 1.5 k exact scores a query.
 #pragma once
 

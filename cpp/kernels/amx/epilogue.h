@@ -11,8 +11,6 @@
 // much as two tile products. Roundings go to the side of passing; drain() decides by the bound itself.
 #pragma once
 
-#include <cmath>
-
 #include "kernels/amx/tiles.h"
 #include "kernels/avx512/panel.h"
 
@@ -79,11 +77,10 @@ private:
             _mm512_store_ps(lane_term_[t] + lane, term);
             size = _mm512_fmadd_ps(_mm512_abs_ps(term), _mm512_set1_ps(largest[t]), size);
         }
-        // Lanes that want nothing have +infinity, and must keep it.
-        const __m512 infinity = _mm512_set1_ps(HUGE_VALF);
+        // Lanes that want nothing have +infinity and keep it: where the mask is clear, |threshold| stays.
+        const __m512 infinity = _mm512_set1_ps(__builtin_inff());
         const __mmask16 wanted = _mm512_cmp_ps_mask(threshold, infinity, _CMP_NEQ_UQ);
         _mm512_store_ps(threshold_ + lane, _mm512_mask_fnmadd_ps(size, wanted, share, threshold));
-        // mask_fnmadd keeps its first operand where the mask is clear: abs(+infinity).
         const __m512 init =
             _mm512_cvtepi32_ps(_mm512_loadu_si512(static_cast<const std::int32_t*>(a.init) + lane));
         const __m512 most = _mm512_set1_ps(static_cast<float>(a.depth) * (2.0f * 255.0f * 127.0f));
@@ -159,7 +156,7 @@ private:
     struct Nothing {
         explicit Nothing(const PanelArgs&) noexcept {}
     };
-    template <bool Integers, class A, class B>
+    template <bool First, class A, class B>
     struct Choose {
         using type = A;
     };
