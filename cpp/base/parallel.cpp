@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -16,6 +17,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/placement.h"
 #include "base/thread_count.h"
 
 namespace nearfield {
@@ -148,7 +150,8 @@ private:
                                                                                        : 30'000};
     int started_ = 0;
     int asleep_ = 0;
-    std::atomic<std::uint64_t> submissions_{0};  // changes only under the mutex
+    std::array<Placement*, kMaxThreads> sleepers_{};  // the first asleep_
+    std::atomic<std::uint64_t> submissions_{0};       // changes only under the mutex
 };
 
 std::atomic<Pool*> current_pool{nullptr};
@@ -202,6 +205,10 @@ void Pool::submit(Job& job) {
         start_threads(job.threads() - 1);
         submissions_.fetch_add(1, std::memory_order_release);
         wake = std::min(asleep_, job.threads() - 1);
+        const int here = wake > 0 ? current_cpu() : -1;
+        for (int i = 0; i < asleep_; ++i) {
+            sleepers_[static_cast<std::size_t>(i)]->keep_off(here);
+        }
     }
     for (; wake > 0; --wake) {
         work_.notify_one();
@@ -265,6 +272,7 @@ void* Pool::thread_main(void* pool) {
 }
 
 void Pool::serve() {
+    Placement placement;
     std::unique_lock lock(mutex_);
     for (;;) {
         if (Job* const job = find_job(); job != nullptr) {
@@ -285,9 +293,15 @@ void Pool::serve() {
         lock.unlock();
         spin_for(spin_time_, submitted);
         lock.lock();
-        ++asleep_;
-        work_.wait(lock, submitted);
-        --asleep_;
+        if (!submitted()) {
+            placement.note();
+            sleepers_[static_cast<std::size_t>(asleep_++)] = &placement;
+            work_.wait(lock, submitted);
+            const auto end = sleepers_.begin() + asleep_;
+            std::swap(*std::find(sleepers_.begin(), end, &placement), *(end - 1));
+            --asleep_;
+            placement.restore();
+        }
     }
 }
 
