@@ -18,24 +18,24 @@ void Placement::note() noexcept {
 }
 
 void Placement::keep_off(int cpu) noexcept {
-    if (cpu < 0 || cpu != cpu_ || kept_off_ >= 0) return;
-    cpu_set_t allowed;
+    if (cpu < 0 || cpu == kept_off_) return;
+    restore();  // left asleep by an earlier waker on another CPU
+    if (cpu != cpu_) return;
     // A machine with more CPUs than cpu_set_t holds makes this fail: it has room for both threads.
-    if (::sched_getaffinity(thread_, sizeof allowed, &allowed) != 0) return;
+    if (::sched_getaffinity(thread_, sizeof own_, &own_) != 0) return;
     const auto bit = static_cast<unsigned>(cpu);
-    if (!CPU_ISSET(bit, &allowed) || CPU_COUNT(&allowed) < 2) return;
-    CPU_CLR(bit, &allowed);
-    if (::sched_setaffinity(thread_, sizeof allowed, &allowed) == 0) kept_off_ = cpu;
+    if (!CPU_ISSET(bit, &own_) || CPU_COUNT(&own_) < 2) return;
+    given_ = own_;
+    CPU_CLR(bit, &given_);
+    if (::sched_setaffinity(thread_, sizeof given_, &given_) == 0) kept_off_ = cpu;
 }
 
 void Placement::restore() noexcept {
     if (kept_off_ < 0) return;
-    cpu_set_t allowed;
-    if (::sched_getaffinity(thread_, sizeof allowed, &allowed) == 0) {
-        CPU_SET(static_cast<unsigned>(kept_off_), &allowed);
-        ::sched_setaffinity(thread_, sizeof allowed, &allowed);
-    }
-    kept_off_ = -1;
+    cpu_set_t now;
+    const bool ours =
+        ::sched_getaffinity(thread_, sizeof now, &now) == 0 && CPU_EQUAL(&now, &given_);
+    if (!ours || ::sched_setaffinity(thread_, sizeof own_, &own_) == 0) kept_off_ = -1;
 }
 
 #else

@@ -2,11 +2,15 @@
 //
 // Linux likes to wake a thread near its waker. On small virtual machines it was seen to put both on
 // one CPU while the other idled, call after call, so that two threads were as slow as one. Whoever
-// wakes a helper therefore looks where that helper last ran, and if it is its own CPU, takes that CPU
-// from the sleeping helper's affinity; the helper puts it back once awake. No call fails loudly: without
-// permission, or elsewhere than on Linux, threads run where they are put.
+// wakes helpers therefore looks where the sleeping ones last ran, and takes its own CPU from the
+// affinity of those that ran on it; a helper puts its affinity back once awake, unless somebody else has
+// changed it meanwhile. Without permission, or elsewhere than on Linux, threads run where they are put.
 // Source: own.
 #pragma once
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 namespace nearfield {
 
@@ -26,9 +30,13 @@ public:
     void restore() noexcept;
 
 private:
+#ifdef __linux__
     int thread_ = 0;
-    int cpu_ = -1;
-    int kept_off_ = -1;
+    int cpu_ = -1;       // where it went to sleep
+    int kept_off_ = -1;  // the CPU taken away
+    cpu_set_t own_{};    // its affinity before that,
+    cpu_set_t given_{};  // and since
+#endif
 };
 
 }  // namespace nearfield

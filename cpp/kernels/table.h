@@ -50,7 +50,7 @@ struct PanelArgs {
     const std::uint8_t* panel;
     std::size_t groups;  // 1 .. kMaxGroups
     const void* init;    // int32 (u8 panels) or float (bf16 panels), groups * 16
-    const float* scale;  // per row
+    const float* scale;  // per row: zero, or from 2^-100 on
     const float* row_term[2];
     const float* lane_term[2];
     std::size_t terms;
@@ -102,6 +102,8 @@ struct KernelTable {
     /// Largest |query code| panel_u8 and rows_u8 take without overflow (127, or 63 where pairs of
     /// products are summed in 16 bits).
     std::int32_t query_limit;
+    /// About how many byte products one bfloat16 product of the panels costs.
+    std::int32_t bf16_price;
 };
 
 }  // namespace nearfield::kernels

@@ -6,7 +6,7 @@
 // guess, the rank-th largest lower bound with a rank below k; only in the end trim() tells what was
 // certain, and whoever guessed too high scans again.
 // The floor is found once by selection; from then on a histogram of the lower bounds above it tells, in
-// O(1) a pair, when `rank` of them have passed the next step. Steps are 1/32 of the spread of the first
+// O(1) a pair, when `rank` of them have passed the next step. Steps are 1/16 of the spread of that
 // selection: coarser than selecting each time, which lets some pairs more through and is cheaper.
 // Source: own.
 #pragma once
@@ -33,7 +33,7 @@ class Candidates {
 public:
     explicit Candidates(std::size_t k) : k_(k) {}
 
-    /// The rank-th largest lower bound known, from here or from elsewhere (see raise).
+    /// At most the rank-th largest lower bound seen here, or what raise() was told. Never falls.
     float floor() const noexcept { return floor_; }
 
     /// Another part of the same search has found enough pairs at or above `floor`.
@@ -52,7 +52,8 @@ public:
         if (!counting_ && size_ >= std::max(start_at_, rank + rank / 4)) select_floor(rank);
     }
 
-    /// Drops what the certain floor excludes and returns that floor, -infinity when less than k is held.
+    /// Drops what the certain floor excludes and returns it, -infinity when less than k is held. Raises
+    /// floor() to it as well: if floor() is larger still, a guess was too high.
     float trim();
 
     /// Everything other holds, as if it had been appended here.

@@ -41,8 +41,8 @@ Plan::Plan(std::size_t queries, std::size_t rows, std::size_t depth, std::size_t
         kGroupBytes / (depth * kernels::kPanelLanes), 1, kMaxPanelsPerGroup);
     groups = std::max(
         {ceil_div(panels, per_group), shares, std::min(2 * threads, panels / kMinPanelsPerGroup)});
-    if (groups > threads)
-        groups = round_up(groups, threads);  // no thread runs one more than others
+    // So that no thread runs a group more than others, as far as panels can be shared out evenly.
+    if (groups > threads) groups = round_up(groups, threads);
     group_lanes = ceil_div(ceil_div(queries, panel_lanes), groups) * panel_lanes;
     groups = ceil_div(queries, group_lanes);
     // The rest is split by rows; each range pays for finding its floors.

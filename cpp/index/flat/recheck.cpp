@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/interrupt.h"
 
@@ -28,7 +29,11 @@ Recheck::Recheck(const FlatRows& rows, MatrixView<float> queries, std::size_t k)
 void Recheck::add(std::size_t query, std::span<const Candidate> found, const QueryPanel& panel,
                   std::size_t lane) {
     queries_.push_back({query, &panel, lane, pairs_.size(), found.size(), 0});
-    for (const Candidate& c : found) pairs_.push_back({c.upper, c.row, 0.0});
+    for (const Candidate& c : found) {
+        // NaN, from a bound that overflowed, has no place in an order: it may be anything.
+        const bool known = c.upper == c.upper;
+        pairs_.push_back({known ? c.upper : std::numeric_limits<float>::infinity(), c.row, 0.0});
+    }
 }
 
 void Recheck::run(const TopKOut& out) {

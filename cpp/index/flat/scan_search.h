@@ -7,8 +7,8 @@
 //
 // Guessed floors. A floor that is certain has to wait for k good rows, and meanwhile lets
 // k ln(n / k) rows through that are not needed. Blocks are visited in scattered order, so of the k best
-// about k t should lie in the first share t of the rows: the floor is the lower bound at that rank
-// and three standard deviations. That lets through less than half as much; whether it was right shows
+// about k t should lie in the first share t of the rows: the floor is the lower bound at that rank,
+// three standard deviations and three. That lets through less than half as much; whether it was right shows
 // at the end, and the few queries for which it was not are scanned again, from a floor that is certain
 // by then.
 #pragma once

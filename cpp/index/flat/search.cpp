@@ -12,7 +12,8 @@ namespace {
 
 /// Below this many rows, or above this share of them wanted, codes exclude next to nothing.
 constexpr std::size_t kScanRows = 128;
-/// Guessing saves about half a microsecond per query and k; a second pass streams all codes.
+/// Guessing saves about half a microsecond per query and k. A second pass streams all codes; this is
+/// what of them streams in that time.
 constexpr std::size_t kBytesPerGuess = 8192;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }

@@ -2,7 +2,8 @@
 //
 // scan_search.h does that; few rows, or a large share of them wanted, are scored outright. Neither
 // changes the answer: the k best by exact float64 key, ties by smaller label.
-// Cost: one pass over the codes per group of up to 1,024 queries, plus about 1.5 k exact scores a query.
+// Cost: one pass over the codes per group of up to 1,024 queries, a second one for wrong guesses, and
+// about 1.5 k exact scores a query.
 #pragma once
 
 #include <cstddef>

@@ -1,9 +1,9 @@
 // What becomes of finished tiles: comparison with the thresholds, and the pairs that pass.
 //
-// Tiles are stored to a small ring in L1, two at a time. compare() notes which of their rows hold a
+// Tiles are stored to a small buffer in L1, two at a time. compare() notes which of their rows hold a
 // pair that may pass, without a branch, so that it can stand between the products of later tiles.
-// When the ring is full, drain() lists those rows, again without a branch, and visits them: the one
-// branch that cannot be predicted, the end of that list, is paid once a ring.
+// When the buffer is full, drain() lists those rows, again without a branch, and visits them: the one
+// branch that cannot be predicted, the end of that list, is paid once a buffer.
 //
 // Integer sums are compared the other way round: instead of turning each into an upper bound,
 //     sum < (threshold - terms) / scale - init
@@ -83,6 +83,7 @@ private:
         _mm512_store_ps(threshold_ + lane, _mm512_mask_fnmadd_ps(size, wanted, share, threshold));
         const __m512 init =
             _mm512_cvtepi32_ps(_mm512_loadu_si512(static_cast<const std::int32_t*>(a.init) + lane));
+        // Twice what a sum can be: its own size and that of sum + init.
         const __m512 most = _mm512_set1_ps(static_cast<float>(a.depth) * (2.0f * 255.0f * 127.0f));
         _mm512_store_ps(init_ + lane,
                         _mm512_fmadd_ps(share, _mm512_add_ps(_mm512_abs_ps(init), most), init));
@@ -219,7 +220,7 @@ private:
     typename Choose<T::kIntegers, IntegerFloors<Terms>, Nothing>::type floors_;
     std::size_t capacity_;
     std::size_t n_ = 0;
-    std::size_t stored_ = 0;    // tiles in the ring
+    std::size_t stored_ = 0;    // tiles in the buffer
     std::size_t compared_ = 0;  // of them, with masks
     Place places_[kMaxTiles];
     alignas(64) __mmask16 masks_[kMaxTiles * kTileRows];

@@ -9,6 +9,7 @@ void fill_amx(KernelTable& table) noexcept {
     table.name = "amx";
     table.panel_u8 = panel_tiles<TileU8>;
     table.panel_bf16 = panel_tiles<TileBF16>;
+    table.bf16_price = 2;
 }
 
 }  // namespace nearfield::kernels

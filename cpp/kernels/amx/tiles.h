@@ -20,7 +20,7 @@ struct alignas(64) TileConfig {
     std::uint8_t rows[16] = {};
 };
 
-/// Tiles 0-3 accumulate; the first two of them and tile 4, a row tile, are `rows` tall.
+/// All tiles whole, but for 0, 1 and 4, which are `rows` tall: a short tile of rows and its sums.
 inline void configure(std::size_t rows) noexcept {
     TileConfig config;
     for (std::size_t t = 0; t < 8; ++t) {

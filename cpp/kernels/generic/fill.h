@@ -65,6 +65,7 @@ struct Dense {
             convert<F>(in, reinterpret_cast<BF16*>(out), n);
         };
         t.max_abs = max_abs<F>;
+        t.bf16_price = 4;
         t.quantize_u8 = quantize<F>;
         t.residual_u8 = residual<D>;
     }

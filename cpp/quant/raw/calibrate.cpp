@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "base/cpu.h"
+#include "kernels/resolve.h"
 #include "quant/raw/exact.h"
 #include "quant/raw/query.h"
 #include "quant/raw/scan.h"
@@ -95,7 +95,7 @@ double survivors(const Sample& sample, const std::vector<float>& rows) {
 
 ScanKind choose_kind(const CodeSpec& spec, const RowsView& rows) {
     if (is_integer(spec.dtype)) return ScanKind::kBytes;
-    const bool tiles = selected_isa() == Isa::kAmx;
+    const bool tiles = kernels::active().bf16_price == 2;
     if (spec.dtype == DType::kBF16 && tiles) return ScanKind::kBF16;
     if (rows.rows < kSample) return ScanKind::kBytes;
     std::vector<float> sampled(kSample * spec.dim);

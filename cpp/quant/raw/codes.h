@@ -33,7 +33,7 @@ constexpr bool is_integer(DType dtype) noexcept {
     return dtype == DType::kI8 || dtype == DType::kU8;
 }
 
-/// How the rows of one store are encoded; fixed for the life of the store.
+/// How the rows of one store are encoded, until they are encoded anew.
 struct CodeSpec {
     Metric metric;
     DType dtype;

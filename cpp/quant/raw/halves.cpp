@@ -13,8 +13,8 @@ namespace {
 
 /// Norms that fits_in_place accepts lie between this and its reciprocal.
 constexpr double kLargestInPlace = 0x1p64;
-/// Hardware may flush denormals: at most 2 dim + 64 of them a sum, 2^-126 each, so less than 2^-108;
-/// 2^-44 of the shortest row, in place or not.
+/// Hardware may flush denormals, of inputs and of sums: at most 2 dim + 64 of 2^-126 each, times elements
+/// of p whose length is at most 2, so less than 2^-108 a sum; 2^-44 of the shortest row, in place or not.
 constexpr double kFlushed = 0x1p-44;
 /// Lengths of code rows below this count as this.
 constexpr double kShortest = 0x1p-60;

@@ -2,7 +2,7 @@
 //
 // Small panels of bytes go through the row kernels (codes streamed once, nothing wasted on empty lanes),
 // all others through the panel kernels. Either way the result is the pairs that the lane's threshold lets
-// pass, with the same upper bounds.
+// pass, with the same upper bounds but for their last bits.
 #pragma once
 
 #include <cmath>

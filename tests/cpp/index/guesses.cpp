@@ -15,6 +15,7 @@ using nearfield::FlatStore;
 using nearfield::Metric;
 using nearfield::Random;
 using nearfield::ScanBatch;
+using nearfield::ScanKind;
 using nearfield::ScanSearch;
 
 namespace {
@@ -51,11 +52,11 @@ struct Answers {
 };
 
 /// The share of wrong guesses; checks the answers on the way.
-double wrong_share(Metric metric, bool side_by_side, std::size_t k, int threads) {
+double wrong_share(Metric metric, ScanKind kind, bool side_by_side, std::size_t k, int threads) {
     Random random(62);
     const std::vector<float> x = draw(kRows, side_by_side, random);
     const std::vector<float> q = draw(kQueries, false, random);
-    FlatStore store(kDim, metric, DType::kF32);
+    FlatStore store(kDim, metric, DType::kF32, kind);
     store.append({x.data(), kRows, kDim, kDim * sizeof(float), DType::kF32}, nullptr, 1);
     const nearfield::FlatRows rows = store.view(nullptr);
     const nearfield::MatrixView<float> queries(q.data(), kQueries, kDim);
@@ -85,10 +86,12 @@ double wrong_share(Metric metric, bool side_by_side, std::size_t k, int threads)
 
 TEST(guesses_do_not_change_the_answer) {
     for (const Metric metric : {Metric::kL2, Metric::kIp, Metric::kCosine}) {
-        for (const std::size_t k : {std::size_t{10}, std::size_t{100}}) {
-            for (const int threads : {1, 2}) {
-                CHECK(wrong_share(metric, true, k, threads) > 0.1);
-                CHECK(wrong_share(metric, false, k, threads) < 0.2);
+        for (const ScanKind kind : {ScanKind::kBytes, ScanKind::kBF16}) {
+            for (const std::size_t k : {std::size_t{10}, std::size_t{100}}) {
+                for (const int threads : {1, 2}) {
+                    CHECK(wrong_share(metric, kind, true, k, threads) > 0.1);
+                    CHECK(wrong_share(metric, kind, false, k, threads) < 0.2);
+                }
             }
         }
     }
