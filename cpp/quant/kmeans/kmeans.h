@@ -1,0 +1,34 @@
+// KMeans: Lloyd's algorithm, for coarse quantizers, codebooks and users.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/types.h"
+#include "base/view.h"
+
+namespace nearfield {
+
+struct KMeansOptions {
+    std::size_t k = 0;
+    int iterations = 25;
+    std::uint64_t seed = 0;
+    bool spherical = false;  // unit centroids, rows assigned by inner product
+};
+
+struct KMeansResult {
+    std::vector<float> centroids;  // k x dim
+    std::vector<double> inertia;   // after each iteration; see objective() in kmeans.cpp
+};
+
+/// The same for any number of threads and any level. std::invalid_argument for k = 0 or more than
+/// rows.rows, or rows that are not finite.
+KMeansResult kmeans(MatrixView<float> rows, const KMeansOptions& options, int threads);
+
+/// The nearest centroid of every row (ties: the smaller number) and its score, larger is better: minus
+/// the squared distance, or the inner product if spherical. scores may be null.
+void assign(MatrixView<float> rows, MatrixView<float> centroids, bool spherical, Id* nearest,
+            float* scores, int threads);
+
+}  // namespace nearfield
