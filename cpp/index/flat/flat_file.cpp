@@ -46,7 +46,7 @@ io::ElementType element_of(DType dtype) {
     throw CorruptFile(archive.path() + ": section meta: " + what);
 }
 
-/// Everything a FlatStore relies on, checked before one exists.
+/// Everything a RowStore relies on, checked before one exists.
 FlatMeta validate(const io::Archive& archive) {
     const io::Section& section = archive.require(io::SectionType::kMeta, io::ElementType::kBytes);
     if (section.data.size() != sizeof(FlatMeta)) {
@@ -86,7 +86,7 @@ FlatMeta validate(const io::Archive& archive) {
 }
 
 /// Rows as files hold them (int8 rows plain, no padding).
-std::vector<std::uint8_t> dense_bytes(const FlatStore& store) {
+std::vector<std::uint8_t> dense_bytes(const RowStore& store) {
     const RowsView view = store.view(nullptr).rows;
     const std::size_t width = view.cols * size_of(view.dtype);
     std::vector<std::uint8_t> out(view.rows * width);
@@ -102,8 +102,8 @@ std::vector<std::uint8_t> dense_bytes(const FlatStore& store) {
 }  // namespace
 
 void FlatIndex::save(const std::string& path, bool durable) const {
-    std::shared_ptr<const FlatStore> store = snapshot();
-    if (store->dead != 0) store = std::make_shared<FlatStore>(store->compacted(0));
+    std::shared_ptr<const RowStore> store = snapshot();
+    if (store->dead != 0) store = std::make_shared<RowStore>(compacted(*store));
     const FlatMeta meta{kKindFlat,
                         kKindVersion,
                         static_cast<std::uint32_t>(store->spec.metric),
@@ -134,9 +134,10 @@ std::unique_ptr<FlatIndex> FlatIndex::load(const std::string& path, bool mmap, b
     const io::Section* labels = archive.find(io::SectionType::kLabels);
     const auto* names = meta.has_labels == 1 ? labels->as<std::int64_t>().data() : nullptr;
     try {
-        return std::make_unique<FlatIndex>(
-            FlatStore::restore(meta.dim, static_cast<Metric>(meta.metric), dtype, meta.count,
-                               archive.buffer(rows), names, meta.next_label));
+        RowStore store = RowStore::restore(meta.dim, static_cast<Metric>(meta.metric), dtype,
+                                           meta.count, archive.buffer(rows));
+        store.name_rows(names, meta.next_label);
+        return std::make_unique<FlatIndex>(std::move(store));
     } catch (const std::invalid_argument& error) {
         throw CorruptFile(archive.path() + ": section rows: " + error.what());
     }

@@ -202,7 +202,9 @@ private:
             const std::vector<float> q = oracle::draw(DType::kF32, dim_, random);
             const Before before = look();
             const double all = metric_ == Metric::kL2 ? 1e9 : -1e9;
-            const auto found = index_.range_search({q.data(), 1, dim_}, all, std::nullopt, 2);
+            nearfield::SearchOptions options;
+            options.threads = 2;
+            const auto found = index_.range_search({q.data(), 1, dim_}, all, options);
             std::int64_t seen = 0;
             std::vector<std::int64_t> ids = found[0].ids;
             for (std::size_t i = 0; i < ids.size(); ++i) {

@@ -134,10 +134,10 @@ public:
             const auto some = oracle::ranked(metric_, q.data(), rows_, nullptr);
             threshold = some[random_.below(some.size())].score;
         }
-        std::optional<nearfield::Mask> filter;
-        if (masked) filter = nearfield::Mask(mask);
-        const auto found =
-            index_->range_search({q.data(), queries, dim_}, threshold, filter, threads);
+        nearfield::SearchOptions options;
+        if (masked) options.mask = nearfield::Mask(mask);
+        options.threads = threads;
+        const auto found = index_->range_search({q.data(), queries, dim_}, threshold, options);
         for (std::size_t i = 0; i < queries; ++i) {
             std::vector<std::int64_t> expected;
             for (const auto& s : oracle::ranked(metric_, q.data() + i * dim_, rows_, passed)) {

@@ -108,15 +108,16 @@ struct Found {
     std::vector<std::int64_t> counts;
 };
 
-inline Found search(const nearfield::FlatIndex& index, const std::vector<float>& queries,
+inline Found search(const nearfield::Index& index, const std::vector<float>& queries,
                     std::size_t dim, std::size_t k, const std::vector<std::uint8_t>* mask,
                     int threads) {
     const std::size_t n = queries.size() / dim;
     Found found{std::vector<std::int64_t>(n * k, 7), std::vector<float>(n * k, 7.0f),
                 std::vector<std::int64_t>(n, 7)};
-    std::optional<nearfield::Mask> passed;
-    if (mask != nullptr) passed = nearfield::Mask(*mask);
-    index.search({queries.data(), n, dim}, k, passed, threads,
+    nearfield::SearchOptions options;
+    if (mask != nullptr) options.mask = nearfield::Mask(*mask);
+    options.threads = threads;
+    index.search({queries.data(), n, dim}, k, options,
                  {found.ids.data(), found.scores.data(), found.counts.data()});
     return found;
 }

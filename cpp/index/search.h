@@ -18,15 +18,17 @@
 namespace nearfield {
 
 /// The rows a search runs over. Row i of `codes`, `rows`, `norms` and `labels` is the same vector.
-struct FlatRows {
+struct StoredRows {
     CodeView codes;
     RowsView rows;
     const double* norms;         // cosine only, else null
-    const std::int64_t* labels;  // null: labels are row numbers
+    const std::int64_t* labels;  // null: labels are arrival numbers
+    const Id* arrivals;          // null: they are row numbers
     const RowFilter* filter;     // rows that may answer; null: all
 
     std::int64_t label(Id row) const noexcept {
-        return labels != nullptr ? labels[row] : static_cast<std::int64_t>(row);
+        if (labels != nullptr) return labels[row];
+        return static_cast<std::int64_t>(arrivals != nullptr ? arrivals[row] : row);
     }
     bool passes(Id row) const noexcept { return filter == nullptr || filter->test(row); }
 };
@@ -47,11 +49,11 @@ struct RangeHits {
 };
 
 /// exclude_self: query i is row i and must not find itself.
-void flat_search(const FlatRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
+void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
                  int threads, const TopKOut& out);
 
 /// All rows with score >= threshold (ip, cosine) or <= threshold (l2), best first.
-std::vector<RangeHits> flat_range_search(const FlatRows& rows, MatrixView<float> queries,
+std::vector<RangeHits> range_search_rows(const StoredRows& rows, MatrixView<float> queries,
                                          double threshold, int threads);
 
 }  // namespace nearfield

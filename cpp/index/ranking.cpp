@@ -1,4 +1,4 @@
-#include "index/flat/ranking.h"
+#include "index/ranking.h"
 
 #include <algorithm>
 #include <limits>

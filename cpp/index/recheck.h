@@ -12,8 +12,8 @@
 #include <span>
 #include <vector>
 
-#include "index/flat/ranking.h"
-#include "index/flat/search.h"
+#include "index/ranking.h"
+#include "index/search.h"
 #include "quant/raw/exact.h"
 #include "quant/raw/query.h"
 #include "select/candidates.h"
@@ -22,7 +22,7 @@ namespace nearfield {
 
 class Recheck {
 public:
-    Recheck(const FlatRows& rows, MatrixView<float> queries, std::size_t k);
+    Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k);
 
     /// One query of the group: its number, its candidates, and the lane their bounds are scaled by.
     void add(std::size_t query, std::span<const Candidate> found, const QueryPanel& panel,
@@ -61,7 +61,7 @@ private:
     void visit_all();
     void write(const Query& q, const TopKOut& out);
 
-    const FlatRows& rows_;
+    const StoredRows& rows_;
     MatrixView<float> all_queries_;
     std::size_t k_;
     ExactScorer scorer_;

@@ -1,4 +1,4 @@
-#include "index/flat/store.h"
+#include "index/row_store.h"
 
 #include <algorithm>
 #include <atomic>
@@ -26,34 +26,47 @@ void copy_row(DType dtype, const void* from, std::uint8_t* to, std::size_t bytes
     }
 }
 
+/// For each row kept: as how many-th of them it came.
+Column ranked_arrivals(const RowStore& store, std::span<const Id> keep) {
+    const Id* arrivals = store.arrival.as<Id>();
+    std::vector<Id> rank(store.count + 1, 0);
+    for (const Id row : keep) rank[arrivals[row] + 1] = 1;
+    for (std::size_t i = 0; i < store.count; ++i) rank[i + 1] += rank[i];
+    Column out;
+    auto* to = reinterpret_cast<Id*>(out.extend(keep.size() * sizeof(Id)));
+    for (std::size_t i = 0; i < keep.size(); ++i) to[i] = rank[arrivals[keep[i]]];
+    return out;
+}
+
 }  // namespace
 
-FlatStore::FlatStore(std::size_t dim, Metric metric, DType dtype, std::optional<ScanKind> kind)
+RowStore::RowStore(std::size_t dim, Metric metric, DType dtype, std::optional<ScanKind> kind)
     : spec{metric, dtype, dim, 1.0, ScanKind::kBytes},
       wanted_kind(is_integer(dtype) ? std::nullopt : kind),
       errors(std::make_shared<std::vector<BlockError>>()) {
     spec.kind = wanted_kind.has_value() ? *wanted_kind : choose_kind(spec, {});
 }
 
-std::size_t FlatStore::row_stride() const noexcept {
+std::size_t RowStore::row_stride() const noexcept {
     if (is_integer(spec.dtype)) return code_stride(spec);
     const std::size_t bytes = spec.dim * size_of(spec.dtype);
     // Whatever the kind is: a later choice must find rows that can be scanned in place.
     return spec.dtype == DType::kBF16 ? round_up(bytes, 64) : bytes;
 }
 
-bool FlatStore::rows_are_dense() const noexcept {
+bool RowStore::rows_are_dense() const noexcept {
     return !is_integer(spec.dtype) && row_stride() == spec.dim * size_of(spec.dtype);
 }
 
-std::size_t FlatStore::bytes() const noexcept {
+std::size_t RowStore::bytes() const noexcept {
     return rows.bytes() + codes.bytes() + scale.bytes() + spread.bytes() + bias.bytes() +
-           norms.bytes() + labels.bytes() + errors->size() * sizeof(BlockError) +
+           norms.bytes() + labels.bytes() + arrival.bytes() +
+           (lists != nullptr ? lists->bytes() : 0) + errors->size() * sizeof(BlockError) +
            (live != nullptr ? live->words().size() * 8 : 0);
 }
 
-FlatRows FlatStore::view(const RowFilter* filter) const noexcept {
-    FlatRows v{};
+StoredRows RowStore::view(const RowFilter* filter) const noexcept {
+    StoredRows v{};
     v.codes.spec = spec;
     v.codes.codes = spec.rows_are_codes() ? rows.data() : codes.data();
     v.codes.stride = code_stride(spec);
@@ -65,19 +78,31 @@ FlatRows FlatStore::view(const RowFilter* filter) const noexcept {
     v.rows = {rows.data(), count, spec.dim, row_stride(), spec.dtype};
     v.norms = spec.metric == Metric::kCosine ? norms.as<double>() : nullptr;
     v.labels = default_labels ? nullptr : labels.as<std::int64_t>();
+    v.arrivals = lists != nullptr ? arrival.as<Id>() : nullptr;
     v.filter = filter != nullptr ? filter : live.get();
     return v;
 }
 
-void FlatStore::append(const RowsView& rows_in, const std::int64_t* row_labels, int threads) {
+std::vector<Id> RowStore::live_rows() const {
+    std::vector<Id> out(count);
+    const Id* arrivals = lists != nullptr ? arrival.as<Id>() : nullptr;
+    for (std::size_t row = 0; row < count; ++row) {
+        out[arrivals != nullptr ? arrivals[row] : row] = static_cast<Id>(row);
+    }
+    if (live != nullptr) std::erase_if(out, [this](Id row) { return !live->test(row); });
+    return out;
+}
+
+void RowStore::append(const RowsView& rows_in, const std::int64_t* row_labels, const Id* order,
+                      int threads) {
     if (rows_in.rows == 0) return;
     if (count + rows_in.rows >= UINT32_MAX) {
         throw std::invalid_argument("an index holds at most 4294967294 vectors; got " +
                                     std::to_string(count + rows_in.rows));
     }
     const std::size_t first = count;
-    append_labels(row_labels, rows_in.rows);
-    copy_rows(rows_in, threads);
+    append_labels(row_labels, order, rows_in.rows);
+    copy_rows(rows_in, order, threads);
     count += rows_in.rows;
     // A choice that few rows made is made once more when there are enough.
     if (first == 0 || (first < kBlockRows && count >= kBlockRows)) {
@@ -94,7 +119,7 @@ void FlatStore::append(const RowsView& rows_in, const std::int64_t* row_labels, 
     }
 }
 
-void FlatStore::append_labels(const std::int64_t* row_labels, std::size_t n) {
+void RowStore::append_labels(const std::int64_t* row_labels, const Id* order, std::size_t n) {
     const auto next = [&](std::size_t i) {
         return row_labels != nullptr ? row_labels[i] : next_label + static_cast<std::int64_t>(i);
     };
@@ -106,16 +131,20 @@ void FlatStore::append_labels(const std::int64_t* row_labels, std::size_t n) {
         if (default_labels && count != 0) {
             auto* old =
                 reinterpret_cast<std::int64_t*>(labels.extend(count * sizeof(std::int64_t)));
-            for (std::size_t i = 0; i < count; ++i) old[i] = static_cast<std::int64_t>(i);
+            for (std::size_t i = 0; i < count; ++i) old[i] = label(static_cast<Id>(i));
         }
         auto* out = reinterpret_cast<std::int64_t*>(labels.extend(n * sizeof(std::int64_t)));
-        for (std::size_t i = 0; i < n; ++i) out[i] = next(i);
+        for (std::size_t i = 0; i < n; ++i) out[i] = next(order != nullptr ? order[i] : i);
         default_labels = false;
+    }
+    if (order != nullptr) {
+        auto* out = reinterpret_cast<Id*>(arrival.extend(n * sizeof(Id)));
+        for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<Id>(count) + order[i];
     }
     next_label += static_cast<std::int64_t>(n);
 }
 
-void FlatStore::copy_rows(const RowsView& rows_in, int threads) {
+void RowStore::copy_rows(const RowsView& rows_in, const Id* order, int threads) {
     const std::size_t stride = row_stride();
     const std::size_t row_bytes = spec.dim * size_of(spec.dtype);
     const int padding = is_integer(spec.dtype) ? spec.zero_point() : 0;
@@ -124,13 +153,13 @@ void FlatStore::copy_rows(const RowsView& rows_in, int threads) {
         const std::size_t last = std::min(rows_in.rows, (block + 1) * kBlockRows);
         for (std::size_t i = block * kBlockRows; i < last; ++i) {
             std::uint8_t* to = out + i * stride;
-            copy_row(spec.dtype, rows_in.row(i), to, row_bytes);
+            copy_row(spec.dtype, rows_in.row(order != nullptr ? order[i] : i), to, row_bytes);
             std::memset(to + row_bytes, padding, stride - row_bytes);
         }
     });
 }
 
-void FlatStore::encode(std::size_t first, int threads) {
+void RowStore::encode(std::size_t first, int threads) {
     const std::size_t n = count - first;
     const std::size_t stride = code_stride(spec);
     std::uint8_t* code = spec.rows_are_codes() ? nullptr : codes.extend(n * stride);
@@ -189,7 +218,7 @@ void FlatStore::encode(std::size_t first, int threads) {
     max_norm = *std::max_element(largest.begin(), largest.end());
 }
 
-void FlatStore::encode_all(int threads) {
+void RowStore::encode_all(int threads) {
     codes = scale = spread = bias = norms = Column();
     errors = std::make_shared<std::vector<BlockError>>();
     const RowsView all = view(nullptr).rows;
@@ -209,7 +238,7 @@ void FlatStore::encode_all(int threads) {
     if (!is_settled()) encode_all(threads);  // once: every norm is known now
 }
 
-bool FlatStore::is_settled() const noexcept {
+bool RowStore::is_settled() const noexcept {
     if (is_integer(spec.dtype)) return true;
     if (spec.rows_are_codes() && !norms_fit) return false;
     if (spec.metric == Metric::kCosine || !(max_norm > 0.0)) return true;
@@ -217,27 +246,36 @@ bool FlatStore::is_settled() const noexcept {
     return in_units <= kUnitDrift && in_units >= 1.0 / kUnitDrift;
 }
 
-FlatStore FlatStore::restore(std::size_t dim, Metric metric, DType dtype, std::size_t n,
-                             Buffer dense, const std::int64_t* row_labels, std::int64_t next) {
-    FlatStore store(dim, metric, dtype);
+RowStore RowStore::restore(std::size_t dim, Metric metric, DType dtype, std::size_t n,
+                           Buffer dense) {
+    RowStore store(dim, metric, dtype);
     const std::size_t stride = dim * size_of(dtype);
     const std::uint8_t* data = static_cast<const Buffer&>(dense).data();
     if (!store.rows_are_dense()) {
-        store.append({data, n, dim, stride, dtype}, row_labels, 0);
+        store.append({data, n, dim, stride, dtype}, nullptr, nullptr, 0);
     } else if (n != 0) {
-        store.append_labels(row_labels, n);
         store.rows = Column(std::move(dense));
         store.count = n;
         store.encode_all(0);
     }
-    store.next_label = next;
+    store.next_label = static_cast<std::int64_t>(n);
     return store;
 }
 
-FlatStore FlatStore::borrow(const RowsView& rows_in, Metric metric, int threads) {
-    FlatStore store(rows_in.cols, metric, rows_in.dtype);
+void RowStore::name_rows(const std::int64_t* row_labels, std::int64_t next) {
+    next_label = next;
+    default_labels = row_labels == nullptr;
+    labels = Column();
+    if (row_labels != nullptr && count != 0) {
+        std::memcpy(labels.extend(count * sizeof(std::int64_t)), row_labels,
+                    count * sizeof(std::int64_t));
+    }
+}
+
+RowStore RowStore::borrow(const RowsView& rows_in, Metric metric, int threads) {
+    RowStore store(rows_in.cols, metric, rows_in.dtype);
     if (!store.rows_are_dense()) {
-        store.append(rows_in, nullptr, threads);
+        store.append(rows_in, nullptr, nullptr, threads);
     } else if (rows_in.rows != 0) {
         store.rows = Column(Buffer::borrow(rows_in.data, rows_in.rows * rows_in.stride, nullptr));
         store.count = rows_in.rows;
@@ -246,7 +284,7 @@ FlatStore FlatStore::borrow(const RowsView& rows_in, Metric metric, int threads)
     return store;
 }
 
-void FlatStore::mark_dead(std::span<const Id> dead_rows) {
+void RowStore::mark_dead(std::span<const Id> dead_rows) {
     std::shared_ptr<RowFilter> next;
     if (live != nullptr) {
         next = std::make_shared<RowFilter>(*live);
@@ -259,22 +297,28 @@ void FlatStore::mark_dead(std::span<const Id> dead_rows) {
     live = std::move(next);
 }
 
-FlatStore FlatStore::compacted(int threads) const {
-    FlatStore out(spec.dim, spec.metric, spec.dtype, wanted_kind);
-    const std::vector<Id> keep = live != nullptr ? live->ids() : std::vector<Id>();
-    if (!keep.empty()) {
-        std::uint8_t* to = out.rows.extend(keep.size() * row_stride());
+RowStore RowStore::taken(std::span<const Id> keep, int threads) const {
+    RowStore out(spec.dim, spec.metric, spec.dtype, wanted_kind);
+    out.layout = layout + 1;
+    out.next_label = next_label;
+    if (keep.empty()) return out;
+    const std::size_t stride = row_stride();
+    std::uint8_t* to = out.rows.extend(keep.size() * stride);
+    parallel_for(ceil_div(keep.size(), kBlockRows), threads, [&](std::size_t block, int) {
+        const std::size_t last = std::min(keep.size(), (block + 1) * kBlockRows);
+        for (std::size_t i = block * kBlockRows; i < last; ++i) {
+            std::memcpy(to + i * stride, rows.data() + keep[i] * stride, stride);
+        }
+    });
+    out.count = keep.size();
+    if (lists != nullptr) out.arrival = ranked_arrivals(*this, keep);
+    if (lists == nullptr || !default_labels || keep.size() < count) {
         auto* names =
             reinterpret_cast<std::int64_t*>(out.labels.extend(keep.size() * sizeof(std::int64_t)));
-        for (std::size_t i = 0; i < keep.size(); ++i) {
-            std::memcpy(to + i * row_stride(), rows.data() + keep[i] * row_stride(), row_stride());
-            names[i] = label(keep[i]);
-        }
-        out.count = keep.size();
+        for (std::size_t i = 0; i < keep.size(); ++i) names[i] = label(keep[i]);
         out.default_labels = false;
-        out.encode_all(threads);
     }
-    out.next_label = next_label;
+    out.encode_all(threads);
     return out;
 }
 

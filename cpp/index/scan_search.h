@@ -18,14 +18,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "base/view.h"
-#include "index/flat/plan.h"
-#include "index/flat/search.h"
-#include "quant/raw/exact.h"
+#include "index/collector.h"
+#include "index/plan.h"
+#include "index/search.h"
 #include "quant/raw/query.h"
-#include "quant/raw/scan.h"
 #include "select/candidates.h"
 
 namespace nearfield {
@@ -47,7 +47,7 @@ struct WrongGuess {
 
 class ScanSearch {
 public:
-    ScanSearch(const FlatRows& rows, const ScanBatch& batch, std::size_t k, std::size_t threads);
+    ScanSearch(const StoredRows& rows, const ScanBatch& batch, std::size_t k, std::size_t threads);
 
     std::size_t tasks() const noexcept { return plan_.groups * plan_.ranges; }
 
@@ -79,23 +79,15 @@ private:
     std::vector<Candidates> start(const Group& group, std::vector<QueryPanel>& panels) const;
     void scan(Group& group, std::size_t range, std::vector<QueryPanel>& panels);
     void scan_piece(Group& group, const Piece& piece, std::vector<QueryPanel>& panels,
-                    std::vector<Candidates>& found);
-    std::uint64_t collect(std::size_t first_query, const Piece& piece, const QueryPanel& panel,
-                          const HitBuffer& hits, std::size_t n, Candidates* found) const;
-    void raise_floors(Group& group, std::size_t first_lane, std::size_t rank, std::uint64_t lanes,
-                      QueryPanel& panel, Candidates* found) const;
-    void keep_best(Candidates& mine, std::size_t query, const QueryPanel& panel,
-                   std::size_t lane) const;
+                    std::span<const Lane> lanes);
+    void raise_floors(Group& group, std::span<const Lane> lanes, std::size_t rank,
+                      std::uint64_t touched, QueryPanel& panel) const;
     void finish(Group& group, const std::vector<QueryPanel>& panels, const TopKOut& out);
 
-    bool may_answer(std::size_t query, Id row) const noexcept {
-        return rows_.passes(row) && (batch_.selves.empty() || batch_.selves[query] != row);
-    }
-
-    const FlatRows& rows_;
+    const StoredRows& rows_;
     const ScanBatch& batch_;
     std::size_t k_;
-    ExactScorer scorer_;
+    Collector collector_;
     Plan plan_;
     std::vector<Group> groups_;
     std::mutex mutex_;

@@ -1,11 +1,11 @@
-#include "index/flat/search.h"
+#include "index/search.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "base/parallel.h"
-#include "index/flat/ranking.h"
-#include "index/flat/scan_search.h"
+#include "index/ranking.h"
+#include "index/scan_search.h"
 
 namespace nearfield {
 namespace {
@@ -20,7 +20,7 @@ std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
 /// Every row scored exactly: for few rows, or when a large share of them is asked for. Few queries are
 /// split by rows, so that all threads have work.
-void search_all(const FlatRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
+void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
                 int threads, const TopKOut& out) {
     const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
     const std::size_t n = rows.codes.count;
@@ -53,7 +53,7 @@ void search_all(const FlatRows& rows, MatrixView<float> queries, std::size_t k, 
     }
 }
 
-std::vector<WrongGuess> scan(const FlatRows& rows, const ScanBatch& batch, std::size_t k,
+std::vector<WrongGuess> scan(const StoredRows& rows, const ScanBatch& batch, std::size_t k,
                              int threads, const TopKOut& out) {
     ScanSearch search(rows, batch, k, static_cast<std::size_t>(max_workers(threads)));
     parallel_for(search.tasks(), threads, [&](std::size_t task, int) { search.run(task, out); });
@@ -61,7 +61,7 @@ std::vector<WrongGuess> scan(const FlatRows& rows, const ScanBatch& batch, std::
 }
 
 /// Queries whose floor was guessed too high, once more from a floor that is certain.
-void scan_again(const FlatRows& rows, const ScanBatch& all, const std::vector<WrongGuess>& wrong,
+void scan_again(const StoredRows& rows, const ScanBatch& all, const std::vector<WrongGuess>& wrong,
                 std::size_t k, int threads, const TopKOut& out) {
     const std::size_t dim = all.queries.cols;
     std::vector<float> queries(wrong.size() * dim);
@@ -85,7 +85,7 @@ void scan_again(const FlatRows& rows, const ScanBatch& all, const std::vector<Wr
 
 }  // namespace
 
-void flat_search(const FlatRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
+void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
                  int threads, const TopKOut& out) {
     if (queries.rows == 0) return;
     const std::size_t n = rows.codes.count;

@@ -1,4 +1,4 @@
-#include "index/flat/plan.h"
+#include "index/plan.h"
 
 #include <algorithm>
 #include <numeric>

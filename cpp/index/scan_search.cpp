@@ -1,4 +1,4 @@
-#include "index/flat/scan_search.h"
+#include "index/scan_search.h"
 
 #include <algorithm>
 #include <bit>
@@ -7,16 +7,14 @@
 #include <utility>
 
 #include "base/interrupt.h"
-#include "index/flat/ranking.h"
-#include "index/flat/recheck.h"
+#include "index/ranking.h"
+#include "index/recheck.h"
 
 namespace nearfield {
 namespace {
 
 /// Candidates re-checked together: enough to share rows, few enough to stay small.
 constexpr std::size_t kMaxPending = std::size_t{1} << 20;
-/// Candidates of one query, beyond 2 k, above which exact keys thin them out.
-constexpr std::size_t kMaxHeld = 8192;
 /// The first rows pass every threshold: small pieces let floors rise early.
 constexpr std::size_t kFirstPiece = 32;
 /// Standard deviations that guessed floors allow for: fewer save hits and cost scans that are repeated.
@@ -32,12 +30,12 @@ void share_floor(std::atomic<float>& shared, Candidates& mine) {
 
 }  // namespace
 
-ScanSearch::ScanSearch(const FlatRows& rows, const ScanBatch& batch, std::size_t k,
+ScanSearch::ScanSearch(const StoredRows& rows, const ScanBatch& batch, std::size_t k,
                        std::size_t threads)
     : rows_(rows),
       batch_(batch),
       k_(k),
-      scorer_(rows.codes.spec.metric, rows.rows, rows.norms),
+      collector_(rows, batch.queries, batch.selves, k),
       plan_(batch.queries.rows, rows.codes.count, code_depth(rows.codes.spec), threads,
             batch.guess()),
       groups_(plan_.groups) {
@@ -94,6 +92,8 @@ std::vector<Candidates> ScanSearch::start(const Group& group,
 
 void ScanSearch::scan(Group& group, std::size_t range, std::vector<QueryPanel>& panels) {
     std::vector<Candidates> found = start(group, panels);
+    std::vector<Lane> lanes;
+    for (std::size_t i = 0; i < group.count; ++i) lanes.push_back({group.first + i, &found[i]});
     const std::size_t begin = range * plan_.range_blocks;
     const std::size_t end = std::min(begin + plan_.range_blocks, plan_.blocks);
     std::size_t step = kFirstPiece;
@@ -107,7 +107,7 @@ void ScanSearch::scan(Group& group, std::size_t range, std::vector<QueryPanel>& 
             const std::size_t next =
                 last < block_end ? last : plan_.block(position + 1) * kBlockRows;
             seen += last - row;
-            scan_piece(group, {row, last, next, rank_after(seen)}, panels, found);
+            scan_piece(group, {row, last, next, rank_after(seen)}, panels, lanes);
             row = last;
             step = std::min(step * 2, kBlockRows);
         }
@@ -116,74 +116,30 @@ void ScanSearch::scan(Group& group, std::size_t range, std::vector<QueryPanel>& 
 }
 
 void ScanSearch::scan_piece(Group& group, const Piece& piece, std::vector<QueryPanel>& panels,
-                            std::vector<Candidates>& found) {
+                            std::span<const Lane> lanes) {
     thread_local HitBuffer hits;
     for (std::size_t p = 0; p < panels.size(); ++p) {
         QueryPanel& panel = panels[p];
-        const std::size_t first_lane = p * plan_.panel_lanes;
+        const std::span<const Lane> mine = lanes.subspan(p * plan_.panel_lanes, panel.count());
         // Tile loads are too scattered for the hardware to run ahead into the next block.
         if (panels.size() > 1) prefetch_slice(rows_.codes, piece.next, p, panels.size());
         panel.enter_block(rows_.codes.errors[piece.first / kBlockRows]);
         const std::size_t n = scan_rows(rows_.codes, piece.first, piece.last, panel, hits);
-        const std::uint64_t lanes =
-            collect(group.first + first_lane, piece, panel, hits, n, found.data() + first_lane);
-        raise_floors(group, first_lane, piece.rank, lanes, panel, found.data() + first_lane);
+        const std::uint64_t touched =
+            collector_.collect(mine, piece.first, piece.rank, panel, hits, n);
+        raise_floors(group, mine, piece.rank, touched, panel);
     }
 }
 
-/// Appends hits to the candidates of their lanes; returns the lanes that have got any.
-std::uint64_t ScanSearch::collect(std::size_t first_query, const Piece& piece,
-                                  const QueryPanel& panel, const HitBuffer& hits, std::size_t n,
-                                  Candidates* found) const {
-    const bool all_pass = rows_.filter == nullptr && batch_.selves.empty();
-    std::uint64_t lanes = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const auto row = static_cast<Id>(piece.first + hits.pair[i] / kernels::kPanelLanes);
-        const std::size_t lane = hits.pair[i] % kernels::kPanelLanes;
-        if (!all_pass && !may_answer(first_query + lane, row)) continue;
-        const float upper = hits.upper[i];
-        found[lane].append({upper, lower_bound(upper, row, rows_.codes, panel, lane), row},
-                           piece.rank);
-        lanes |= std::uint64_t{1} << lane;
+void ScanSearch::raise_floors(Group& group, std::span<const Lane> lanes, std::size_t rank,
+                              std::uint64_t touched, QueryPanel& panel) const {
+    for (; touched != 0; touched &= touched - 1) {
+        const auto number = static_cast<std::size_t>(std::countr_zero(touched));
+        const Lane& lane = lanes[number];
+        collector_.update(lane, rank, panel, number);
+        if (plan_.ranges > 1) share_floor(group.floors[lane.query - group.first], *lane.found);
+        panel.set_floor(number, lane.found->floor());
     }
-    return lanes;
-}
-
-void ScanSearch::raise_floors(Group& group, std::size_t first_lane, std::size_t rank,
-                              std::uint64_t lanes, QueryPanel& panel, Candidates* found) const {
-    for (; lanes != 0; lanes &= lanes - 1) {
-        const auto lane = static_cast<std::size_t>(std::countr_zero(lanes));
-        Candidates& mine = found[lane];
-        mine.update(rank);
-        if (mine.list().size() > kMaxHeld + 2 * k_) {
-            keep_best(mine, group.first + first_lane + lane, panel, lane);
-        }
-        if (plan_.ranges > 1) share_floor(group.floors[first_lane + lane], mine);
-        panel.set_floor(lane, mine.floor());
-    }
-}
-
-/// Bounds cannot tell ties and near-ties apart; where very many pile up, exact keys must. What stays
-/// are the k best of them, with bounds as tight as float32 allows.
-void ScanSearch::keep_best(Candidates& mine, std::size_t query, const QueryPanel& panel,
-                           std::size_t lane) const {
-    std::vector<std::pair<Ranked, Id>> exact;
-    exact.reserve(mine.list().size());
-    for (const Candidate& c : mine.list()) {
-        exact.push_back(
-            {{scorer_.key(batch_.queries.row(query), c.row), rows_.label(c.row)}, c.row});
-    }
-    const auto k = static_cast<std::ptrdiff_t>(std::min(k_, exact.size()));
-    std::nth_element(exact.begin(), exact.begin() + k, exact.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    std::vector<Candidate> best;
-    for (auto it = exact.begin(); it != exact.begin() + k; ++it) {
-        const double score = panel.in_lane_units(lane, it->first.key);
-        const double slack = std::fabs(score) * 0x1p-20 + panel.key_slack(lane) + 0x1p-118;
-        best.push_back(
-            {static_cast<float>(score + slack), static_cast<float>(score - slack), it->second});
-    }
-    mine.replace(best);
 }
 
 void ScanSearch::finish(Group& group, const std::vector<QueryPanel>& panels, const TopKOut& out) {

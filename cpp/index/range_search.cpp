@@ -1,11 +1,11 @@
-// Range search: the scan of flat_search with a floor that is known beforehand.
+// Range search: the scan of search_rows with a floor that is known beforehand.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "base/parallel.h"
-#include "index/flat/ranking.h"
-#include "index/flat/search.h"
+#include "index/ranking.h"
+#include "index/search.h"
 #include "quant/raw/query.h"
 #include "quant/raw/scan.h"
 
@@ -38,7 +38,7 @@ double as_seen(double score) {
 }
 
 /// The rows whose exact score meets the threshold, best first.
-RangeHits within(const FlatRows& rows, const ExactScorer& scorer, const float* query,
+RangeHits within(const StoredRows& rows, const ExactScorer& scorer, const float* query,
                  const std::vector<Id>& found, double threshold) {
     const double norm = scorer.query_norm(query);
     std::vector<Ranked> kept;
@@ -59,7 +59,7 @@ RangeHits within(const FlatRows& rows, const ExactScorer& scorer, const float* q
     return hits;
 }
 
-void scan_panel(const FlatRows& rows, MatrixView<float> queries, std::size_t first,
+void scan_panel(const StoredRows& rows, MatrixView<float> queries, std::size_t first,
                 std::size_t lanes, double threshold, std::vector<RangeHits>& out) {
     QueryPanel panel(rows.codes.spec, queries.row(first), queries.stride / sizeof(float), lanes);
     const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
@@ -88,7 +88,7 @@ void scan_panel(const FlatRows& rows, MatrixView<float> queries, std::size_t fir
 
 }  // namespace
 
-std::vector<RangeHits> flat_range_search(const FlatRows& rows, MatrixView<float> queries,
+std::vector<RangeHits> range_search_rows(const StoredRows& rows, MatrixView<float> queries,
                                          double threshold, int threads) {
     std::vector<RangeHits> out(queries.rows);
     if (rows.codes.count == 0) return out;

@@ -1,4 +1,4 @@
-#include "index/flat/recheck.h"
+#include "index/recheck.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@ namespace nearfield {
 namespace {
 
 constexpr std::size_t kPrefetchAhead = 16;
-constexpr std::size_t kBuckets = 8192;
+constexpr std::size_t kMaxBuckets = 8192;
 
 /// What a float32 upper bound may lack through its own rounding.
 double widened(float upper) noexcept {
@@ -20,7 +20,7 @@ double widened(float upper) noexcept {
 
 }  // namespace
 
-Recheck::Recheck(const FlatRows& rows, MatrixView<float> queries, std::size_t k)
+Recheck::Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k)
     : rows_(rows),
       all_queries_(queries),
       k_(k),
@@ -81,10 +81,11 @@ void Recheck::second_round() {
 
 void Recheck::visit_all() {
     // One counting pass is order enough: rows of one bucket lie close together.
-    const std::size_t per_bucket = rows_.codes.count / kBuckets + 1;
-    std::vector<std::uint32_t> starts(kBuckets + 1, 0);
+    const std::size_t buckets = std::min(kMaxBuckets, visits_.size() + 1);
+    const std::size_t per_bucket = rows_.codes.count / buckets + 1;
+    std::vector<std::uint32_t> starts(buckets + 1, 0);
     for (const Visit& v : visits_) ++starts[v.row / per_bucket + 1];
-    for (std::size_t b = 0; b < kBuckets; ++b) starts[b + 1] += starts[b];
+    for (std::size_t b = 0; b < buckets; ++b) starts[b + 1] += starts[b];
     ordered_.resize(visits_.size());
     for (const Visit& v : visits_) ordered_[starts[v.row / per_bucket]++] = v;
     visits_.clear();

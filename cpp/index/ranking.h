@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "index/flat/search.h"
+#include "index/search.h"
 #include "quant/raw/exact.h"
 
 namespace nearfield {

@@ -1,4 +1,4 @@
-// FlatIndex, topk, load, verify.
+// Index and its kinds, topk, load, verify.
 #include <pybind11/stl.h>
 
 #include <cstring>
@@ -7,6 +7,7 @@
 #include "arrays.h"
 #include "bind.h"
 #include "index/flat/flat_index.h"
+#include "index/load.h"
 #include "io/archive.h"
 
 namespace nearfield::bindings {
@@ -29,22 +30,30 @@ Triple run_top_k(std::size_t n, std::size_t k, const std::function<void(const To
     return {ids, scores, counts};
 }
 
-Triple search(const FlatIndex& index, const py::array& q, std::size_t k, const py::object& mask,
-              int threads) {
-    const auto queries = as_queries(q);
-    const auto rows = as_mask(mask);
-    return run_top_k(queries.rows, k,
-                     [&](const TopKOut& out) { index.search(queries, k, rows, threads, out); });
+SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe) {
+    SearchOptions options;
+    options.mask = as_mask(mask);
+    options.threads = threads;
+    options.nprobe = nprobe;
+    return options;
 }
 
-Triple range_search(const FlatIndex& index, const py::array& q, double threshold,
-                    const py::object& mask, int threads) {
+Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
+              int threads, std::size_t nprobe) {
     const auto queries = as_queries(q);
-    const auto rows = as_mask(mask);
+    const auto options = options_from(mask, threads, nprobe);
+    return run_top_k(queries.rows, k,
+                     [&](const TopKOut& out) { index.search(queries, k, options, out); });
+}
+
+Triple range_search(const Index& index, const py::array& q, double threshold,
+                    const py::object& mask, int threads, std::size_t nprobe) {
+    const auto queries = as_queries(q);
+    const auto options = options_from(mask, threads, nprobe);
     std::vector<RangeHits> found;
     {
         const py::gil_scoped_release release;
-        found = index.range_search(queries, threshold, rows, threads);
+        found = index.range_search(queries, threshold, options);
     }
     auto lims = make_array<std::int64_t>({static_cast<py::ssize_t>(found.size() + 1)});
     std::int64_t total = 0;
@@ -63,7 +72,7 @@ Triple range_search(const FlatIndex& index, const py::array& q, double threshold
     return {lims, ids, scores};
 }
 
-void add(FlatIndex& index, const py::array& rows, const py::object& labels, bool replace,
+void add(Index& index, const py::array& rows, const py::object& labels, bool replace,
          int threads) {
     const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
     const std::int64_t* names = nullptr;
@@ -80,7 +89,7 @@ void add(FlatIndex& index, const py::array& rows, const py::object& labels, bool
     index.add(view, names, replace, threads);
 }
 
-py::array reconstruct(const FlatIndex& index, const py::array& labels) {
+py::array reconstruct(const Index& index, const py::array& labels) {
     const auto names = as_labels(labels);
     auto out = make_array<float>({static_cast<py::ssize_t>(names.size()),
                                   static_cast<py::ssize_t>(index.snapshot()->spec.dim)});
@@ -90,7 +99,7 @@ py::array reconstruct(const FlatIndex& index, const py::array& labels) {
     return out;
 }
 
-py::array contains(const FlatIndex& index, const py::array& labels) {
+py::array contains(const Index& index, const py::array& labels) {
     const auto names = as_labels(labels);
     std::vector<bool> found;
     {
@@ -103,24 +112,24 @@ py::array contains(const FlatIndex& index, const py::array& labels) {
     return out;
 }
 
-py::array labels_of(const FlatIndex& index) {
+py::array labels_of(const Index& index) {
     const auto labels = index.labels();
     auto out = make_array<std::int64_t>({static_cast<py::ssize_t>(labels.size())});
     std::copy(labels.begin(), labels.end(), out.mutable_data());
     return out;
 }
 
-py::dict stats(const FlatIndex& index) {
+py::dict stats(const Index& index) {
     const auto store = index.snapshot();
     py::dict d;
-    d["kind"] = "flat";
+    d["kind"] = index.kind();
     d["count"] = store->live_count();
     d["removed"] = store->dead;
     d["dim"] = store->spec.dim;
     d["metric"] = name_of(store->spec.metric);
     d["dtype"] = name_of(store->spec.dtype);
     d["scan"] = store->spec.kind == ScanKind::kBytes ? "int8" : "bfloat16";
-    d["bytes"] = store->bytes();
+    d["bytes"] = index.bytes();
     d["row_bytes"] = store->rows.bytes();
     d["code_bytes"] = store->codes.bytes();
     return d;
@@ -140,10 +149,10 @@ Triple topk(const py::array& q, const py::array& corpus, const std::string& dtyp
 py::dict verify(const std::string& path) {
     std::vector<py::dict> sections;
     py::dict d;
-    std::unique_ptr<FlatIndex> index;
+    std::unique_ptr<Index> index;
     {
         const py::gil_scoped_release release;
-        index = FlatIndex::load(path, true, true);
+        index = load_index(path, true, true);
     }
     const io::Archive archive = io::Archive::open(path, true, false);
     for (const io::Section& section : archive.sections()) {
@@ -166,41 +175,43 @@ py::dict verify(const std::string& path) {
 
 }  // namespace
 
-void bind_flat(py::module_& module) {
-    py::class_<FlatIndex>(module, "FlatIndex")
-        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype) {
-                 return std::make_unique<FlatIndex>(dim, metric_from(metric), dtype_from(dtype));
-             }),
-             py::arg("dim"), py::arg("metric"), py::arg("dtype"))
-        .def("__len__", &FlatIndex::size)
-        .def_property_readonly("dim", [](const FlatIndex& i) { return i.snapshot()->spec.dim; })
-        .def_property_readonly(
-            "metric", [](const FlatIndex& i) { return name_of(i.snapshot()->spec.metric); })
+void bind_index(py::module_& module) {
+    py::class_<Index>(module, "Index")
+        .def("__len__", &Index::size)
+        .def_property_readonly("dim", [](const Index& i) { return i.snapshot()->spec.dim; })
+        .def_property_readonly("metric",
+                               [](const Index& i) { return name_of(i.snapshot()->spec.metric); })
         .def_property_readonly("dtype",
-                               [](const FlatIndex& i) { return name_of(i.snapshot()->spec.dtype); })
-        .def_property_readonly("nbytes", [](const FlatIndex& i) { return i.snapshot()->bytes(); })
+                               [](const Index& i) { return name_of(i.snapshot()->spec.dtype); })
+        .def_property_readonly("nbytes", &Index::bytes)
         .def("add", &add, py::arg("rows"), py::arg("labels"), py::arg("replace"),
              py::arg("threads"))
         .def(
             "remove",
-            [](FlatIndex& index, const py::array& labels) {
+            [](Index& index, const py::array& labels) {
                 const auto names = as_labels(labels);
                 const py::gil_scoped_release release;
                 return index.remove(names);
             },
             py::arg("labels"))
-        .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"))
+        .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"),
+             py::arg("nprobe") = 1)
         .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
-             py::arg("threads"))
+             py::arg("threads"), py::arg("nprobe") = 1)
         .def("reconstruct", &reconstruct, py::arg("labels"))
         .def("labels", &labels_of)
         .def("contains", &contains, py::arg("labels"))
-        .def("save", &FlatIndex::save, py::arg("path"), py::arg("durable"),
+        .def("save", &Index::save, py::arg("path"), py::arg("durable"),
              py::call_guard<py::gil_scoped_release>())
         .def("stats", &stats);
+    py::class_<FlatIndex, Index>(module, "FlatIndex")
+        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype) {
+                 return std::make_unique<FlatIndex>(dim, metric_from(metric), dtype_from(dtype));
+             }),
+             py::arg("dim"), py::arg("metric"), py::arg("dtype"));
     module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),
                py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threads"));
-    module.def("load", &FlatIndex::load, py::arg("path"), py::arg("mmap"), py::arg("verify"),
+    module.def("load", &load_index, py::arg("path"), py::arg("mmap"), py::arg("verify"),
                py::call_guard<py::gil_scoped_release>());
     module.def("verify", &verify, py::arg("path"));
     module.attr("MISSING") = kMissing;
