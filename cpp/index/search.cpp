@@ -42,14 +42,14 @@ void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k
                 found[task].offer({scorer.key(queries.row(query), id), rows.label(id)});
             }
         });
-        for (std::size_t i = 0; i < count; ++i) {
+        parallel_for(count, threads, [&](std::size_t i, int) {
             Ranking& best = found[i * ranges];
             for (std::size_t r = 1; r < ranges; ++r) {
                 for (const Ranked& ranked : found[i * ranges + r].list()) best.offer(ranked);
             }
             write_row(best.sorted(), k, scorer, scorer.query_norm(queries.row(first + i)),
                       first + i, out);
-        }
+        });
     }
 }
 

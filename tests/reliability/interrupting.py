@@ -83,6 +83,8 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
 
 def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
     """Interrupt every call `count` times; return seconds until KeyboardInterrupt by call."""
+    # A test run in the background inherits SIGINT ignored, and Python then installs no handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sender, rng = Sender(), random.Random(3)
     long = calls(folder)
     index, empty, rows = (long.pop(name)() for name in ("index", "empty", "rows"))
