@@ -31,6 +31,16 @@ public:
     std::size_t rows(std::size_t list) const noexcept { return sizes_[list]; }
     const std::vector<std::uint32_t>& sizes() const noexcept { return sizes_; }
 
+    /// Rows lie list by list.
+    bool in_order() const noexcept {
+        Id next = 0;
+        for (const Run& run : runs_) {
+            if (run.first != next) return false;
+            next += run.count;
+        }
+        return true;
+    }
+
     /// These lists and, from row `first` on, counts[l] more rows for list l, l ascending.
     Lists extended(std::size_t first, std::span<const std::uint32_t> counts) const {
         Lists out(size());

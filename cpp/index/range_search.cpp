@@ -59,45 +59,60 @@ RangeHits within(const StoredRows& rows, const ExactScorer& scorer, const float*
     return hits;
 }
 
-void scan_panel(const StoredRows& rows, MatrixView<float> queries, std::size_t first,
-                std::size_t lanes, double threshold, std::vector<RangeHits>& out) {
-    QueryPanel panel(rows.codes.spec, queries.row(first), queries.stride / sizeof(float), lanes);
+/// The answers of up to kPanelLanes queries among the rows of `runs`.
+void scan_runs(const StoredRows& rows, MatrixView<float> queries, double threshold,
+               std::span<const Run> runs, RangeHits* out) {
+    const std::size_t lanes = queries.rows;
+    QueryPanel panel(rows.codes.spec, queries.data, queries.stride / sizeof(float), lanes);
     const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
     for (std::size_t lane = 0; lane < lanes; ++lane) {
-        const double norm = scorer.query_norm(queries.row(first + lane));
+        const double norm = scorer.query_norm(queries.row(lane));
         const double key = key_floor(scorer.metric(), threshold, norm);
         panel.set_floor(lane,
                         floor_to_float(panel.in_lane_units(lane, key) - panel.key_slack(lane)));
     }
     std::vector<std::vector<Id>> found(lanes);
     HitBuffer hits;
-    for (std::size_t row = 0; row < rows.codes.count; row += kBlockRows) {
-        checkpoint();
-        panel.enter_block(rows.codes.errors[row / kBlockRows]);
-        const std::size_t last = std::min(row + kBlockRows, rows.codes.count);
-        const std::size_t n = scan_rows(rows.codes, row, last, panel, hits);
-        for (std::size_t i = 0; i < n; ++i) {
-            const auto id = static_cast<Id>(row + hits.pair[i] / kernels::kPanelLanes);
-            if (rows.passes(id)) found[hits.pair[i] % kernels::kPanelLanes].push_back(id);
+    for (const Run& run : runs) {
+        const std::size_t end = std::size_t{run.first} + run.count;
+        for (std::size_t row = run.first; row < end; row += kBlockRows) {
+            checkpoint();
+            const std::size_t last = std::min(row + kBlockRows, end);
+            panel.enter_block(rows.codes.error_of(row, last));
+            const std::size_t n = scan_rows(rows.codes, row, last, panel, hits);
+            for (std::size_t i = 0; i < n; ++i) {
+                const auto id = static_cast<Id>(row + hits.pair[i] / kernels::kPanelLanes);
+                if (rows.passes(id)) found[hits.pair[i] % kernels::kPanelLanes].push_back(id);
+            }
         }
     }
     for (std::size_t lane = 0; lane < lanes; ++lane) {
-        out[first + lane] = within(rows, scorer, queries.row(first + lane), found[lane], threshold);
+        out[lane] = within(rows, scorer, queries.row(lane), found[lane], threshold);
     }
 }
 
 }  // namespace
 
+RangeHits range_search_runs(const StoredRows& rows, MatrixView<float> query, double threshold,
+                            std::span<const Run> runs) {
+    RangeHits out;
+    scan_runs(rows, query, threshold, runs, &out);
+    return out;
+}
+
 std::vector<RangeHits> range_search_rows(const StoredRows& rows, MatrixView<float> queries,
                                          double threshold, int threads) {
     std::vector<RangeHits> out(queries.rows);
     if (rows.codes.count == 0) return out;
+    const Run all{0, static_cast<Id>(rows.codes.count)};
     const std::size_t workers = static_cast<std::size_t>(max_workers(threads));
     const std::size_t lanes =
         std::clamp<std::size_t>((queries.rows + workers - 1) / workers, 1, kernels::kPanelLanes);
     parallel_for((queries.rows + lanes - 1) / lanes, threads, [&](std::size_t p, int) {
         const std::size_t first = p * lanes;
-        scan_panel(rows, queries, first, std::min(lanes, queries.rows - first), threshold, out);
+        const std::size_t n = std::min(lanes, queries.rows - first);
+        scan_runs(rows, {queries.row(first), n, queries.cols, queries.stride}, threshold, {&all, 1},
+                  out.data() + first);
     });
     return out;
 }

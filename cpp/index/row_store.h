@@ -38,8 +38,9 @@ struct RowStore {
     Column spread;  // bfloat16 scans only
     Column bias;    // l2 only
     Column norms;   // cosine only
-    Column labels;   // empty while default_labels
-    Column arrival;  // by lists: as how many-th each row came, from 0; else empty, it is the row number
+    Column labels;  // empty while default_labels
+    Column
+        arrival;  // by lists: as how many-th each row came, from 0; else empty, it is the row number
     std::shared_ptr<const Lists> lists;  // null: rows lie as they came
     std::uint64_t layout = 0;            // another number whenever rows have changed places
     std::shared_ptr<const std::vector<BlockError>> errors;
@@ -47,7 +48,7 @@ struct RowStore {
 
     /// kind: how to scan float rows; without one, calibration decides.
     RowStore(std::size_t dim, Metric metric, DType dtype,
-              std::optional<ScanKind> kind = std::nullopt);
+             std::optional<ScanKind> kind = std::nullopt);
 
     std::size_t live_count() const noexcept { return count - dead; }
     bool is_live(Id row) const noexcept { return live == nullptr || live->test(row); }

@@ -85,8 +85,8 @@ void scan_again(const StoredRows& rows, const ScanBatch& all, const std::vector<
 
 }  // namespace
 
-void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
-                 int threads, const TopKOut& out) {
+void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
+                 bool exclude_self, int threads, const TopKOut& out) {
     if (queries.rows == 0) return;
     const std::size_t n = rows.codes.count;
     const std::size_t wanted = rows.filter != nullptr ? rows.filter->count() : n;

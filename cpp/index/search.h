@@ -8,9 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/view.h"
+#include "index/lists.h"
 #include "quant/raw/codes.h"
 #include "quant/raw/exact.h"
 #include "select/filter.h"
@@ -49,11 +51,15 @@ struct RangeHits {
 };
 
 /// exclude_self: query i is row i and must not find itself.
-void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
-                 int threads, const TopKOut& out);
+void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
+                 bool exclude_self, int threads, const TopKOut& out);
 
 /// All rows with score >= threshold (ip, cosine) or <= threshold (l2), best first.
 std::vector<RangeHits> range_search_rows(const StoredRows& rows, MatrixView<float> queries,
                                          double threshold, int threads);
+
+/// The same for one query among the rows of some runs.
+RangeHits range_search_runs(const StoredRows& rows, MatrixView<float> query, double threshold,
+                            std::span<const Run> runs);
 
 }  // namespace nearfield

@@ -7,6 +7,7 @@
 #include "arrays.h"
 #include "bind.h"
 #include "index/flat/flat_index.h"
+#include "index/ivf/ivf_index.h"
 #include "index/load.h"
 #include "io/archive.h"
 
@@ -72,8 +73,7 @@ Triple range_search(const Index& index, const py::array& q, double threshold,
     return {lims, ids, scores};
 }
 
-void add(Index& index, const py::array& rows, const py::object& labels, bool replace,
-         int threads) {
+void add(Index& index, const py::array& rows, const py::object& labels, bool replace, int threads) {
     const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
     const std::int64_t* names = nullptr;
     if (!labels.is_none()) {
@@ -133,6 +133,28 @@ py::dict stats(const Index& index) {
     d["row_bytes"] = store->rows.bytes();
     d["code_bytes"] = store->codes.bytes();
     return d;
+}
+
+void train(IvfIndex& index, const py::array& rows, int threads) {
+    const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
+    const py::gil_scoped_release release;
+    index.train(view, threads);
+}
+
+py::array centroids_of(const IvfIndex& index) {
+    const auto lists = index.centroids();
+    const std::size_t dim = index.snapshot()->spec.dim;
+    auto out =
+        make_array<float>({static_cast<py::ssize_t>(index.nlist()), static_cast<py::ssize_t>(dim)});
+    std::copy_n(lists->centroids(), index.nlist() * dim, out.mutable_data());
+    return out;
+}
+
+py::array list_sizes_of(const IvfIndex& index) {
+    const auto sizes = index.list_sizes();
+    auto out = make_array<std::uint32_t>({static_cast<py::ssize_t>(sizes.size())});
+    std::copy(sizes.begin(), sizes.end(), out.mutable_data());
+    return out;
 }
 
 Triple topk(const py::array& q, const py::array& corpus, const std::string& dtype, std::size_t k,
@@ -209,6 +231,18 @@ void bind_index(py::module_& module) {
                  return std::make_unique<FlatIndex>(dim, metric_from(metric), dtype_from(dtype));
              }),
              py::arg("dim"), py::arg("metric"), py::arg("dtype"));
+    py::class_<IvfIndex, Index>(module, "IVFIndex")
+        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype,
+                         std::size_t nlist, std::uint64_t seed) {
+                 return std::make_unique<IvfIndex>(dim, metric_from(metric), dtype_from(dtype),
+                                                   nlist, seed);
+             }),
+             py::arg("dim"), py::arg("metric"), py::arg("dtype"), py::arg("nlist"), py::arg("seed"))
+        .def_property_readonly("nlist", &IvfIndex::nlist)
+        .def_property_readonly("is_trained", &IvfIndex::is_trained)
+        .def("train", &train, py::arg("rows"), py::arg("threads"))
+        .def("centroids", &centroids_of)
+        .def("list_sizes", &list_sizes_of);
     module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),
                py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threads"));
     module.def("load", &load_index, py::arg("path"), py::arg("mmap"), py::arg("verify"),

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from .encoders import Encoder
     from .evaluate import evaluate
     from .filters import Filter
-    from .index import FlatIndex, load, topk
+    from .exact import topk
+    from .flat import FlatIndex
+    from .index import Index, load
+    from .ivf import IVFIndex
     from .result import MISSING, RangeResult, SearchResult
     from .retriever import Hit, Retriever
     from .runtime import cpu_features, isa, num_threads, set_num_threads
@@ -40,6 +43,8 @@ __all__ = [
     "Filter",
     "FlatIndex",
     "Hit",
+    "IVFIndex",
+    "Index",
     "NearfieldError",
     "NotTrainedError",
     "RangeResult",
@@ -58,8 +63,10 @@ __all__ = [
 _HOME = {
     "Encoder": "encoders",
     "Filter": "filters",
-    "FlatIndex": "index",
+    "FlatIndex": "flat",
     "Hit": "retriever",
+    "IVFIndex": "ivf",
+    "Index": "index",
     "MISSING": "result",
     "RangeResult": "result",
     "Retriever": "retriever",
@@ -70,7 +77,7 @@ _HOME = {
     "load": "index",
     "num_threads": "runtime",
     "set_num_threads": "runtime",
-    "topk": "index",
+    "topk": "exact",
 }
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Metric",
     "as_flag",
     "as_metric",
+    "as_natural",
     "as_path",
     "as_positive",
     "as_real",
@@ -53,6 +54,13 @@ def as_positive(value: Any, *, name: str, largest: int = _LARGEST) -> int:
         limit = "" if largest == _LARGEST else f" and <= {largest}"
         raise ValueError(f"{name}: got {number}, expected an integer >= 1{limit}")
     return number
+
+
+def as_natural(value: Any, *, name: str) -> int:
+    """Return `value` as an int in ``[0, 2**63)``; bools and floats are refused."""
+    if not isinstance(value, (bool, np.bool_)) and value == 0:
+        return 0
+    return as_positive(value, name=name)
 
 
 def as_threads(value: Any) -> int:

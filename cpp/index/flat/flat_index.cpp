@@ -1,5 +1,7 @@
 #include "index/flat/flat_index.h"
 
+#include "index/row_file.h"
+
 namespace nearfield {
 namespace {
 
@@ -14,16 +16,28 @@ FlatIndex::FlatIndex(std::size_t dim, Metric metric, DType dtype)
     : Index(empty_store(dim, metric, dtype)) {}
 
 void FlatIndex::search_store(const RowStore& store, const RowFilter* filter,
-                             MatrixView<float> queries, std::size_t k,
-                             const SearchOptions& options, const TopKOut& out) const {
+                             MatrixView<float> queries, std::size_t k, const SearchOptions& options,
+                             const TopKOut& out) const {
     search_rows(store.view(filter), queries, k, false, options.threads, out);
 }
 
-std::vector<RangeHits> FlatIndex::range_search_store(const RowStore& store,
-                                                     const RowFilter* filter,
+std::vector<RangeHits> FlatIndex::range_search_store(const RowStore& store, const RowFilter* filter,
                                                      MatrixView<float> queries, double threshold,
                                                      const SearchOptions& options) const {
     return range_search_rows(store.view(filter), queries, threshold, options.threads);
+}
+
+void FlatIndex::save(const std::string& path, bool durable) const {
+    std::shared_ptr<const RowStore> store = snapshot();
+    if (store->dead != 0) store = std::make_shared<RowStore>(compacted(*store));
+    const RowSections sections(*store, IndexKind::kFlat);
+    io::ArchiveWriter writer;
+    sections.add_to(writer);
+    writer.save(path, durable);
+}
+
+std::unique_ptr<FlatIndex> FlatIndex::load(const io::Archive& archive) {
+    return std::make_unique<FlatIndex>(read_rows(archive, IndexKind::kFlat));
 }
 
 void topk_once(const RowsView& rows, Metric metric, MatrixView<float> queries, std::size_t k,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "index/index.h"
+#include "io/archive.h"
 
 namespace nearfield {
 
@@ -19,7 +20,7 @@ public:
 
     const char* kind() const noexcept override { return "flat"; }
     void save(const std::string& path, bool durable) const override;
-    static std::unique_ptr<FlatIndex> load(const std::string& path, bool mmap, bool verify);
+    static std::unique_ptr<FlatIndex> load(const io::Archive& archive);
 
 private:
     void search_store(const RowStore& store, const RowFilter* filter, MatrixView<float> queries,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "quant/raw/kinds.h"
@@ -20,14 +21,14 @@ double squared_norm(const std::vector<double>& x) noexcept {
 
 }  // namespace
 
+QueryPanel::QueryPanel(const CodeSpec& spec) : spec_(spec), count_(0), depth_(code_depth(spec)) {
+    allocate(kernels::kPanelLanes);
+}
+
 QueryPanel::QueryPanel(const CodeSpec& spec, const float* rows, std::size_t stride,
                        std::size_t count)
     : spec_(spec), count_(count), depth_(code_depth(spec)) {
-    packed_.resize(groups() * kernels::kGroup * depth_ + 64);
-    offset_ = (64 - reinterpret_cast<std::uintptr_t>(packed_.data()) % 64) % 64;
-    codes_.resize(count * depth_);
-    // Unused lanes never pass.
-    std::fill_n(threshold_, kernels::kPanelLanes, std::numeric_limits<float>::infinity());
+    allocate(groups() * kernels::kGroup);
     std::vector<double> scaled(spec.dim);
     for (std::size_t lane = 0; lane < count; ++lane) {
         const float* query = rows + lane * stride;
@@ -36,8 +37,37 @@ QueryPanel::QueryPanel(const CodeSpec& spec, const float* rows, std::size_t stri
         }
         quantise(lane, scaled);
         set_floor(lane, -std::numeric_limits<float>::infinity());
+        pack(lane, codes(lane));
     }
-    pack();
+}
+
+void QueryPanel::allocate(std::size_t lanes) {
+    packed_.resize(lanes * depth_ + 64);
+    offset_ = (64 - reinterpret_cast<std::uintptr_t>(packed_.data()) % 64) % 64;
+    codes_.resize(lanes * depth_);
+    // Unused lanes never pass.
+    std::fill_n(threshold_, kernels::kPanelLanes, std::numeric_limits<float>::infinity());
+}
+
+void QueryPanel::gather(std::span<const PanelLane> lanes) {
+    count_ = lanes.size();
+    for (std::size_t i = 0; i < count_; ++i) {
+        const QueryPanel& from = *lanes[i].panel;
+        const std::size_t lane = lanes[i].lane;
+        step_[i] = from.step_[lane];
+        code_error_[i] = from.code_error_[lane];
+        norm_[i] = from.norm_[lane];
+        squared_norm_[i] = from.squared_norm_[lane];
+        key_slack_[i] = from.key_slack_[lane];
+        zero_share_[i] = from.zero_share_[lane];
+        tilt_[i] = from.tilt_[lane];
+        set_floor(i, -std::numeric_limits<float>::infinity());
+        std::memcpy(codes_.data() + i * depth_, from.codes(lane), depth_);
+        pack(i, from.codes(lane));
+    }
+    // What is left of earlier queries there must not pass.
+    std::fill(threshold_ + count_, threshold_ + groups() * kernels::kGroup,
+              std::numeric_limits<float>::infinity());
 }
 
 void QueryPanel::quantise(std::size_t lane, const std::vector<double>& query) {
@@ -58,16 +88,11 @@ void QueryPanel::quantise(std::size_t lane, const std::vector<double>& query) {
     key_slack_[lane] = l2 ? 1e-12 * squared / c.step : 0.0;
 }
 
-void QueryPanel::pack() {
-    std::uint8_t* out = packed_.data() + offset_;
-    for (std::size_t lane = 0; lane < count_; ++lane) {
-        const std::size_t group = lane / kernels::kGroup;
-        const std::int8_t* code = codes(lane);
-        std::uint8_t* to = out + group * depth_ * kernels::kGroup + (lane % kernels::kGroup) * 4;
-        for (std::size_t k = 0; k < depth_; k += 4) {
-            __builtin_memcpy(to + k * kernels::kGroup, code + k, 4);
-        }
-    }
+void QueryPanel::pack(std::size_t lane, const std::int8_t* code) noexcept {
+    constexpr std::size_t kGroup = kernels::kGroup;
+    std::uint8_t* to =
+        packed_.data() + offset_ + lane / kGroup * depth_ * kGroup + lane % kGroup * 4;
+    for (std::size_t k = 0; k < depth_; k += 4) std::memcpy(to + k * kGroup, code + k, 4);
 }
 
 void QueryPanel::enter_block(const BlockError& error) noexcept {

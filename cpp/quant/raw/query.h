@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/table.h"
@@ -19,10 +20,25 @@
 
 namespace nearfield {
 
+class QueryPanel;
+
+/// One lane of a panel.
+struct PanelLane {
+    const QueryPanel* panel;
+    std::size_t lane;
+};
+
 class QueryPanel {
 public:
+    /// A panel to gather() into.
+    explicit QueryPanel(const CodeSpec& spec);
+
     /// rows: up to kPanelLanes queries of spec.dim floats, `stride` floats apart.
     QueryPanel(const CodeSpec& spec, const float* rows, std::size_t stride, std::size_t count);
+
+    /// Takes up to kPanelLanes queries of other panels of the same spec, which are not quantised again;
+    /// floors start at -infinity.
+    void gather(std::span<const PanelLane> lanes);
 
     std::size_t count() const noexcept { return count_; }
     std::size_t groups() const noexcept { return (count_ + kernels::kGroup - 1) / kernels::kGroup; }
@@ -57,8 +73,9 @@ public:
     static float slacken(float floor) noexcept;
 
 private:
+    void allocate(std::size_t lanes);
     void quantise(std::size_t lane, const std::vector<double>& query);
-    void pack();
+    void pack(std::size_t lane, const std::int8_t* code) noexcept;
 
     CodeSpec spec_;
     std::size_t count_;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "check.h"
+#include "index/load.h"
 #include "index/oracle.h"
 
 using nearfield::DType;
@@ -131,7 +132,7 @@ private:
                                      .string();
         while (!stop_) {
             index_.save(path, false);
-            const auto loaded = FlatIndex::load(path, true, true);
+            const auto loaded = nearfield::load_index(path, true, true);
             CHECK(loaded->size() >= static_cast<std::size_t>(kPermanent) + kReplacedCount);
             for (const bool held : loaded->contains(permanent())) CHECK(held);
         }

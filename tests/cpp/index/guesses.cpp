@@ -5,18 +5,18 @@
 
 #include "base/random.h"
 #include "check.h"
+#include "index/row_store.h"
 #include "index/scan_search.h"
 #include "index/search.h"
-#include "index/row_store.h"
 
 using nearfield::DType;
-using nearfield::search_rows;
-using nearfield::RowStore;
 using nearfield::Metric;
 using nearfield::Random;
+using nearfield::RowStore;
 using nearfield::ScanBatch;
 using nearfield::ScanKind;
 using nearfield::ScanSearch;
+using nearfield::search_rows;
 
 namespace {
 

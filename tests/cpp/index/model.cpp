@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "check.h"
+#include "index/load.h"
 #include "index/oracle.h"
 
 using nearfield::DType;
@@ -80,7 +81,7 @@ public:
 
     void save_and_load(bool mmap) {
         index_->save(path_, false);
-        index_ = FlatIndex::load(path_, mmap, true);
+        index_ = nearfield::load_index(path_, mmap, true);
     }
 
     void check_all() {
@@ -152,7 +153,7 @@ public:
 
     Random& random() { return random_; }
     std::size_t size() const { return rows_.size(); }
-    const FlatIndex& index() const { return *index_; }
+    const nearfield::Index& index() const { return *index_; }
 
 private:
     using Iterator = std::vector<oracle::Row>::iterator;
@@ -172,7 +173,7 @@ private:
     DType dtype_;
     std::size_t dim_;
     Random random_;
-    std::unique_ptr<FlatIndex> index_;
+    std::unique_ptr<nearfield::Index> index_;
     std::string path_;
     std::vector<oracle::Row> rows_;
     std::int64_t next_ = 0;

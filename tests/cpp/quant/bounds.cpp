@@ -19,13 +19,13 @@
 using nearfield::CodeView;
 using nearfield::DType;
 using nearfield::ExactScorer;
-using nearfield::RowStore;
 using nearfield::HitBuffer;
 using nearfield::Id;
 using nearfield::kBlockRows;
 using nearfield::Metric;
 using nearfield::QueryPanel;
 using nearfield::Random;
+using nearfield::RowStore;
 using nearfield::ScanKind;
 using nearfield::kernels::kPanelLanes;
 

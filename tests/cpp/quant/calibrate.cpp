@@ -13,10 +13,10 @@
 #include "quant/raw/calibrate.h"
 
 using nearfield::DType;
-using nearfield::RowStore;
 using nearfield::kBlockRows;
 using nearfield::Metric;
 using nearfield::Random;
+using nearfield::RowStore;
 using nearfield::RowsView;
 using nearfield::ScanKind;
 
@@ -145,7 +145,8 @@ TEST(rows_that_are_not_finite_are_named) {
         const data::Rows rows = data::store(dtype, 512, 32, x);
         for (const ScanKind kind : {ScanKind::kBytes, ScanKind::kBF16}) {
             RowStore store(32, Metric::kL2, dtype, kind);
-            CHECK_THROWS(std::invalid_argument, store.append(view(rows, 0, 512), nullptr, nullptr, 1));
+            CHECK_THROWS(std::invalid_argument,
+                         store.append(view(rows, 0, 512), nullptr, nullptr, 1));
         }
         CHECK_THROWS(std::invalid_argument, choice(rows, Metric::kL2));
     }

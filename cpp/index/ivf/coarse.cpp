@@ -1,0 +1,131 @@
+#include "index/ivf/coarse.h"
+
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "quant/kmeans/kmeans.h"
+#include "quant/raw/exact.h"
+
+namespace nearfield {
+namespace {
+
+/// More points a list do not make better lists.
+constexpr std::size_t kPointsPerList = 256;
+constexpr int kIterations = 10;
+/// Rows widened and assigned at once.
+constexpr std::size_t kRowsAtOnce = std::size_t{1} << 16;
+
+/// A row as callers hold it; RowStore keeps int8 rows in excess-128 bytes.
+void widen_plain(DType dtype, const void* row, float* out, std::size_t dim) {
+    if (dtype != DType::kI8) return widen(dtype, row, out, dim);
+    const auto* values = static_cast<const std::int8_t*>(row);
+    for (std::size_t k = 0; k < dim; ++k) out[k] = static_cast<float>(values[k]);
+}
+
+/// The rows numbered by `numbers` as float32. Throws std::invalid_argument naming the first that is not
+/// finite.
+std::vector<float> widened(const RowsView& rows, std::span<const Id> numbers, int threads) {
+    std::vector<float> out(numbers.size() * rows.cols);
+    std::atomic<std::size_t> bad{SIZE_MAX};
+    parallel_for((numbers.size() + 255) / 256, threads, [&](std::size_t block, int) {
+        const std::size_t end = std::min(numbers.size(), (block + 1) * 256);
+        for (std::size_t i = block * 256; i < end; ++i) {
+            float* to = out.data() + i * rows.cols;
+            widen_plain(rows.dtype, rows.row(numbers[i]), to, rows.cols);
+            if (all_finite(to, rows.cols)) continue;
+            std::size_t seen = bad.load();
+            while (numbers[i] < seen && !bad.compare_exchange_weak(seen, numbers[i])) {
+            }
+        }
+    });
+    if (bad.load() != SIZE_MAX) {
+        throw std::invalid_argument("row " + std::to_string(bad.load()) +
+                                    " holds NaN or infinity; expected finite values: drop or "
+                                    "repair that row");
+    }
+    return out;
+}
+
+void normalise(std::vector<float>& rows, std::size_t dim, int threads) {
+    parallel_for(rows.size() / dim, threads, [&](std::size_t i, int) {
+        float* x = rows.data() + i * dim;
+        const double norm = norm_of(x, dim);
+        if (!(norm > 0.0)) return;
+        for (std::size_t k = 0; k < dim; ++k) {
+            x[k] = static_cast<float>(static_cast<double>(x[k]) / norm);
+        }
+    });
+}
+
+RowStore store_of(Metric metric, std::size_t dim, std::span<const float> centroids) {
+    RowStore store(dim, metric, DType::kF32);
+    store.append({centroids.data(), centroids.size() / dim, dim, dim * sizeof(float), DType::kF32},
+                 nullptr, nullptr, 0);
+    return store;
+}
+
+}  // namespace
+
+CoarseLists::CoarseLists(Metric metric, std::size_t dim, std::span<const float> centroids)
+    : store_(store_of(metric, dim, centroids)) {}
+
+CoarseLists CoarseLists::train(const RowsView& rows, Metric metric, std::size_t nlist,
+                               std::uint64_t seed, int threads) {
+    if (rows.rows < nlist) {
+        throw std::invalid_argument("x: got " + std::to_string(rows.rows) +
+                                    " rows to train on, expected at least nlist = " +
+                                    std::to_string(nlist) + ": pass more rows or use fewer lists");
+    }
+    const std::size_t n = std::min(rows.rows, nlist * kPointsPerList);
+    std::vector<Id> order(rows.rows);
+    std::iota(order.begin(), order.end(), Id{0});
+    if (n < rows.rows) {
+        Random random(seed);
+        for (std::size_t i = 0; i < n; ++i) {
+            std::swap(order[i], order[i + random.below(rows.rows - i)]);
+        }
+        // In the order of memory, which pages like better.
+        std::sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n));
+    }
+    order.resize(n);
+    std::vector<float> sample = widened(rows, order, threads);
+    if (metric == Metric::kCosine) normalise(sample, rows.cols, threads);
+    KMeansOptions options;
+    options.k = nlist;
+    options.iterations = kIterations;
+    options.seed = seed;
+    options.spherical = metric != Metric::kL2;
+    const KMeansResult found = kmeans({sample.data(), n, rows.cols}, options, threads);
+    return {metric, rows.cols, found.centroids};
+}
+
+std::vector<Id> CoarseLists::nearest(MatrixView<float> queries, std::size_t nprobe,
+                                     int threads) const {
+    const std::size_t n = queries.rows * nprobe;
+    std::vector<std::int64_t> ids(n);
+    std::vector<float> scores(n);
+    std::vector<std::int64_t> counts(queries.rows);
+    search_rows(store_.view(nullptr), queries, nprobe, false, threads,
+                {ids.data(), scores.data(), counts.data()});
+    return {ids.begin(), ids.end()};
+}
+
+std::vector<Id> CoarseLists::assign(const RowsView& rows, int threads) const {
+    std::vector<Id> out;
+    out.reserve(rows.rows);
+    for (std::size_t first = 0; first < rows.rows; first += kRowsAtOnce) {
+        std::vector<Id> numbers(std::min(rows.rows - first, kRowsAtOnce));
+        std::iota(numbers.begin(), numbers.end(), static_cast<Id>(first));
+        const std::vector<float> wide = widened(rows, numbers, threads);
+        const std::vector<Id> part = nearest({wide.data(), numbers.size(), rows.cols}, 1, threads);
+        out.insert(out.end(), part.begin(), part.end());
+    }
+    return out;
+}
+
+}  // namespace nearfield
