@@ -24,8 +24,8 @@ from .errors import CorruptFileError, DeviceError, NearfieldError, NotTrainedErr
 if TYPE_CHECKING:
     from .encoders import Encoder
     from .evaluate import evaluate
-    from .filters import Filter
     from .exact import topk
+    from .filters import Filter
     from .flat import FlatIndex
     from .index import Index, load
     from .ivf import IVFIndex

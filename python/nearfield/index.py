@@ -28,6 +28,8 @@ from .result import MISSING, RangeResult, SearchResult
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ._core import Index as CoreIndex
+
 __all__ = ["Index", "load"]
 
 
@@ -79,6 +81,7 @@ class Index:
     Any number of threads may search while others add, remove or save.
     """
 
+    _core: CoreIndex
     _kind = "index"
     _search_params: tuple[str, ...] = ()
 
@@ -86,12 +89,12 @@ class Index:
         raise TypeError("Index is what indexes have in common; make a FlatIndex or an IVFIndex")
 
     @classmethod
-    def _wrap(cls, core: Any) -> Self:
+    def _wrap(cls, core: CoreIndex) -> Self:
         index = cls.__new__(cls)
         index._bind(core)
         return index
 
-    def _bind(self, core: Any) -> None:
+    def _bind(self, core: CoreIndex) -> None:
         self._core = core
         self._rows = LiveRows(core)
 

@@ -9,8 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from .arguments import LARGEST_DIM, Metric, as_metric, as_natural, as_positive, as_threads, choose
-from .arguments import naming
+from .arguments import (
+    LARGEST_DIM,
+    Metric,
+    as_metric,
+    as_natural,
+    as_positive,
+    as_threads,
+    choose,
+    naming,
+)
 from .arrays import STORAGES, as_rows
 from .index import Index
 
@@ -47,9 +55,10 @@ class IVFIndex(Index):
 
     Notes
     -----
-    Any number of threads may search while others add, remove or save. Search parameter: `nprobe`, the
-    lists to look into, by default the square root of `nlist`. Where these hold fewer than `k` rows that
-    may answer, more lists are looked into.
+    Any number of threads may search while others add, remove or save.
+
+    Search parameter: `nprobe`, the lists to look into, by default the square root of `nlist`.
+    Where these hold fewer than `k` rows that may answer, more lists are looked into.
 
     Examples
     --------
@@ -62,6 +71,7 @@ class IVFIndex(Index):
     array([3, 2])
     """
 
+    _core: _core.IVFIndex
     _kind = "ivf"
     _search_params = ("nprobe",)
 

@@ -117,6 +117,7 @@ inline Found search(const nearfield::Index& index, const std::vector<float>& que
     nearfield::SearchOptions options;
     if (mask != nullptr) options.mask = nearfield::Mask(*mask);
     options.threads = threads;
+    options.nprobe = SIZE_MAX;  // every list
     index.search({queries.data(), n, dim}, k, options,
                  {found.ids.data(), found.scores.data(), found.counts.data()});
     return found;
