@@ -7,16 +7,12 @@
 #include "index/ranking.h"
 
 namespace nearfield {
-namespace {
 
-/// Candidates of one query, beyond 2 k, above which exact keys thin them out.
-constexpr std::size_t kMaxHeld = 8192;
-
-}  // namespace
-
-std::uint64_t Collector::collect(std::span<const Lane> lanes, std::size_t first, std::size_t rank,
-                                 const QueryPanel& panel, const HitBuffer& hits,
-                                 std::size_t n) const {
+std::uint64_t Collector::collect(QueryPanel& panel, std::span<const Lane> lanes, std::size_t first,
+                                 std::size_t last, std::size_t rank) const {
+    thread_local HitBuffer hits;
+    panel.enter_block(rows_.codes.error_of(first, last));
+    const std::size_t n = scan_rows(rows_.codes, first, last, panel, hits);
     const bool all_pass = rows_.filter == nullptr && selves_.empty();
     std::uint64_t touched = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -29,12 +25,6 @@ std::uint64_t Collector::collect(std::span<const Lane> lanes, std::size_t first,
         touched |= std::uint64_t{1} << number;
     }
     return touched;
-}
-
-void Collector::update(const Lane& lane, std::size_t rank, const QueryPanel& panel,
-                       std::size_t number) const {
-    lane.found->update(rank);
-    if (lane.found->list().size() > kMaxHeld + 2 * k_) keep_best(lane, panel, number);
 }
 
 /// Bounds cannot tell ties and near-ties apart; where very many pile up, exact keys must. What stays

@@ -1,7 +1,6 @@
 #include "index/scan_search.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -117,28 +116,15 @@ void ScanSearch::scan(Group& group, std::size_t range, std::vector<QueryPanel>& 
 
 void ScanSearch::scan_piece(Group& group, const Piece& piece, std::vector<QueryPanel>& panels,
                             std::span<const Lane> lanes) {
-    thread_local HitBuffer hits;
+    const auto share = [&](const Lane& lane) {
+        if (plan_.ranges > 1) share_floor(group.floors[lane.query - group.first], *lane.found);
+    };
     for (std::size_t p = 0; p < panels.size(); ++p) {
         QueryPanel& panel = panels[p];
-        const std::span<const Lane> mine = lanes.subspan(p * plan_.panel_lanes, panel.count());
         // Tile loads are too scattered for the hardware to run ahead into the next block.
         if (panels.size() > 1) prefetch_slice(rows_.codes, piece.next, p, panels.size());
-        panel.enter_block(rows_.codes.errors[piece.first / kBlockRows]);
-        const std::size_t n = scan_rows(rows_.codes, piece.first, piece.last, panel, hits);
-        const std::uint64_t touched =
-            collector_.collect(mine, piece.first, piece.rank, panel, hits, n);
-        raise_floors(group, mine, piece.rank, touched, panel);
-    }
-}
-
-void ScanSearch::raise_floors(Group& group, std::span<const Lane> lanes, std::size_t rank,
-                              std::uint64_t touched, QueryPanel& panel) const {
-    for (; touched != 0; touched &= touched - 1) {
-        const auto number = static_cast<std::size_t>(std::countr_zero(touched));
-        const Lane& lane = lanes[number];
-        collector_.update(lane, rank, panel, number);
-        if (plan_.ranges > 1) share_floor(group.floors[lane.query - group.first], *lane.found);
-        panel.set_floor(number, lane.found->floor());
+        collector_.scan(panel, lanes.subspan(p * plan_.panel_lanes, panel.count()), piece.first,
+                        piece.last, piece.rank, share);
     }
 }
 

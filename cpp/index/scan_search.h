@@ -80,8 +80,6 @@ private:
     void scan(Group& group, std::size_t range, std::vector<QueryPanel>& panels);
     void scan_piece(Group& group, const Piece& piece, std::vector<QueryPanel>& panels,
                     std::span<const Lane> lanes);
-    void raise_floors(Group& group, std::span<const Lane> lanes, std::size_t rank,
-                      std::uint64_t touched, QueryPanel& panel) const;
     void finish(Group& group, const std::vector<QueryPanel>& panels, const TopKOut& out);
 
     const StoredRows& rows_;

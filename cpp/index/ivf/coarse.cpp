@@ -5,9 +5,11 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "index/collector.h"
 #include "quant/kmeans/kmeans.h"
 #include "quant/raw/exact.h"
 
@@ -19,6 +21,8 @@ constexpr std::size_t kPointsPerList = 256;
 constexpr int kIterations = 10;
 /// Rows widened and assigned at once.
 constexpr std::size_t kRowsAtOnce = std::size_t{1} << 16;
+
+std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
 /// A row as callers hold it; RowStore keeps int8 rows in excess-128 bytes.
 void widen_plain(DType dtype, const void* row, float* out, std::size_t dim) {
@@ -32,7 +36,7 @@ void widen_plain(DType dtype, const void* row, float* out, std::size_t dim) {
 std::vector<float> widened(const RowsView& rows, std::span<const Id> numbers, int threads) {
     std::vector<float> out(numbers.size() * rows.cols);
     std::atomic<std::size_t> bad{SIZE_MAX};
-    parallel_for((numbers.size() + 255) / 256, threads, [&](std::size_t block, int) {
+    parallel_for(ceil_div(numbers.size(), 256), threads, [&](std::size_t block, int) {
         const std::size_t end = std::min(numbers.size(), (block + 1) * 256);
         for (std::size_t i = block * 256; i < end; ++i) {
             float* to = out.data() + i * rows.cols;
@@ -63,10 +67,59 @@ void normalise(std::vector<float>& rows, std::size_t dim, int threads) {
 }
 
 RowStore store_of(Metric metric, std::size_t dim, std::span<const float> centroids) {
-    RowStore store(dim, metric, DType::kF32);
+    // Few rows are scanned and many of them wanted: bounds that leave little open.
+    RowStore store(dim, metric, DType::kF32, ScanKind::kBF16);
     store.append({centroids.data(), centroids.size() / dim, dim, dim * sizeof(float), DType::kF32},
                  nullptr, nullptr, 0);
     return store;
+}
+
+/// The nprobe centroids of the largest keys: bounds decide where they can, exact keys elsewhere.
+/// Reorders `found`.
+void choose_lists(std::vector<Candidate>& found, std::size_t nprobe, const ExactScorer& scorer,
+                  const float* query, Id* out) {
+    const auto higher = [](const Candidate& a, const Candidate& b) { return a.upper > b.upper; };
+    if (found.size() > nprobe) {
+        const auto next = found.begin() + static_cast<std::ptrdiff_t>(nprobe);
+        std::nth_element(found.begin(), next, found.end(), higher);
+        // At most nprobe centroids can beat this.
+        const float limit = next->upper;
+        const auto open = std::partition(found.begin(), found.end(),
+                                         [=](const Candidate& c) { return c.lower > limit; });
+        std::vector<std::pair<double, Id>> keys;
+        for (auto it = open; it != found.end(); ++it) {
+            keys.emplace_back(-scorer.key(query, it->row), it->row);
+        }
+        const auto certain = static_cast<std::size_t>(open - found.begin());
+        const auto wanted = static_cast<std::ptrdiff_t>(nprobe - certain);
+        std::nth_element(keys.begin(), keys.begin() + wanted, keys.end());
+        for (std::size_t i = certain; i < nprobe; ++i) out[i] = keys[i - certain].second;
+        found.erase(open, found.end());
+    }
+    // The nearest comes first as far as bounds tell: it is looked into first.
+    if (!found.empty())
+        std::iter_swap(found.begin(), std::min_element(found.begin(), found.end(), higher));
+    for (std::size_t i = 0; i < found.size(); ++i) out[i] = found[i].row;
+}
+
+void nearest_of_panel(const StoredRows& rows, MatrixView<float> queries, std::size_t nprobe,
+                      Id* out) {
+    QueryPanel panel(rows.codes.spec, queries.data, queries.stride / sizeof(float), queries.rows);
+    const Collector collector(rows, queries, {}, nprobe);
+    std::vector<Candidates> found;
+    std::vector<Lane> lanes;
+    for (std::size_t i = 0; i < queries.rows; ++i) found.emplace_back(nprobe);
+    for (std::size_t i = 0; i < queries.rows; ++i) lanes.push_back({i, &found[i]});
+    for (std::size_t row = 0; row < rows.codes.count; row += kBlockRows) {
+        collector.scan(panel, lanes, row, std::min(rows.codes.count, row + kBlockRows), nprobe);
+    }
+    const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
+    std::vector<Candidate> list;
+    for (std::size_t i = 0; i < queries.rows; ++i) {
+        found[i].trim();
+        list.assign(found[i].list().begin(), found[i].list().end());
+        choose_lists(list, nprobe, scorer, queries.row(i), out + i * nprobe);
+    }
 }
 
 }  // namespace
@@ -106,13 +159,15 @@ CoarseLists CoarseLists::train(const RowsView& rows, Metric metric, std::size_t 
 
 std::vector<Id> CoarseLists::nearest(MatrixView<float> queries, std::size_t nprobe,
                                      int threads) const {
-    const std::size_t n = queries.rows * nprobe;
-    std::vector<std::int64_t> ids(n);
-    std::vector<float> scores(n);
-    std::vector<std::int64_t> counts(queries.rows);
-    search_rows(store_.view(nullptr), queries, nprobe, false, threads,
-                {ids.data(), scores.data(), counts.data()});
-    return {ids.begin(), ids.end()};
+    std::vector<Id> out(queries.rows * nprobe);
+    const StoredRows rows = store_.view(nullptr);
+    parallel_for(ceil_div(queries.rows, kernels::kPanelLanes), threads, [&](std::size_t p, int) {
+        const std::size_t first = p * kernels::kPanelLanes;
+        const std::size_t n = std::min(queries.rows - first, kernels::kPanelLanes);
+        nearest_of_panel(rows, {queries.row(first), n, queries.cols, queries.stride}, nprobe,
+                         out.data() + first * nprobe);
+    });
+    return out;
 }
 
 std::vector<Id> CoarseLists::assign(const RowsView& rows, int threads) const {

@@ -1,7 +1,6 @@
 #include "index/ivf/list_search.h"
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 #include <utility>
 
@@ -14,6 +13,7 @@ namespace {
 
 /// Queries of a group: enough to fill panels, few enough that their candidates stay in cache.
 constexpr std::size_t kMaxGroup = 4096;
+constexpr std::size_t kMinGroup = 512;
 /// Bytes of codes that a thread of its own is worth.
 constexpr std::size_t kBytesPerShare = std::size_t{1} << 20;
 /// The first rows pass every threshold: small pieces let floors rise early.
@@ -36,6 +36,14 @@ std::size_t share_count(const StoredRows& rows, const Lists& lists, std::size_t 
                                    std::min(ceil_div(threads, queries), nprobe));
 }
 
+/// Into how many groups the queries are cut: every list should meet a panel full of each.
+std::size_t group_count(std::size_t queries, std::size_t nprobe, std::size_t nlist,
+                        std::size_t threads) {
+    const std::size_t size =
+        std::clamp(kernels::kPanelLanes * nlist / nprobe, kMinGroup, kMaxGroup);
+    return std::min(queries, round_up(std::max<std::size_t>(ceil_div(queries, size), 1), threads));
+}
+
 void raise_shared(std::atomic<float>& shared, Candidates& mine) {
     float seen = shared.load(std::memory_order_relaxed);
     while (mine.floor() > seen &&
@@ -55,9 +63,7 @@ ListSearch::ListSearch(const StoredRows& rows, const Lists& lists, MatrixView<fl
       k_(k),
       shares_(share_count(rows, lists, queries.rows, probes.nprobe, threads)),
       collector_(rows, queries, {}, k),
-      groups_(std::min(
-          queries.rows,
-          round_up(std::max<std::size_t>(ceil_div(queries.rows, kMaxGroup), 1), threads))) {
+      groups_(group_count(queries.rows, probes.nprobe, lists.size(), threads)) {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
         Group& group = groups_[g];
         group.first = queries.rows * g / groups_.size();
@@ -132,30 +138,19 @@ void ListSearch::scan_list(Task& task, std::size_t list, std::span<const std::ui
             task.panel.set_floor(i, lanes[i].found->floor());
             no_floor |= lanes[i].found->floor() == kNoFloor;
         }
+        const auto share_floor = [&](const Lane& lane) {
+            if (shares_ > 1) {
+                raise_shared(task.group.floors[lane.query - task.group.first], *lane.found);
+            }
+        };
         std::size_t step = no_floor ? kFirstPiece : kBlockRows;
         for (const Run& run : lists_.runs(list)) {
             const std::size_t end = run.first + run.count;
             for (std::size_t row = run.first; row < end; row += step, step = kBlockRows) {
-                scan_piece(task, row, std::min(row + step, end), {lanes, n});
+                collector_.scan(task.panel, {lanes, n}, row, std::min(row + step, end), k_,
+                                share_floor);
             }
         }
-    }
-}
-
-void ListSearch::scan_piece(Task& task, std::size_t first, std::size_t last,
-                            std::span<const Lane> lanes) {
-    thread_local HitBuffer hits;
-    QueryPanel& panel = task.panel;
-    panel.enter_block(rows_.codes.error_of(first, last));
-    const std::size_t n = scan_rows(rows_.codes, first, last, panel, hits);
-    std::uint64_t touched = collector_.collect(lanes, first, k_, panel, hits, n);
-    for (; touched != 0; touched &= touched - 1) {
-        const auto number = static_cast<std::size_t>(std::countr_zero(touched));
-        const Lane& lane = lanes[number];
-        collector_.update(lane, k_, panel, number);
-        if (shares_ > 1)
-            raise_shared(task.group.floors[lane.query - task.group.first], *lane.found);
-        panel.set_floor(number, lane.found->floor());
     }
 }
 

@@ -63,7 +63,6 @@ private:
 
     void scan(Task& task, std::size_t first_probe, std::size_t last_probe, std::size_t share);
     void scan_list(Task& task, std::size_t list, std::span<const std::uint32_t> members);
-    void scan_piece(Task& task, std::size_t first, std::size_t last, std::span<const Lane> lanes);
     void finish(Group& group, const std::vector<QueryPanel>& queries, const TopKOut& out);
 
     const StoredRows& rows_;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/resolve.h"
 #include "quant/raw/kinds.h"
 
 namespace nearfield {
@@ -29,22 +30,18 @@ QueryPanel::QueryPanel(const CodeSpec& spec, const float* rows, std::size_t stri
                        std::size_t count)
     : spec_(spec), count_(count), depth_(code_depth(spec)) {
     allocate(groups() * kernels::kGroup);
-    std::vector<double> scaled(spec.dim);
+    codes_.resize(count * depth_);
     for (std::size_t lane = 0; lane < count; ++lane) {
-        const float* query = rows + lane * stride;
-        for (std::size_t k = 0; k < spec.dim; ++k) {
-            scaled[k] = (static_cast<double>(query[k]) - spec.centre()) * spec.unit;
-        }
-        quantise(lane, scaled);
+        lane_codes_[lane] = codes_.data() + lane * depth_;
+        quantise(lane, rows + lane * stride);
         set_floor(lane, -std::numeric_limits<float>::infinity());
-        pack(lane, codes(lane));
+        if (!is_scanned_by_rows()) pack(lane, codes(lane));
     }
 }
 
 void QueryPanel::allocate(std::size_t lanes) {
     packed_.resize(lanes * depth_ + 64);
     offset_ = (64 - reinterpret_cast<std::uintptr_t>(packed_.data()) % 64) % 64;
-    codes_.resize(lanes * depth_);
     // Unused lanes never pass.
     std::fill_n(threshold_, kernels::kPanelLanes, std::numeric_limits<float>::infinity());
 }
@@ -62,21 +59,29 @@ void QueryPanel::gather(std::span<const PanelLane> lanes) {
         zero_share_[i] = from.zero_share_[lane];
         tilt_[i] = from.tilt_[lane];
         set_floor(i, -std::numeric_limits<float>::infinity());
-        std::memcpy(codes_.data() + i * depth_, from.codes(lane), depth_);
-        pack(i, from.codes(lane));
+        lane_codes_[i] = from.codes(lane);
+        if (!is_scanned_by_rows()) pack(i, lane_codes_[i]);
     }
     // What is left of earlier queries there must not pass.
     std::fill(threshold_ + count_, threshold_ + groups() * kernels::kGroup,
               std::numeric_limits<float>::infinity());
 }
 
-void QueryPanel::quantise(std::size_t lane, const std::vector<double>& query) {
+void QueryPanel::quantise(std::size_t lane, const float* query) {
     std::int8_t* code = codes_.data() + lane * depth_;
-    const double squared = squared_norm(query);
-    const double norm = std::sqrt(squared);
-    const QueryConstants c = spec_.kind == ScanKind::kBytes
-                                 ? quantise_bytes(spec_, query.data(), norm, code)
-                                 : quantise_halves(spec_, query.data(), norm, code);
+    QueryConstants c;
+    double squared = kernels::active().ip_f32(query, query, spec_.dim) * spec_.unit * spec_.unit;
+    if (!quantise_plain_bytes(spec_, query, std::sqrt(squared), code, c)) {
+        thread_local std::vector<double> scaled;
+        scaled.resize(spec_.dim);
+        for (std::size_t k = 0; k < spec_.dim; ++k) {
+            scaled[k] = (static_cast<double>(query[k]) - spec_.centre()) * spec_.unit;
+        }
+        squared = squared_norm(scaled);
+        const double norm = std::sqrt(squared);
+        c = spec_.kind == ScanKind::kBytes ? quantise_bytes(spec_, scaled.data(), norm, code)
+                                           : quantise_halves(spec_, scaled.data(), norm, code);
+    }
     const bool l2 = spec_.metric == Metric::kL2;
     step_[lane] = c.step;
     code_error_[lane] = c.code_error;
