@@ -76,7 +76,14 @@ struct F32 {
     }
     static Reg zero() noexcept { return _mm256_setzero_ps(); }
     static Reg set1(float x) noexcept { return _mm256_set1_ps(x); }
+    static Reg sub(Reg a, Reg b) noexcept { return _mm256_sub_ps(a, b); }
     static Reg mul(Reg a, Reg b) noexcept { return _mm256_mul_ps(a, b); }
+    static Reg madd(Reg acc, Reg a, Reg b) noexcept { return _mm256_fmadd_ps(a, b, acc); }
+    static Reg max(Reg a, Reg b) noexcept { return _mm256_max_ps(a, b); }
+    static Reg min(Reg a, Reg b) noexcept { return _mm256_min_ps(a, b); }
+    static Reg select_above(Reg a, Reg b, Reg yes, Reg no) noexcept {
+        return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+    }
     /// Running maximum of |x|; NaN counts as infinity.
     static Reg max_abs(Reg best, Reg x) noexcept {
         const __m256i magnitude =

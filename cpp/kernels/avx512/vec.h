@@ -71,7 +71,14 @@ struct F32 {
     }
     static Reg zero() noexcept { return _mm512_setzero_ps(); }
     static Reg set1(float x) noexcept { return _mm512_set1_ps(x); }
+    static Reg sub(Reg a, Reg b) noexcept { return _mm512_sub_ps(a, b); }
     static Reg mul(Reg a, Reg b) noexcept { return _mm512_mul_ps(a, b); }
+    static Reg madd(Reg acc, Reg a, Reg b) noexcept { return _mm512_fmadd_ps(a, b, acc); }
+    static Reg max(Reg a, Reg b) noexcept { return _mm512_max_ps(a, b); }
+    static Reg min(Reg a, Reg b) noexcept { return _mm512_min_ps(a, b); }
+    static Reg select_above(Reg a, Reg b, Reg yes, Reg no) noexcept {
+        return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), yes);
+    }
     /// Running maximum of |x|; NaN counts as infinity.
     static Reg max_abs(Reg best, Reg x) noexcept {
         const __m512i magnitude =

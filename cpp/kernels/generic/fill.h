@@ -4,6 +4,7 @@
 #include "kernels/generic/bits.h"
 #include "kernels/generic/convert.h"
 #include "kernels/generic/exact.h"
+#include "kernels/generic/nearest.h"
 #include "kernels/table.h"
 
 namespace nearfield::kernels {
@@ -68,6 +69,7 @@ struct Dense {
         t.bf16_price = 4;
         t.quantize_u8 = quantize<F>;
         t.residual_u8 = residual<D>;
+        t.nearest_f32 = nearest < F, F::kWidth >= 8 ? 2 : 4 > ;
     }
 };
 

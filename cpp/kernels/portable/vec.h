@@ -34,7 +34,12 @@ struct F32 {
     static void store(float* p, Reg x) noexcept { *p = x; }
     static void store(F16* p, Reg x) noexcept { p->bits = f16_bits(x); }
     static void store(BF16* p, Reg x) noexcept { p->bits = bf16_bits(x); }
+    static Reg sub(Reg a, Reg b) noexcept { return a - b; }
     static Reg mul(Reg a, Reg b) noexcept { return a * b; }
+    static Reg madd(Reg acc, Reg a, Reg b) noexcept { return acc + a * b; }
+    static Reg max(Reg a, Reg b) noexcept { return a > b ? a : b; }
+    static Reg min(Reg a, Reg b) noexcept { return a < b ? a : b; }
+    static Reg select_above(Reg a, Reg b, Reg yes, Reg no) noexcept { return a > b ? yes : no; }
     static Reg max_abs(Reg best, Reg x) noexcept {
         const std::uint32_t magnitude = bits_from_float(x) & 0x7fffffffu;
         return magnitude > bits_from_float(best) ? float_from_bits(magnitude) : best;
