@@ -101,6 +101,12 @@ struct KernelTable {
     std::size_t (*panel_u8)(const PanelArgs& args, const PanelHits& hits) noexcept;
     std::size_t (*panel_bf16)(const PanelArgs& args, const PanelHits& hits) noexcept;
 
+    /// sum[d] += row ids[i], element d, for i = 0, 1, ... in this order; rows lie stride bytes apart.
+    void (*sum_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* ids,
+                         std::size_t n, std::size_t dim, double* sum) noexcept;
+    /// Inner product in float32, off by at most (dim / 32 + 8) 2^-24 sum_k |a[k] b[k]| + dim 2^-126.
+    float (*dot_f32)(const float* a, const float* b, std::size_t dim) noexcept;
+
     /// For each of kNearestRows rows of dim floats (element d of row i at rows[d * kNearestRows + i]) the
     /// j < k with the largest score <row, centroids + j * dim> - shortfall[j], ties to the smaller one; that
     /// score, and how far it is ahead of every other (infinity for k = 1). Elements are added in rising

@@ -11,6 +11,7 @@ struct F64 {
     static constexpr std::size_t kWidth = 1;
     static Reg zero() noexcept { return 0.0; }
     static Reg set1(double x) noexcept { return x; }
+    static Reg load(const double* p) noexcept { return *p; }
     template <class T>
     static Reg load(const T* p) noexcept {
         return static_cast<double>(to_float(*p));
@@ -34,6 +35,8 @@ struct F32 {
     static void store(float* p, Reg x) noexcept { *p = x; }
     static void store(F16* p, Reg x) noexcept { p->bits = f16_bits(x); }
     static void store(BF16* p, Reg x) noexcept { p->bits = bf16_bits(x); }
+    static Reg load_first(const float* p, std::size_t) noexcept { return *p; }
+    static Reg add(Reg a, Reg b) noexcept { return a + b; }
     static Reg sub(Reg a, Reg b) noexcept { return a - b; }
     static Reg mul(Reg a, Reg b) noexcept { return a * b; }
     static Reg madd(Reg acc, Reg a, Reg b) noexcept { return acc + a * b; }

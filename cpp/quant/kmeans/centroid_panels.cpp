@@ -20,7 +20,9 @@ CentroidPanels::CentroidPanels(const CodeSpec& spec, const Centroids& centroids,
       k_(centroids.rows.rows),
       panels_((k_ + kPanelLanes - 1) / kPanelLanes),
       depth_(code_depth(spec)),
-      packed_(panels_ * kPanelLanes * depth_) {
+      packed_(panels_ * kPanelLanes * depth_),
+      exact_shortfall_(k_),
+      length_(k_) {
     const std::size_t bytes = panels_ * kPanelLanes * sizeof(float);
     for (Buffer* each :
          {&code_error_, &norm_, &step_, &inverse_step_, &threshold_, &shortfall_, &zero_share_}) {
@@ -32,11 +34,8 @@ CentroidPanels::CentroidPanels(const CodeSpec& spec, const Centroids& centroids,
     const std::vector<bool> skip = repeated(centroids);
     parallel_for(panels_, threads, [&](std::size_t p, int) { pack(centroids, skip, p); });
     for (std::size_t j = 0; j < k_; ++j) {
-        const double length =
-            static_cast<double>(norm_.as<float>()[j]) * static_cast<double>(step()[j]);
-        largest_ = std::max(largest_, length);
-        largest_shortfall_ =
-            std::max(largest_shortfall_, static_cast<double>(std::fabs(shortfall()[j])));
+        largest_ = std::max(largest_, length_[j]);
+        largest_shortfall_ = std::max(largest_shortfall_, std::fabs(exact_shortfall_[j]));
     }
     largest_ *= kUp;
 }
@@ -68,6 +67,8 @@ void CentroidPanels::pack(const Centroids& centroids, const std::vector<bool>& s
         zero_share_.as<std::int32_t>()[j] = q.zero_share;
         step_.as<float>()[j] = static_cast<float>(q.step);
         inverse_step_.as<float>()[j] = static_cast<float>(1.0 / q.step);
+        length_[j] = norm;
+        exact_shortfall_[j] = missing;
         shortfall_.as<float>()[j] = static_cast<float>(missing);
         const double slack = (squared + std::fabs(missing)) * static_cast<double>(kEpilogueShare);
         if (!skip[j]) threshold_.as<float>()[j] = static_cast<float>((missing - slack) / q.step);

@@ -54,10 +54,14 @@ public:
     const float* step() const noexcept { return step_.as<float>(); }
     /// What a centroid's score lacks: half its squared norm and price, in units.
     const float* shortfall() const noexcept { return shortfall_.as<float>(); }
+    /// The same before rounding, and |c|.
+    double exact_shortfall(std::size_t j) const noexcept { return exact_shortfall_[j]; }
+    double length(std::size_t j) const noexcept { return length_[j]; }
     /// An upper bound of |c|, in units.
     double largest() const noexcept { return largest_; }
     /// An upper bound of every shortfall.
     double largest_shortfall() const noexcept { return largest_shortfall_; }
+    double row_unit() const noexcept { return spec_.unit; }
     /// Units of <x,c> and of half a squared distance, as a factor of the user's.
     double score_unit() const noexcept { return spec_.unit * unit_; }
 
@@ -72,6 +76,7 @@ private:
     Buffer packed_;
     // One entry per lane of every panel.
     Buffer code_error_, norm_, step_, inverse_step_, threshold_, shortfall_, zero_share_;
+    std::vector<double> exact_shortfall_, length_;
     double largest_ = 0.0;
     double largest_shortfall_ = 0.0;
 };

@@ -20,6 +20,12 @@ struct Left {
     float upper;  // of its score, in units
 };
 
+/// Bounds of a score, in units.
+struct Interval {
+    float lower;
+    float upper;
+};
+
 /// What one block of rows needs while it is searched; one per worker.
 struct Scratch {
     HitBuffer hits;
@@ -27,7 +33,7 @@ struct Scratch {
     alignas(64) float minus_floor[kBlockRows];
     alignas(64) float reach[kBlockRows];  // a bound of |x| that holds for its code as well
     float best[kBlockRows];               // largest lower bound so far
-    double own[kBlockRows];               // exact key of the guess
+    Interval own[kBlockRows];             // score of the guess
     std::uint32_t count[kBlockRows];
     std::vector<Left> left;
 };
@@ -54,13 +60,12 @@ public:
         s_.left.clear();
     }
 
-    /// Floors from the exact keys of the centroids that `nearest` names.
+    /// Floors from the scores of the centroids that `nearest` names.
     void start_from(const Id* nearest) {
         for (std::size_t i = 0; i < count_; ++i) {
-            if (i + 2 < count_) prefetch(centroids_.rows.row(nearest[first_ + i + 2]));
-            s_.own[i] = exact_key(centroids_, rows_.row(first_ + i), nearest[first_ + i]);
-            const double score = in_units(i, s_.own[i]);
-            s_.best[i] = static_cast<float>(score - slack(i, std::fabs(score)));
+            if (i + 4 < count_) prefetch(centroids_.rows.row(nearest[first_ + i + 4]));
+            s_.own[i] = score(i, nearest[first_ + i]);
+            s_.best[i] = s_.own[i].lower;
         }
         lower_floors();
     }
@@ -87,30 +92,27 @@ public:
     /// Writes the nearest centroids and their keys; returns how many differ from before.
     std::size_t decide(bool guessed, Id* nearest, double* keys) {
         thin_out();
-        std::size_t changed = 0;
-        for (std::size_t i = 0; i < count_; ++i) {
-            best_id_[i] = guessed ? nearest[first_ + i] : kNone;
-            best_key_[i] = s_.own[i];
-        }
+        narrow(guessed ? nearest + first_ : nullptr);
+        thin_out();
+        std::fill_n(best_id_, count_, kNone);
         for (const Left& l : s_.left) {
             Id& id = best_id_[l.row];
-            if (s_.count[l.row] == 1 || l.centroid == id) {
-                if (l.centroid != id && keys != nullptr) best_key_[l.row] = key(l);
+            if (s_.count[l.row] == 1) {
                 id = l.centroid;
                 continue;
             }
-            const double candidate = key(l);
+            const double candidate = key(l.row, l.centroid);
             const bool better = id == kNone || candidate > best_key_[l.row] ||
                                 (candidate == best_key_[l.row] && l.centroid < id);
-            if (better) {
-                id = l.centroid;
-                best_key_[l.row] = candidate;
-            }
+            if (!better) continue;
+            id = l.centroid;
+            best_key_[l.row] = candidate;
         }
+        std::size_t changed = 0;
         for (std::size_t i = 0; i < count_; ++i) {
             changed += static_cast<std::size_t>(!guessed || nearest[first_ + i] != best_id_[i]);
             nearest[first_ + i] = best_id_[i];
-            if (keys != nullptr) keys[first_ + i] = best_key_[i];
+            if (keys != nullptr) keys[first_ + i] = key(i, best_id_[i]);
         }
         return changed;
     }
@@ -122,22 +124,38 @@ private:
         __builtin_prefetch(c);
         __builtin_prefetch(c + 16);
     }
-    double key(const Left& l) const noexcept {
-        return exact_key(centroids_, rows_.row(first_ + l.row), l.centroid);
+    double key(std::size_t i, Id centroid) const noexcept {
+        return exact_key(centroids_, rows_.row(first_ + i), centroid);
     }
 
-    /// An exact key as a score of the scan.
-    double in_units(std::size_t i, double key) const noexcept {
-        const double of_user = centroids_.spherical ? key : 0.5 * (squared_[first_ + i] + key);
-        return of_user * panels_.score_unit();
+    /// A score with its bounds: from float32 where the range of the data allows, else exact.
+    Interval score(std::size_t i, Id centroid) const noexcept {
+        const double unit = panels_.score_unit();
+        const std::size_t dim = rows_.cols;
+        double value = 0.0;
+        double error = 0.0;
+        if (fits_float32(unit)) {
+            const float product = kernels::active().dot_f32(rows_.row(first_ + i),
+                                                            centroids_.rows.row(centroid), dim);
+            value = static_cast<double>(product) * unit - panels_.exact_shortfall(centroid);
+            const double length = std::sqrt(squared_[first_ + i]) * panels_.row_unit();
+            error =
+                static_cast<double>(dim / 32 + 9) * 0x1p-24 * length * panels_.length(centroid) +
+                static_cast<double>(dim) * 0x1p-125 * unit;
+        } else {
+            const double exact = key(i, centroid);
+            const double x = centroids_.spherical ? 0.0 : squared_[first_ + i];
+            value = (centroids_.spherical ? exact : 0.5 * (x + exact)) * unit;
+            error = (x * unit + panels_.length(centroid) * panels_.length(centroid)) * 0x1p-40;
+        }
+        // Rounding to float32, and of the float64 keys that decide in the end.
+        const double reach = static_cast<double>(s_.reach[i]);
+        error += std::fabs(value) * 0x1p-23 + reach * reach * 0x1p-40 + 0x1p-110;
+        return {static_cast<float>(value - error), static_cast<float>(value + error)};
     }
 
-    /// What float32 may be off by for this row and a score or floor of this size.
-    double slack(std::size_t i, double size) const noexcept {
-        const auto reach = static_cast<double>(s_.reach[i]);
-        return (reach * reach + size) * static_cast<double>(kEpilogueShare) +
-               static_cast<double>(kEpilogueLoss);
-    }
+    /// Products of these units neither overflow nor lose to underflow what `score` does not cover.
+    static bool fits_float32(double unit) noexcept { return unit >= 0x1p-60 && unit <= 0x1p60; }
 
     void lower_floors() noexcept {
         for (std::size_t i = 0; i < count_; ++i) {
@@ -188,7 +206,18 @@ private:
         }
     }
 
-    /// Drops what the final floors exclude and counts the rest by row.
+    /// Replaces the bounds of rows with a choice by those of float32 scores. nearest: the guesses.
+    void narrow(const Id* nearest) {
+        for (Left& l : s_.left) {
+            if (s_.count[l.row] == 1) continue;
+            const bool is_own = nearest != nullptr && nearest[l.row] == l.centroid;
+            const Interval score = is_own ? s_.own[l.row] : this->score(l.row, l.centroid);
+            l.upper = score.upper;
+            s_.best[l.row] = std::max(s_.best[l.row], score.lower);
+        }
+    }
+
+    /// Drops what the floors exclude and counts the rest by row.
     void thin_out() {
         std::fill_n(s_.count, count_, 0U);
         std::size_t n = 0;

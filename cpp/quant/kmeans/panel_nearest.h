@@ -1,10 +1,11 @@
 // PanelNearest: the nearest centroid through a panel scan over codes and an exact re-check.
 //
-// Per block of 256 rows: the exact score of each row's last centroid is a floor that nearly no other
-// centroid reaches, so that the epilogue of the scan has next to nothing to report. Where more than
-// one centroid is left by the bounds, exact scores decide. Without a guess the floor starts from the
-// best of 16 centroids and rises with what is found.
-// Cost: rows * centroids byte products, and an exact score for every pair that is left.
+// Per block of 256 rows: the score of each row's last centroid is a floor that nearly no other centroid
+// reaches, so that the epilogue of the scan has next to nothing to report. Where the bounds leave more
+// than one centroid, float32 scores with their own bound thin them out, and exact ones decide the rest.
+// Without a guess the floor starts from the best of 16 centroids and rises with what is found.
+// Cost: rows * centroids byte products, and a float32 score a row and for every pair that is left: on
+// real embeddings 1.1 to 3 pairs a row.
 // Source: own.
 #pragma once
 
