@@ -85,6 +85,11 @@ struct F32 {
     }
     static Reg add(Reg a, Reg b) noexcept { return _mm256_add_ps(a, b); }
     static Reg sub(Reg a, Reg b) noexcept { return _mm256_sub_ps(a, b); }
+    static float sum(Reg x) noexcept {
+        __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+        four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+    }
     static Reg mul(Reg a, Reg b) noexcept { return _mm256_mul_ps(a, b); }
     static Reg madd(Reg acc, Reg a, Reg b) noexcept { return _mm256_fmadd_ps(a, b, acc); }
     static Reg max(Reg a, Reg b) noexcept { return _mm256_max_ps(a, b); }

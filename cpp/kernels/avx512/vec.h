@@ -78,6 +78,7 @@ struct F32 {
     }
     static Reg add(Reg a, Reg b) noexcept { return _mm512_add_ps(a, b); }
     static Reg sub(Reg a, Reg b) noexcept { return _mm512_sub_ps(a, b); }
+    static float sum(Reg x) noexcept { return _mm512_reduce_add_ps(x); }
     static Reg mul(Reg a, Reg b) noexcept { return _mm512_mul_ps(a, b); }
     static Reg madd(Reg acc, Reg a, Reg b) noexcept { return _mm512_fmadd_ps(a, b, acc); }
     static Reg max(Reg a, Reg b) noexcept { return _mm512_max_ps(a, b); }

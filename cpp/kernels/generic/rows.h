@@ -71,15 +71,10 @@ inline float dot(const float* a, const float* b, std::size_t dim) noexcept {
         const std::size_t left = dim - k < V::kWidth ? dim - k : V::kWidth;
         acc[r] = V::madd(acc[r], V::load_first(a + k, left), V::load_first(b + k, left));
     }
-    float lanes[kLanes];
     for (std::size_t half = kRegs / 2; half != 0; half /= 2) {
         for (std::size_t r = 0; r < half; ++r) acc[r] = V::add(acc[r], acc[r + half]);
     }
-    V::store(lanes, acc[0]);
-    for (std::size_t half = V::kWidth / 2; half != 0; half /= 2) {
-        for (std::size_t j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-    }
-    return lanes[0];
+    return V::sum(acc[0]);
 }
 
 }  // namespace

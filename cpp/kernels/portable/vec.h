@@ -38,6 +38,7 @@ struct F32 {
     static Reg load_first(const float* p, std::size_t) noexcept { return *p; }
     static Reg add(Reg a, Reg b) noexcept { return a + b; }
     static Reg sub(Reg a, Reg b) noexcept { return a - b; }
+    static float sum(Reg x) noexcept { return x; }
     static Reg mul(Reg a, Reg b) noexcept { return a * b; }
     static Reg madd(Reg acc, Reg a, Reg b) noexcept { return acc + a * b; }
     static Reg max(Reg a, Reg b) noexcept { return a > b ? a : b; }

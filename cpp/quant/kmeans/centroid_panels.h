@@ -61,7 +61,6 @@ public:
     double largest() const noexcept { return largest_; }
     /// An upper bound of every shortfall.
     double largest_shortfall() const noexcept { return largest_shortfall_; }
-    double row_unit() const noexcept { return spec_.unit; }
     /// Units of <x,c> and of half a squared distance, as a factor of the user's.
     double score_unit() const noexcept { return spec_.unit * unit_; }
 

@@ -41,11 +41,12 @@ struct Scratch {
 /// The search of one block.
 class BlockSearch {
 public:
-    BlockSearch(const EncodedRows& codes, const double* squared, MatrixView<float> rows,
-                const Centroids& centroids, const CentroidPanels& panels, std::size_t block,
-                Scratch& scratch)
+    BlockSearch(const EncodedRows& codes, const double* squared, const float* doubt,
+                MatrixView<float> rows, const Centroids& centroids, const CentroidPanels& panels,
+                std::size_t block, Scratch& scratch)
         : codes_(codes),
           squared_(squared),
+          doubt_(doubt),
           rows_(rows),
           centroids_(centroids),
           panels_(panels),
@@ -138,10 +139,8 @@ private:
             const float product = kernels::active().dot_f32(rows_.row(first_ + i),
                                                             centroids_.rows.row(centroid), dim);
             value = static_cast<double>(product) * unit - panels_.exact_shortfall(centroid);
-            const double length = std::sqrt(squared_[first_ + i]) * panels_.row_unit();
-            error =
-                static_cast<double>(dim / 32 + 9) * 0x1p-24 * length * panels_.length(centroid) +
-                static_cast<double>(dim) * 0x1p-125 * unit;
+            error = static_cast<double>(doubt_[first_ + i]) * panels_.length(centroid) +
+                    static_cast<double>(dim) * 0x1p-125 * unit;
         } else {
             const double exact = key(i, centroid);
             const double x = centroids_.spherical ? 0.0 : squared_[first_ + i];
@@ -231,6 +230,7 @@ private:
 
     const EncodedRows& codes_;
     const double* squared_;
+    const float* doubt_;
     MatrixView<float> rows_;
     const Centroids& centroids_;
     const CentroidPanels& panels_;
@@ -246,7 +246,12 @@ private:
 
 PanelNearest::PanelNearest(MatrixView<float> rows, std::vector<double> squared, double largest,
                            int threads)
-    : rows_(rows), squared_(std::move(squared)), codes_(rows, largest, threads) {}
+    : rows_(rows), squared_(std::move(squared)), codes_(rows, largest, threads), doubt_(rows.rows) {
+    const double share = static_cast<double>(rows.cols / 32 + 9) * 0x1p-24 * codes_.spec().unit;
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        doubt_[i] = static_cast<float>(std::sqrt(squared_[i]) * share * (1.0 + 0x1p-20));
+    }
+}
 
 std::size_t PanelNearest::find(const Centroids& centroids, bool guessed, Id* nearest, double* keys,
                                int threads) {
@@ -255,7 +260,7 @@ std::size_t PanelNearest::find(const Centroids& centroids, bool guessed, Id* nea
     std::vector<Scratch> scratch(static_cast<std::size_t>(max_workers(threads)));
     std::vector<std::size_t> changed(blocks);
     parallel_for(blocks, threads, [&](std::size_t block, int worker) {
-        BlockSearch search(codes_, squared_.data(), rows_, centroids, panels, block,
+        BlockSearch search(codes_, squared_.data(), doubt_.data(), rows_, centroids, panels, block,
                            scratch[static_cast<std::size_t>(worker)]);
         if (guessed) {
             search.start_from(nearest);

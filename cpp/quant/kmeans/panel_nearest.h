@@ -31,6 +31,7 @@ private:
     MatrixView<float> rows_;
     std::vector<double> squared_;
     EncodedRows codes_;
+    std::vector<float> doubt_;  // times |c|: what a float32 score is off by, in units
 };
 
 }  // namespace nearfield
