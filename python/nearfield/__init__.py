@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .evaluate import evaluate
     from .filters import Filter
     from .index import FlatIndex, load, topk
+    from .kmeans import KMeans
     from .result import MISSING, RangeResult, SearchResult
     from .retriever import Hit, Retriever
     from .runtime import cpu_features, isa, num_threads, set_num_threads
@@ -40,6 +41,7 @@ __all__ = [
     "Filter",
     "FlatIndex",
     "Hit",
+    "KMeans",
     "NearfieldError",
     "NotTrainedError",
     "RangeResult",
@@ -60,6 +62,7 @@ _HOME = {
     "Filter": "filters",
     "FlatIndex": "index",
     "Hit": "retriever",
+    "KMeans": "kmeans",
     "MISSING": "result",
     "RangeResult": "result",
     "Retriever": "retriever",

@@ -53,6 +53,19 @@ def topk(
     exclude_self: bool,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
+def kmeans(
+    rows: NDArray[np.float32],
+    k: int,
+    iterations: int,
+    seed: int,
+    spherical: bool,
+    tolerance: float,
+    start: NDArray[np.float32] | None,
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], float, NDArray[np.float64]]: ...
+def kmeans_assign(
+    rows: NDArray[np.float32], centroids: NDArray[np.float32], spherical: bool, threads: int
+) -> NDArray[np.int64]: ...
 def load(path: str | bytes, mmap: bool, verify: bool) -> FlatIndex: ...
 def verify(path: str | bytes) -> dict[str, Any]: ...
 def cpu_features() -> dict[str, bool]: ...
