@@ -1,9 +1,9 @@
 """k-means beside faiss.Kmeans: python -m bench.kmeans --data FOLDER [--out FOLDER].
 
-Equal work: the same rows (faiss is told not to take a sample), the same starting centroids, the same
-number of iterations. Both are timed in turn, in one process per level, after one untimed run of each;
-medians. Our time includes the labels of all rows, which is one assignment more than faiss makes. The
-inertia is that of the final centroids of both, computed by faiss.
+Equal work: the same rows (faiss is told not to take a sample), the same starting centroids, the
+same number of iterations. Both are timed in turn, in one process per level, after one untimed run
+of each; medians. Our time includes the labels of all rows, which is one assignment more than faiss
+makes. The inertia is that of the final centroids of both, computed by faiss.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def run_level(args: argparse.Namespace) -> None:
 def table(records: list[dict[str, Any]]) -> str:
     """Return the records as a table."""
     lines = [
-        "| set | k | level | nearfield s | faiss s | speed | slowest over fastest | inertia ratio |",
+        "| set | k | level | nearfield s | faiss s | speed | slowest over fastest | inertia |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for r in records:
