@@ -4,11 +4,12 @@
 // Kernel translation units include only <cstddef>, <cstdint>, intrinsics and kernel headers, so that
 // nothing compiled for a wide ISA can be picked by the linker for everyone.
 //
-// Three families:
+// Four families:
 //   exact   one query against one row, float64, in one canonical order: the same bits on every level
 //   rows    one query against consecutive rows, fast low-precision dots written to a small buffer
 //   panel   up to 64 queries against a block of rows: scores live in registers and tiles, only pairs
 //           whose upper bound reaches the query's threshold leave the kernel
+//   nearest the best of many short vectors for a few rows, in float32
 #pragma once
 
 #include <cstddef>
@@ -21,6 +22,7 @@ inline constexpr std::size_t kMaxGroups = 4;  // groups in one panel
 inline constexpr std::size_t kPanelLanes = kGroup * kMaxGroups;
 inline constexpr std::size_t kDepthStep = 64;      // bytes of a row consumed by one tile
 inline constexpr std::size_t kMaxPanelRows = 256;  // rows of one panel call
+inline constexpr std::size_t kNearestRows = 32;    // rows of one nearest_f32 call
 
 /// Pairs that may belong to the answer, as two parallel arrays.
 struct PanelHits {
@@ -98,6 +100,20 @@ struct KernelTable {
     // panel: returns how many hits were written; there is room for count * groups * 16 + kHitSlack.
     std::size_t (*panel_u8)(const PanelArgs& args, const PanelHits& hits) noexcept;
     std::size_t (*panel_bf16)(const PanelArgs& args, const PanelHits& hits) noexcept;
+
+    /// sum[d] += row ids[i], element d, for i = 0, 1, ... in this order; rows lie stride bytes apart.
+    void (*sum_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* ids,
+                         std::size_t n, std::size_t dim, double* sum) noexcept;
+    /// Inner product in float32, off by at most (dim / 32 + 8) 2^-24 sum_k |a[k] b[k]| + dim 2^-126.
+    float (*dot_f32)(const float* a, const float* b, std::size_t dim) noexcept;
+
+    /// For each of kNearestRows rows of dim floats (element d of row i at rows[d * kNearestRows + i]) the
+    /// j < k with the largest score <row, centroids + j * dim> - shortfall[j], ties to the smaller one; that
+    /// score, and how far it is ahead of every other (infinity for k = 1). Elements are added in rising
+    /// order to minus the shortfall; whether products are rounded first depends on the level. Finite input.
+    void (*nearest_f32)(const float* rows, std::size_t dim, const float* centroids,
+                        const float* shortfall, std::size_t k, std::uint32_t* nearest, float* best,
+                        float* lead) noexcept;
 
     /// Largest |query code| panel_u8 and rows_u8 take without overflow (127, or 63 where pairs of
     /// products are summed in 16 bits).

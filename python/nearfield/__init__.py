@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .flat import FlatIndex
     from .index import Index, load
     from .ivf import IVFIndex
+    from .kmeans import KMeans
     from .result import MISSING, RangeResult, SearchResult
     from .retriever import Hit, Retriever
     from .runtime import cpu_features, isa, num_threads, set_num_threads
@@ -45,6 +46,7 @@ __all__ = [
     "Hit",
     "IVFIndex",
     "Index",
+    "KMeans",
     "NearfieldError",
     "NotTrainedError",
     "RangeResult",
@@ -67,6 +69,7 @@ _HOME = {
     "Hit": "retriever",
     "IVFIndex": "ivf",
     "Index": "index",
+    "KMeans": "kmeans",
     "MISSING": "result",
     "RangeResult": "result",
     "Retriever": "retriever",

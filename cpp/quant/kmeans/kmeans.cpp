@@ -1,31 +1,104 @@
+// Checks arguments, prepares the rows, runs Lloyd's iterations.
 #include "quant/kmeans/kmeans.h"
-#include <cstring>
-#include "base/parallel.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "quant/kmeans/lloyd.h"
+#include "quant/kmeans/nearest.h"
+
 namespace nearfield {
-KMeansResult kmeans(MatrixView<float> rows, const KMeansOptions& o, int threads) {
-    const std::size_t d = rows.cols, n = rows.rows;
-    KMeansResult r; r.centroids.resize(o.k * d);
-    for (std::size_t c = 0; c < o.k; ++c) std::memcpy(&r.centroids[c*d], rows.row(c * n / o.k), d*4);
-    std::vector<Id> a(n);
-    for (int it = 0; it < 4; ++it) {
-        assign(rows, {r.centroids.data(), o.k, d}, o.spherical, a.data(), nullptr, threads);
-        std::vector<float> s(o.k*d, 0.f); std::vector<int> cnt(o.k, 0);
-        for (std::size_t i = 0; i < n; ++i) { ++cnt[a[i]]; for (std::size_t j = 0; j < d; ++j) s[a[i]*d+j] += rows.row(i)[j]; }
-        for (std::size_t c = 0; c < o.k; ++c) if (cnt[c]) { float q=0; for (std::size_t j=0;j<d;++j){ s[c*d+j] /= (float)cnt[c]; q += s[c*d+j]*s[c*d+j]; }
-            for (std::size_t j=0;j<d;++j) r.centroids[c*d+j] = o.spherical ? s[c*d+j]/__builtin_sqrtf(q) : s[c*d+j]; }
+namespace {
+
+double largest_norm(MatrixView<float> centroids, const char* what, int threads) {
+    const std::vector<double> squared = squared_norms_of(centroids, what, threads);
+    return squared.empty() ? 0.0 : std::sqrt(*std::max_element(squared.begin(), squared.end()));
+}
+
+void check(MatrixView<float> rows, const KMeansOptions& options) {
+    if (options.k < 1 || options.k > rows.rows) {
+        throw std::invalid_argument("k: got " + std::to_string(options.k) + " for " +
+                                    std::to_string(rows.rows) +
+                                    " rows, expected at least 1 and at most one per row");
     }
-    return r;
+    if (rows.cols == 0) throw std::invalid_argument("rows: got 0 columns, expected at least 1");
+    if (options.iterations < 1) {
+        throw std::invalid_argument("iterations: got " + std::to_string(options.iterations) +
+                                    ", expected at least 1");
+    }
+    if (!(options.tolerance >= 0.0)) {
+        throw std::invalid_argument("tolerance: got a negative number or NaN, expected >= 0");
+    }
+    const MatrixView<float>& start = options.start;
+    if (start.rows != 0 && (start.rows != options.k || start.cols != rows.cols)) {
+        throw std::invalid_argument("start: got " + std::to_string(start.rows) + " x " +
+                                    std::to_string(start.cols) + " values, expected " +
+                                    std::to_string(options.k) + " x " + std::to_string(rows.cols));
+    }
 }
-void assign(MatrixView<float> rows, MatrixView<float> c, bool sph, Id* nearest, float*, int threads) {
-    const std::size_t d = rows.cols;
-    std::vector<float> t(d * c.rows), nn(c.rows, 0.f);
-    for (std::size_t k = 0; k < c.rows; ++k) for (std::size_t j = 0; j < d; ++j) { t[j*c.rows+k] = c.row(k)[j]; nn[k] += c.row(k)[j]*c.row(k)[j]; }
-    parallel_for(rows.rows, threads, [&](std::size_t i, int) {
-        std::vector<float> s(c.rows);
-        for (std::size_t k = 0; k < c.rows; ++k) s[k] = sph ? 0.f : -0.5f*nn[k];
-        for (std::size_t j = 0; j < d; ++j) { const float x = rows.row(i)[j]; const float* tj = &t[j*c.rows]; for (std::size_t k = 0; k < c.rows; ++k) s[k] += x*tj[k]; }
-        std::size_t b = 0; for (std::size_t k = 1; k < c.rows; ++k) if (s[k] > s[b]) b = k;
-        nearest[i] = static_cast<Id>(b);
-    });
+
+/// The sum of squared distances of rows to the centroids they are assigned to, of either kind:
+/// where centroids have unit length it is least where the sum of inner products is greatest.
+double objective(const Centroids& centroids, const std::vector<double>& keys, const double* squared,
+                 const std::vector<Id>& labels) {
+    double total = 0.0;
+    if (!centroids.spherical) {
+        for (const double key : keys) total -= key;
+        return total;
+    }
+    std::vector<double> norms(centroids.rows.rows);
+    for (std::size_t j = 0; j < norms.size(); ++j) {
+        const float* c = centroids.rows.row(j);
+        for (std::size_t d = 0; d < centroids.rows.cols; ++d) {
+            norms[j] += static_cast<double>(c[d]) * static_cast<double>(c[d]);
+        }
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        total += squared[i] - 2.0 * keys[i] + norms[labels[i]];
+    }
+    return std::max(0.0, total);
 }
+
+}  // namespace
+
+KMeansResult kmeans(MatrixView<float> rows, const KMeansOptions& options, int threads) {
+    check(rows, options);
+    const double largest =
+        options.start.rows != 0 ? largest_norm(options.start, "start: row", threads) : 0.0;
+    const auto search = make_nearest(rows, options.spherical, largest, threads);
+    LloydState state;
+    state.centroids = starting_centroids(rows, options);
+    run_lloyd(rows, *search, options, threads, state);
+    KMeansResult result;
+    if (options.label_rows) {
+        const Centroids final{{state.centroids.data(), options.k, rows.cols}, options.spherical};
+        std::vector<double> keys(rows.rows);
+        search->find(final, true, state.nearest.data(), keys.data(), threads);
+        result.final_inertia = objective(final, keys, search->squared_norms(), state.nearest);
+        result.labels = std::move(state.nearest);
+    }
+    result.centroids = std::move(state.centroids);
+    result.inertia = std::move(state.inertia);
+    return result;
 }
+
+void assign(MatrixView<float> rows, MatrixView<float> centroids, bool spherical, Id* nearest,
+            float* scores, int threads) {
+    if (centroids.rows == 0 || centroids.cols != rows.cols) {
+        throw std::invalid_argument("centroids: got " + std::to_string(centroids.rows) + " of " +
+                                    std::to_string(centroids.cols) +
+                                    " columns, expected at least 1 of " +
+                                    std::to_string(rows.cols));
+    }
+    const double largest = largest_norm(centroids, "centroid", threads);
+    const auto search = make_nearest(rows, spherical, largest, threads);
+    std::vector<double> keys(scores != nullptr ? rows.rows : 0);
+    const Centroids all{centroids, spherical};
+    search->find(all, false, nearest, scores != nullptr ? keys.data() : nullptr, threads);
+    std::transform(keys.begin(), keys.end(), scores,
+                   [](double key) { return static_cast<float>(key); });
+}
+
+}  // namespace nearfield

@@ -51,7 +51,8 @@ bool encode_bytes(const CodeSpec& spec, const void* row, float* wide, std::uint8
         const float largest = k.max_abs(x, spec.dim);
         if (!(largest < std::numeric_limits<float>::infinity())) return false;
         // A smaller step would have a reciprocal or a scale outside float32.
-        step = std::max({static_cast<double>(largest) / 127.0, 0x1p-100 / spec.unit, 0x1p-120});
+        step = std::max(
+            {static_cast<double>(largest) / 127.0, spec.least_scale / spec.unit, 0x1p-120});
         const auto inverse = static_cast<float>(1.0 / step);
         k.quantize_u8(x, spec.dim, inverse, code);
         std::memset(code + spec.dim, 128, code_stride(spec) - spec.dim);

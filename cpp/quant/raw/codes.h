@@ -40,6 +40,8 @@ struct CodeSpec {
     std::size_t dim;
     double unit;  // power of two
     ScanKind kind;
+    /// Rows that would need a smaller scale (ip, l2) are coded in coarser steps.
+    double least_scale = 0x1p-100;
 
     /// What a byte of value zero stands for is -zero_point.
     int zero_point() const noexcept {
