@@ -8,6 +8,7 @@
 #include "quant/pq/opq.h"
 #include "quant/pq/product_quantizer.h"
 #include "quant/quantizer.h"
+#include "quant/registry.h"
 #include "quant/sq/scalar_quantizer.h"
 
 namespace nearfield {
@@ -22,19 +23,21 @@ struct Kind {
     std::unique_ptr<Quantizer> (*make)(std::size_t dim, const Numbers& numbers);
 };
 
-template <class Q, std::size_t kNumbers>
-std::unique_ptr<Quantizer> make(std::size_t dim, const Numbers& numbers) {
-    if constexpr (kNumbers == 1) {
-        return std::make_unique<Q>(dim, numbers[0]);
-    } else {
-        return std::make_unique<Q>(dim, numbers[0], numbers[1]);
-    }
+template <std::size_t kBits>
+std::unique_ptr<Quantizer> make_scalar(std::size_t dim, const Numbers&) {
+    return std::make_unique<ScalarQuantizer>(dim, kBits);
+}
+
+template <class Q>
+std::unique_ptr<Quantizer> make_product(std::size_t dim, const Numbers& numbers) {
+    return std::make_unique<Q>(dim, numbers[0], numbers[1]);
 }
 
 constexpr Kind kKinds[] = {
-    {"sq", "n", "sq8, sq4", make<ScalarQuantizer, 1>},
-    {"pq", "nxn", "pq<m>x<bits>", make<ProductQuantizer, 2>},
-    {"opq", "nxn", "opq<m>x<bits>", make<OpqQuantizer, 2>},
+    {"sq8", "", "sq8", make_scalar<8>},
+    {"sq4", "", "sq4", make_scalar<4>},
+    {"pq", "nxn", "pq<m>x<bits>", make_product<ProductQuantizer>},
+    {"opq", "nxn", "opq<m>x<bits>", make_product<OpqQuantizer>},
 };
 
 constexpr std::size_t kMostDim = 65536;
@@ -68,6 +71,12 @@ bool matches(const Kind& kind, std::string_view name, Numbers& numbers) {
 }
 
 }  // namespace
+
+std::vector<std::string> quantizer_forms() {
+    std::vector<std::string> forms;
+    for (const Kind& kind : kKinds) forms.emplace_back(kind.shown);
+    return forms;
+}
 
 std::unique_ptr<Quantizer> make_quantizer(const std::string& name, std::size_t dim) {
     if (dim == 0 || dim > kMostDim) {

@@ -14,5 +14,6 @@ PYBIND11_MODULE(_core, module) {
     nearfield::kernels::active();
     nearfield::detail::default_thread_count(nearfield::kMaxThreads);
     nearfield::bindings::bind_flat(module);
+    nearfield::bindings::bind_quant(module);
     nearfield::bindings::bind_runtime(module);
 }
