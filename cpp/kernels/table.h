@@ -87,6 +87,29 @@ struct ScalarArgs {
     std::size_t count;
 };
 
+inline constexpr std::size_t kScanRows = 32;    // rows of one block of 4-bit codes
+inline constexpr std::size_t kScanQueries = 4;  // queries of one pass
+inline constexpr std::size_t kScanChunk = 128;  // bytes of 8 sub-quantizers, codes or tables
+inline constexpr std::size_t kScanSlack = 16;   // entries past the last hit that may be overwritten
+
+/// 4-bit codes against tables of 16 bytes: the hits of query i are the rows whose sum of m table
+/// entries is at least threshold[i], in ascending order. Sums stay below 2^16.
+/// A block is `chunks` times 32 words of 4 bytes, word r being bytes 4 c to 4 c + 3 of row r's code;
+/// the tables of a query are `chunks` times 128 bytes: those of sub-quantizers 8 c + 0, 2, 4, 6, then
+/// 8 c + 1, 3, 5, 7, so that low nibbles meet the first half.
+struct ScanArgs {
+    const std::uint8_t* codes;
+    std::size_t chunks;
+    std::size_t rows;
+    const std::uint8_t* tables;  // queries * chunks * kScanChunk bytes
+    std::size_t queries;         // 1 .. kScanQueries
+    const std::uint32_t* threshold;
+    std::uint32_t* sum;    // of query i from i * capacity on
+    std::uint32_t* row;    // likewise
+    std::size_t capacity;  // at least rows + kScanSlack
+    std::size_t* found;    // how many hits, per query
+};
+
 struct KernelTable {
     const char* name;
 
@@ -160,6 +183,8 @@ struct KernelTable {
                           std::size_t m, std::size_t count, float* out) noexcept;
     void (*table_sums_u16)(const float* tables, std::size_t k, const std::uint16_t* codes,
                            std::size_t m, std::size_t count, float* out) noexcept;
+
+    void (*scan_u4)(const ScanArgs& args) noexcept;
 
     /// Largest |query code| panel_u8 and rows_u8 take without overflow (127, or 63 where pairs of
     /// products are summed in 16 bits).

@@ -4,6 +4,7 @@
 #include "kernels/avx2/lanes.h"
 #include "kernels/avx2/panel.h"
 #include "kernels/avx2/rows.h"
+#include "kernels/avx2/scan.h"
 #include "kernels/avx2/vec.h"
 #include "kernels/generic/fill.h"
 #include "kernels/generic/lanes.h"
@@ -19,6 +20,7 @@ void fill_avx2(KernelTable& table) noexcept {
     table.rows_u8 = rows_u8<DotMaddubs>;
     table.panel_u8 = panel_scan<PanelBytes<DotMaddubs>>;
     table.panel_bf16 = panel_scan<PanelBF16>;
+    table.scan_u4 = scan_u4<ScanShuffle>;
     table.query_limit = 63;
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/generic/lookup.h"
 #include "kernels/portable/lanes.h"
 #include "kernels/portable/panel.h"
+#include "kernels/portable/scan.h"
 #include "kernels/portable/vec.h"
 
 namespace nearfield::kernels {
@@ -31,6 +32,7 @@ void fill_portable(KernelTable& table) noexcept {
     table.rows_u8 = rows_u8;
     table.panel_u8 = panel_scan<PanelU8>;
     table.panel_bf16 = panel_scan<PanelBF16>;
+    table.scan_u4 = scan_u4<ScanScalar>;
     table.query_limit = 127;
 }
 
