@@ -17,3 +17,12 @@ def everything(name: str, x: np.ndarray, q: np.ndarray) -> dict[str, bytes]:
     for metric in ("ip", "l2"):
         shown[metric] = quantizer.scores(q, codes, metric, 2).tobytes()
     return shown
+
+
+def codes_of(name: str, trained_on: np.ndarray, x: np.ndarray) -> bytes:
+    """Return codes of rows unlike those that were trained on; what they decode to is finite."""
+    quantizer = _core.Quantizer(name, x.shape[1])
+    quantizer.train(trained_on, 0, 1)
+    codes = quantizer.encode(x, 1)
+    assert np.isfinite(quantizer.decode(codes, 1)).all()
+    return codes.tobytes()
