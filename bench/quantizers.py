@@ -4,8 +4,8 @@ For every set and code, both libraries train on the base rows and encode them; p
 
 bytes    of one code
 error    mean squared distance between rows and decoded rows, and its ratio to faiss's
-recall   share of the exact 10 nearest rows among the 10 nearest decoded rows: what exhaustive search
-         by code finds, computed for both by the same exact search over decoded rows
+recall   share of the exact 10 nearest rows among the 10 nearest decoded rows: what exhaustive
+         search by code finds, computed for both by the same exact search over decoded rows
 encode   thousands of rows a second on one thread, medians of interleaved runs
 train    seconds on all threads
 

@@ -1,4 +1,4 @@
-"""Quantizers on slices of real data, on one thread: training, encoding, decoding, scoring, error."""
+"""Quantizers on slices of real data, on one thread: time to train, encode, decode, score; error."""
 
 from __future__ import annotations
 

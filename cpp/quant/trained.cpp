@@ -90,6 +90,7 @@ std::vector<float> training_sample(MatrixView<float> rows, std::size_t most, std
     }
     std::vector<float> sample(chosen.size() * rows.cols);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
+        checkpoint();
         std::memcpy(sample.data() + i * rows.cols, rows.row(chosen[i]), rows.cols * sizeof(float));
     }
     return sample;

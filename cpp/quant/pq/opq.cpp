@@ -13,7 +13,13 @@ namespace nearfield {
 namespace {
 
 constexpr std::size_t kBlockRows = kernels::kLanes;
-constexpr std::size_t kTrainingRows = 65536;
+constexpr std::size_t kMostDim = 4096;  // beyond, the rotation costs hours and gigabytes
+
+/// At most 65,536 rows and 2^25 values, but 32 rows a centroid.
+std::size_t most_rows(const CodebookShape& shape) {
+    const std::size_t rows = std::min<std::size_t>(65536, (std::size_t{1} << 25) / shape.dim);
+    return std::max(rows, 32 * shape.k());
+}
 
 std::size_t block_count(std::size_t rows) { return (rows + kBlockRows - 1) / kBlockRows; }
 
@@ -44,7 +50,13 @@ void require_rotation(const Parameter& rotation) {
 }  // namespace
 
 OpqQuantizer::OpqQuantizer(std::size_t dim, std::size_t m, std::size_t nbits)
-    : shape_(check_shape(dim, m, nbits)) {}
+    : shape_(check_shape(dim, m, nbits)) {
+    if (dim > kMostDim) {
+        throw std::invalid_argument("dim: got " + std::to_string(dim) +
+                                    " for OPQ, expected at most " + std::to_string(kMostDim) +
+                                    "; use pq" + std::to_string(m) + "x" + std::to_string(nbits));
+    }
+}
 
 std::string OpqQuantizer::name() const {
     return "opq" + std::to_string(shape_.m) + "x" + std::to_string(shape_.nbits);
@@ -55,7 +67,7 @@ void OpqQuantizer::train(MatrixView<float> rows, std::uint64_t seed, int threads
     require_columns(rows, shape_.dim);
     require_training_rows(shape_, rows.rows);
     require_finite(rows, threads);
-    const auto sample = training_sample(rows, kTrainingRows, seed);
+    const auto sample = training_sample(rows, most_rows(shape_), seed);
     const MatrixView<float> view(sample.data(), sample.size() / shape_.dim, shape_.dim);
     state_.publish(std::make_unique<RotatedCodebooks>(train_rotated(shape_, view, seed, threads)));
 }

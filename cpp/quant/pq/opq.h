@@ -23,13 +23,15 @@ struct RotatedCodebooks {
 
 class OpqQuantizer final : public Quantizer {
 public:
+    /// dim: at most 4,096.
     OpqQuantizer(std::size_t dim, std::size_t m, std::size_t nbits);
 
     std::string name() const override;
     std::size_t dim() const noexcept override { return shape_.dim; }
     std::size_t code_size() const noexcept override { return shape_.code_size(); }
     bool is_trained() const noexcept override { return static_cast<bool>(state_); }
-    /// At least 2^nbits rows; looks at up to 65,536 of them.
+    /// At least 2^nbits rows; looks at a sample of up to 65,536 of
+    /// them (fewer above 512 dimensions).
     void train(MatrixView<float> rows, std::uint64_t seed, int threads) override;
     void encode(MatrixView<float> rows, std::uint8_t* codes, int threads) const override;
     void decode(const std::uint8_t* codes, std::size_t n, float* rows, int threads) const override;

@@ -76,6 +76,7 @@ private:
         std::frexp(most, &exponent);
         scale_ = std::ldexp(1.0f, std::clamp(-exponent, -126, 126));
         for (std::size_t i = 0; i < n_; ++i) {
+            checkpoint();
             for (std::size_t k = 0; k < shape_.dim; ++k) {
                 rows_[i * width_ + k] = rows.row(i)[k] * scale_;
             }
