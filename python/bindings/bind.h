@@ -7,6 +7,7 @@ namespace nearfield::bindings {
 
 void bind_index(pybind11::module_& module);
 void bind_kmeans(pybind11::module_& module);
+void bind_quant(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
 
 }  // namespace nearfield::bindings

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CorruptFileError, DeviceError, NearfieldError, NotTrainedError
 
 if TYPE_CHECKING:
+    from . import quant
     from .encoders import Encoder
     from .evaluate import evaluate
     from .exact import topk
@@ -58,9 +59,12 @@ __all__ = [
     "isa",
     "load",
     "num_threads",
+    "quant",
     "set_num_threads",
     "topk",
 ]
+
+_MODULES = {"quant"}
 
 _HOME = {
     "Encoder": "encoders",
@@ -97,6 +101,8 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

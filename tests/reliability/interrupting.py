@@ -58,6 +58,8 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
     path = os.path.join(folder, "loop.nf")
     index.save(path, durable=False)
 
+    opq = nf.quant.OPQ(DIM // 4, 4).train(rows[:256])
+
     def save_and_load() -> None:
         while True:
             index.save(path)
@@ -78,6 +80,9 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
         "add of float64": lambda: empty.add(double),
         "add with ids": lambda: empty.add(wide, ids=labels),
         "save and load": save_and_load,
+        "train pq": lambda: nf.quant.ProductQuantizer(DIM // 4).train(rows),
+        "train opq": lambda: nf.quant.OPQ(DIM // 4).train(rows),
+        "encode opq": lambda: opq.encode(wide),
     } | {"index": lambda: index, "empty": lambda: empty, "rows": lambda: rows}
 
 

@@ -19,6 +19,7 @@ CALLS = {
     "other searches": ["range_search", "topk"],
     "changing": ["add", "add of float64", "add with ids"],
     "files": ["save and load"],
+    "quantizers": ["train pq", "train opq", "encode opq"],
 }
 
 
