@@ -4,15 +4,18 @@
 // Kernel translation units include only <cstddef>, <cstdint>, intrinsics and kernel headers, so that
 // nothing compiled for a wide ISA can be picked by the linker for everyone.
 //
-// Three families:
+// Families:
 //   exact   one query against one row, float64, in one canonical order: the same bits on every level
 //   rows    one query against consecutive rows, fast low-precision dots written to a small buffer
 //   panel   up to 64 queries against a block of rows: scores live in registers and tiles, only pairs
 //           whose upper bound reaches the query's threshold leave the kernel
+//   rotated the fast rotation, the grid its codes live on and scans over them, see rotated.h
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/rotated.h"
 
 namespace nearfield::kernels {
 
@@ -98,6 +101,30 @@ struct KernelTable {
     // panel: returns how many hits were written; there is room for count * groups * 16 + kHitSlack.
     std::size_t (*panel_u8)(const PanelArgs& args, const PanelHits& hits) noexcept;
     std::size_t (*panel_bf16)(const PanelArgs& args, const PanelHits& hits) noexcept;
+
+    // rotated: the same bits on every level.
+    void (*rotate_f32)(float* x, const RotationPlan& plan) noexcept;
+    /// The transposed matrix, which is the inverse.
+    void (*rotate_back_f32)(float* x, const RotationPlan& plan) noexcept;
+    /// v = x * inverse; n is a multiple of kGridLanes. Lanes are added pairwise, as exact sums.
+    void (*fit_grid_f32)(const float* x, std::size_t n, float inverse, float half,
+                         GridFit* fit) noexcept;
+    /// code = y + half - 0.5, a byte; n as above.
+    void (*grid_codes_f32)(const float* x, std::size_t n, float inverse, float half,
+                           std::uint8_t* code) noexcept;
+    /// Bit planes of n bytes below 2^bits, highest bit first, n / 8 bytes each; bit j of a byte is element
+    /// 8 * byte + j. n is a multiple of 8.
+    void (*pack_planes)(const std::uint8_t* code, std::size_t n, std::size_t bits,
+                        std::uint8_t* planes) noexcept;
+    void (*unpack_planes)(const std::uint8_t* planes, std::size_t n, std::size_t bits,
+                          std::uint8_t* code) noexcept;
+    /// Rows of nibbles, 128 elements in 64 bytes: byte j holds element j in its low half and element
+    /// j + 64 in its high half. out[i] = init + sum of row[i][k] * q[k]; depth in bytes, a multiple of 64.
+    void (*rows_u4)(const std::uint8_t* rows, std::size_t stride, std::size_t count,
+                    const std::int8_t* q, std::size_t depth, std::int32_t init,
+                    std::int32_t* out) noexcept;
+    /// Returns how many hits were written.
+    std::size_t (*scan_signs)(const SignScan& scan, const SignHits& hits) noexcept;
 
     /// Largest |query code| panel_u8 and rows_u8 take without overflow (127, or 63 where pairs of
     /// products are summed in 16 bits).

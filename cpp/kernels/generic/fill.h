@@ -4,6 +4,8 @@
 #include "kernels/generic/bits.h"
 #include "kernels/generic/convert.h"
 #include "kernels/generic/exact.h"
+#include "kernels/generic/grid.h"
+#include "kernels/generic/rotate.h"
 #include "kernels/table.h"
 
 namespace nearfield::kernels {
@@ -68,6 +70,10 @@ struct Dense {
         t.bf16_price = 4;
         t.quantize_u8 = quantize<F>;
         t.residual_u8 = residual<D>;
+        t.rotate_f32 = rotate<F>;
+        t.rotate_back_f32 = rotate_back<F>;
+        t.fit_grid_f32 = fit_grid<F>;
+        t.grid_codes_f32 = grid_codes<F>;
     }
 };
 

@@ -3,6 +3,7 @@
 
 #include "kernels/generic/fill.h"
 #include "kernels/portable/panel.h"
+#include "kernels/portable/rotated.h"
 #include "kernels/portable/vec.h"
 
 namespace nearfield::kernels {
@@ -26,6 +27,10 @@ void fill_portable(KernelTable& table) noexcept {
     table.rows_u8 = rows_u8;
     table.panel_u8 = panel_scan<PanelU8>;
     table.panel_bf16 = panel_scan<PanelBF16>;
+    table.pack_planes = pack_planes;
+    table.unpack_planes = unpack_planes;
+    table.rows_u4 = rows_u4;
+    table.scan_signs = scan_signs;
     table.query_limit = 127;
 }
 

@@ -35,6 +35,16 @@ struct F32 {
     static void store(F16* p, Reg x) noexcept { p->bits = f16_bits(x); }
     static void store(BF16* p, Reg x) noexcept { p->bits = bf16_bits(x); }
     static Reg mul(Reg a, Reg b) noexcept { return a * b; }
+    static Reg add(Reg a, Reg b) noexcept { return a + b; }
+    static Reg sub(Reg a, Reg b) noexcept { return a - b; }
+    static Reg clamp(Reg x, Reg low, Reg high) noexcept {
+        const Reg raised = x > low ? x : low;
+        return raised < high ? raised : high;
+    }
+    static Reg hadamard(Reg x) noexcept { return x; }
+    static void store_bytes(std::uint8_t* p, Reg x) noexcept {
+        *p = static_cast<std::uint8_t>(static_cast<std::int32_t>(x));
+    }
     static Reg max_abs(Reg best, Reg x) noexcept {
         const std::uint32_t magnitude = bits_from_float(x) & 0x7fffffffu;
         return magnitude > bits_from_float(best) ? float_from_bits(magnitude) : best;
