@@ -17,6 +17,8 @@ namespace {
 
 inline constexpr std::size_t kFlushBytes = 128;  // 2 * 252 * 128 < 2^16
 
+inline constexpr std::size_t kSignsAhead = 4096;
+
 struct SignSums {
     __m512i low = _mm512_setzero_si512();   // rows 0 .. 15 as 32-bit sums
     __m512i high = _mm512_setzero_si512();  // rows 16 .. 31
@@ -58,6 +60,7 @@ inline SignSums sum_signs(const std::uint8_t* block, const std::uint8_t* table,
         SignLanes low;
         SignLanes high;
         const auto step = [&](std::size_t g, __m512i codes) NEARFIELD_INLINE {
+            _mm_prefetch(reinterpret_cast<const char*>(block + g * 32 + kSignsAhead), _MM_HINT_T0);
             const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
             low.add(_mm512_shuffle_epi8(_mm512_loadu_si512(table + g * 32),
                                         _mm512_and_si512(codes, nibble)));
