@@ -21,8 +21,8 @@ RotatedQuery::RotatedQuery(const RabitqCodec& codec, const float* query, const f
     unit = scaled_difference(query, centre, codec.dim(), z.data());
     codec.rotation().apply(z.data());
     norm = std::sqrt(table.ip_f32(z.data(), z.data(), z.size())) / unit;
-    const std::vector<float> ones(z.size(), 1.0f);
-    total = table.ip_f32(z.data(), ones.data(), z.size());
+    total = 0.0;
+    for (const float v : z) total += static_cast<double>(v);
 }
 
 double RotatedQuery::dot(const std::uint8_t* bytes) const noexcept {

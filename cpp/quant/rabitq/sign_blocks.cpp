@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "kernels/resolve.h"
@@ -92,23 +93,25 @@ void SignQuery::set_distance(double distance) noexcept {
     margin_ = static_cast<float>(distance * (spread_ + kRoundingShare));
 }
 
-/// Each dimension doubles the entries: those with its bit set follow those without.
+/// Sixteen entries as two words of eight bytes. Dimension j adds its weight to the entries whose bit j is
+/// set, or, where z is negative, to the others; no byte overflows.
 void SignQuery::build_table(const std::vector<float>& z, const std::vector<std::uint8_t>& weight) {
+    constexpr std::uint64_t kEveryByte = 0x0101010101010101ULL;
+    constexpr std::uint64_t kHasBit[] = {0xff00ff00ff00ff00ULL, 0xffff0000ffff0000ULL,
+                                         0xffffffff00000000ULL};
     const std::size_t half = table_.size() / 2;
     for (std::size_t first = 0; first < z.size(); first += 4) {
-        std::uint8_t* entries = table_.data() + (first / 4 % 2) * half + first / 8 * 32;
-        entries[0] = 0;
-        for (std::size_t j = 0; j < 4; ++j) {
-            const std::uint8_t both = weight[first + j];
-            const auto clear = static_cast<std::uint8_t>(z[first + j] < 0.0f ? both : 0);
-            const auto set = static_cast<std::uint8_t>(both - clear);
-            const std::size_t size = std::size_t{1} << j;
-            for (std::size_t v = 0; v < size; ++v) {
-                entries[size + v] = static_cast<std::uint8_t>(entries[v] + set);
-                entries[v] = static_cast<std::uint8_t>(entries[v] + clear);
-            }
+        std::uint64_t low = 0;
+        for (std::size_t j = 0; j < 3; ++j) {
+            const std::uint64_t flip = z[first + j] < 0.0f ? ~std::uint64_t{0} : 0;
+            low += (kHasBit[j] ^ flip) & (weight[first + j] * kEveryByte);
         }
-        std::copy_n(entries, 16, entries + 16);
+        const std::uint64_t last = weight[first + 3] * kEveryByte;
+        const bool negative = z[first + 3] < 0.0f;
+        const std::uint64_t words[] = {low + (negative ? last : 0), low + (negative ? 0 : last)};
+        std::uint8_t* entries = table_.data() + (first / 4 % 2) * half + first / 8 * 32;
+        std::memcpy(entries, words, 16);
+        std::memcpy(entries + 16, words, 16);
     }
 }
 
