@@ -64,6 +64,31 @@ private:
     double constant_;
 };
 
+/// Unbiased estimates for the original rows.
+class EstimatingScorer final : public CodeScorer {
+public:
+    EstimatingScorer(std::shared_ptr<const RabitqCodec> codec, Metric metric, const float* query,
+                     const float* centre)
+        : codec_(std::move(codec)),
+          estimator_(*codec_, metric, query, centre),
+          bytes_(codec_->rotated_dim()) {}
+
+    void scores(const std::uint8_t* codes, std::size_t n, float* out) const noexcept override {
+        for (std::size_t i = 0; i < n; ++i) {
+            const std::uint8_t* code = codes + i * codec_->code_size();
+            codec_->unpack(code, bytes_.data());
+            const double dot = estimator_.query().dot(bytes_.data());
+            out[i] =
+                static_cast<float>(estimator_.from_dot(dot, 0.0, codec_->factors(code), 0.0).score);
+        }
+    }
+
+private:
+    std::shared_ptr<const RabitqCodec> codec_;
+    RabitqEstimator estimator_;
+    mutable std::vector<std::uint8_t> bytes_;
+};
+
 }  // namespace
 
 RabitqQuantizer::RabitqQuantizer(std::size_t dim, int bits)
@@ -136,6 +161,11 @@ std::unique_ptr<CodeScorer> RabitqQuantizer::make_scorer(Metric metric, const fl
             "codes are scored by l2 or ip; normalise and use ip for cosine");
     }
     return std::make_unique<DecodedScorer>(codec_, metric, query, centre_);
+}
+
+std::unique_ptr<CodeScorer> RabitqQuantizer::make_estimating_scorer(Metric metric,
+                                                                    const float* query) const {
+    return std::make_unique<EstimatingScorer>(codec_, metric, query, centre());
 }
 
 RabitqEstimator RabitqQuantizer::estimator(Metric metric, const float* query) const {

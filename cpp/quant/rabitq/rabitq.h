@@ -35,6 +35,10 @@ public:
     std::vector<Parameter> parameters() const override;
     void restore(std::span<const Parameter> parameters) override;
 
+    /// Scores are unbiased estimates for the rows before they were encoded: better than those of decoded rows
+    /// where inner products of few bits are ranked, see above.
+    std::unique_ptr<CodeScorer> make_estimating_scorer(Metric metric, const float* query) const;
+
     /// The quantizer must outlive the estimator.
     RabitqEstimator estimator(Metric metric, const float* query) const;
 

@@ -200,6 +200,24 @@ TEST(estimates_are_unbiased_and_as_spread_as_stated) {
     }
 }
 
+TEST(estimating_scorers_give_the_estimates) {
+    Random random(11);
+    constexpr std::size_t dim = 100;
+    const auto rows = rows_of("gaussian", 50, dim, random);
+    const auto quantizer = trained(rows, dim, 2);
+    const auto codes = codes_of(quantizer, rows);
+    for (const Metric metric : {Metric::kIp, Metric::kL2}) {
+        std::vector<float> scores(50);
+        quantizer.make_estimating_scorer(metric, rows.data())
+            ->scores(codes.data(), 50, scores.data());
+        const auto estimator = quantizer.estimator(metric, rows.data());
+        for (std::size_t i = 0; i < 50; ++i) {
+            const auto e = estimator.estimate(codes.data() + i * quantizer.code_size(), 0.0);
+            CHECK_EQ(scores[i], static_cast<float>(e.score));
+        }
+    }
+}
+
 TEST(a_prefix_of_the_planes_is_the_code_of_one_bit) {
     Random random(5);
     constexpr std::size_t dim = 100;
