@@ -25,6 +25,9 @@ constexpr double kLeastNorm = 0x1p-100;
 /// The same in the caller's units: scales must stay normal numbers.
 constexpr double kLeastNormStored = 0x1p-100;
 
+/// Up to here scales are searched more widely.
+constexpr std::size_t kSmallDim = 64;
+
 /// What rotating forth in float32 may add to an error, as a share of the norm: four rounds of at most
 /// 17 roundings.
 constexpr double kRotationShare = 0x1p-17;
@@ -119,6 +122,9 @@ float RabitqCodec::best_inverse(const Scratch& scratch, double norm) const noexc
         best = factor;
     };
     for (const double factor : {0.88, 0.94, 1.0, 1.06, 1.12, 1.18}) attempt(factor);
+    if (n <= kSmallDim) {  // few elements are no Gaussian, and trials cost little
+        for (int k = 0; k < 64; ++k) attempt(0.60 + 0.015 * k);
+    }
     for (const double step : {0.03, 0.015, 0.0075}) {
         const double middle = best;
         attempt(middle - step);

@@ -23,9 +23,9 @@
 // Source: codes, both factors: Gao & Long, "RaBitQ: quantizing high-dimensional vectors with a theoretical
 // error bound for approximate nearest neighbor search" (SIGMOD 2024), section 3; more bits and the search
 // for a scale: Gao et al., "Practical and asymptotically optimal quantization of high-dimensional vectors
-// in Euclidean space for approximate nearest neighbor search" (SIGMOD 2025), section 3. A few trials
+// in Euclidean space for approximate nearest neighbor search" (SIGMOD 2025), section 3. Twelve trials
 // about the best step for a Gaussian (Max, "Quantizing for minimum distortion", IRE 1960), instead of
-// every critical value, cost 1 % of squared error.
+// every critical value, cost 0.3 % of squared error at 4 bits and 2 to 5 % at 8.
 #pragma once
 
 #include <cstddef>
