@@ -12,10 +12,13 @@
 //   nearest the best of many short vectors for a few rows, in float32
 //   lanes   64 rows side by side: nearest centroids, products with a matrix
 //   codes   codes of quantizers: making them, one query against consecutive ones
+//   rotated the fast rotation, the grid its codes live on and scans over them, see rotated.h
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/rotated.h"
 
 namespace nearfield::kernels {
 
@@ -200,6 +203,29 @@ struct KernelTable {
                            std::size_t m, std::size_t count, float* out) noexcept;
 
     void (*scan_u4)(const ScanArgs& args) noexcept;
+    // rotated: the same bits on every level.
+    void (*rotate_f32)(float* x, const RotationPlan& plan) noexcept;
+    /// The transposed matrix, which is the inverse.
+    void (*rotate_back_f32)(float* x, const RotationPlan& plan) noexcept;
+    /// v = x * inverse; n is a multiple of kGridLanes. Lanes are added pairwise, as exact sums.
+    void (*fit_grid_f32)(const float* x, std::size_t n, float inverse, float half,
+                         GridFit* fit) noexcept;
+    /// code = y + half - 0.5, a byte; n as above.
+    void (*grid_codes_f32)(const float* x, std::size_t n, float inverse, float half,
+                           std::uint8_t* code) noexcept;
+    /// Bit planes of n bytes below 2^bits, highest bit first, n / 8 bytes each; bit j of a byte is element
+    /// 8 * byte + j. n is a multiple of 8.
+    void (*pack_planes)(const std::uint8_t* code, std::size_t n, std::size_t bits,
+                        std::uint8_t* planes) noexcept;
+    void (*unpack_planes)(const std::uint8_t* planes, std::size_t n, std::size_t bits,
+                          std::uint8_t* code) noexcept;
+    /// Rows of nibbles, 128 elements in 64 bytes: byte j holds element j in its low half and element
+    /// j + 64 in its high half. out[i] = init + sum of row[i][k] * q[k]; depth in bytes, a multiple of 64.
+    void (*rows_u4)(const std::uint8_t* rows, std::size_t stride, std::size_t count,
+                    const std::int8_t* q, std::size_t depth, std::int32_t init,
+                    std::int32_t* out) noexcept;
+    /// Returns how many hits were written.
+    std::size_t (*scan_signs)(const SignScan& scan, const SignHits& hits) noexcept;
 
     /// Largest |query code| panel_u8 and rows_u8 take without overflow (127, or 63 where pairs of
     /// products are summed in 16 bits).

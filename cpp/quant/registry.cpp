@@ -8,6 +8,7 @@
 #include "quant/pq/opq.h"
 #include "quant/pq/product_quantizer.h"
 #include "quant/quantizer.h"
+#include "quant/rabitq/rabitq.h"
 #include "quant/registry.h"
 #include "quant/sq/scalar_quantizer.h"
 
@@ -33,11 +34,16 @@ std::unique_ptr<Quantizer> make_product(std::size_t dim, const Numbers& numbers)
     return std::make_unique<Q>(dim, numbers[0], numbers[1]);
 }
 
+std::unique_ptr<Quantizer> make_rabitq(std::size_t dim, const Numbers& numbers) {
+    return std::make_unique<RabitqQuantizer>(dim, static_cast<int>(numbers[0]));
+}
+
 constexpr Kind kKinds[] = {
     {"sq8", "", "sq8", make_scalar<8>},
     {"sq4", "", "sq4", make_scalar<4>},
     {"pq", "nxn", "pq<m>x<bits>", make_product<ProductQuantizer>},
     {"opq", "nxn", "opq<m>x<bits>", make_product<OpqQuantizer>},
+    {"rabitq", "n", "rabitq<bits>", make_rabitq},
 };
 
 constexpr std::size_t kMostDim = 65536;

@@ -3,6 +3,7 @@
 
 #include "kernels/avx2/lanes.h"
 #include "kernels/avx2/panel.h"
+#include "kernels/avx2/rotated.h"
 #include "kernels/avx2/rows.h"
 #include "kernels/avx2/scan.h"
 #include "kernels/avx2/vec.h"
@@ -21,6 +22,10 @@ void fill_avx2(KernelTable& table) noexcept {
     table.panel_u8 = panel_scan<PanelBytes<DotMaddubs>>;
     table.panel_bf16 = panel_scan<PanelBF16>;
     table.scan_u4 = scan_u4<ScanShuffle>;
+    table.pack_planes = pack_planes;
+    table.unpack_planes = unpack_planes;
+    table.rows_u4 = rows_u4;
+    table.scan_signs = scan_signs;
     table.query_limit = 63;
 }
 

@@ -97,6 +97,24 @@ struct F32 {
     static Reg select_above(Reg a, Reg b, Reg yes, Reg no) noexcept {
         return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
     }
+    static Reg clamp(Reg x, Reg low, Reg high) noexcept {
+        return _mm256_min_ps(_mm256_max_ps(x, low), high);
+    }
+    /// Hadamard transform of the eight lanes: strides 1, 2, 4.
+    static Reg hadamard(Reg x) noexcept {
+        x = butterfly<0xaa>(x, _mm256_permute_ps(x, 0xb1));
+        x = butterfly<0xcc>(x, _mm256_permute_ps(x, 0x4e));
+        return butterfly<0xf0>(x, _mm256_permute2f128_ps(x, x, 0x01));
+    }
+    template <int kUpper>
+    static Reg butterfly(Reg x, Reg partner) noexcept {
+        return _mm256_blend_ps(_mm256_add_ps(x, partner), _mm256_sub_ps(partner, x), kUpper);
+    }
+    /// Eight whole numbers from 0 to 255.
+    static void store_bytes(std::uint8_t* p, Reg x) noexcept {
+        const __m128i words = pack16(_mm256_cvtps_epi32(x));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+    }
     /// Running maximum of |x|; NaN counts as infinity.
     static Reg max_abs(Reg best, Reg x) noexcept {
         const __m256i magnitude =

@@ -86,6 +86,24 @@ struct F32 {
     static Reg select_above(Reg a, Reg b, Reg yes, Reg no) noexcept {
         return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), yes);
     }
+    static Reg clamp(Reg x, Reg low, Reg high) noexcept {
+        return _mm512_min_ps(_mm512_max_ps(x, low), high);
+    }
+    /// Hadamard transform of the sixteen lanes: strides 1, 2, 4, 8.
+    static Reg hadamard(Reg x) noexcept {
+        x = butterfly(x, _mm512_permute_ps(x, 0xb1), 0xaaaa);
+        x = butterfly(x, _mm512_permute_ps(x, 0x4e), 0xcccc);
+        x = butterfly(x, _mm512_shuffle_f32x4(x, x, 0xb1), 0xf0f0);
+        return butterfly(x, _mm512_shuffle_f32x4(x, x, 0x4e), 0xff00);
+    }
+    static Reg butterfly(Reg x, Reg partner, __mmask16 upper) noexcept {
+        return _mm512_mask_sub_ps(_mm512_add_ps(x, partner), upper, partner, x);
+    }
+    /// Sixteen whole numbers from 0 to 255.
+    static void store_bytes(std::uint8_t* p, Reg x) noexcept {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                         _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+    }
     /// Running maximum of |x|; NaN counts as infinity.
     static Reg max_abs(Reg best, Reg x) noexcept {
         const __m512i magnitude =

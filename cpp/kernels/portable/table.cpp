@@ -6,6 +6,7 @@
 #include "kernels/generic/lookup.h"
 #include "kernels/portable/lanes.h"
 #include "kernels/portable/panel.h"
+#include "kernels/portable/rotated.h"
 #include "kernels/portable/scan.h"
 #include "kernels/portable/vec.h"
 
@@ -33,6 +34,10 @@ void fill_portable(KernelTable& table) noexcept {
     table.panel_u8 = panel_scan<PanelU8>;
     table.panel_bf16 = panel_scan<PanelBF16>;
     table.scan_u4 = scan_u4<ScanScalar>;
+    table.pack_planes = pack_planes;
+    table.unpack_planes = unpack_planes;
+    table.rows_u4 = rows_u4;
+    table.scan_signs = scan_signs;
     table.query_limit = 127;
 }
 

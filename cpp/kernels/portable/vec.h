@@ -44,6 +44,14 @@ struct F32 {
     static Reg max(Reg a, Reg b) noexcept { return a > b ? a : b; }
     static Reg min(Reg a, Reg b) noexcept { return a < b ? a : b; }
     static Reg select_above(Reg a, Reg b, Reg yes, Reg no) noexcept { return a > b ? yes : no; }
+    static Reg clamp(Reg x, Reg low, Reg high) noexcept {
+        const Reg raised = x > low ? x : low;
+        return raised < high ? raised : high;
+    }
+    static Reg hadamard(Reg x) noexcept { return x; }
+    static void store_bytes(std::uint8_t* p, Reg x) noexcept {
+        *p = static_cast<std::uint8_t>(static_cast<std::int32_t>(x));
+    }
     static Reg max_abs(Reg best, Reg x) noexcept {
         const std::uint32_t magnitude = bits_from_float(x) & 0x7fffffffu;
         return magnitude > bits_from_float(best) ? float_from_bits(magnitude) : best;
