@@ -193,14 +193,15 @@ void RabitqQuantizer::restore(std::span<const Parameter> parameters) {
     const bool finite = std::all_of(parameters[0].values.begin(), parameters[0].values.end(),
                                     [](float v) { return std::isfinite(v); });
     if (!finite || !(norm_of(parameters[0].values) <= kMostRabitqNorm)) {
-        throw std::invalid_argument(name() + ": the centre is not finite, or beyond the norm 1e36");
+        throw std::invalid_argument(
+            name() + ": the parameter centre is not finite, or beyond the norm 1e36");
     }
     std::uint64_t seed = 0;
     for (int part = 0; part < kSeedParts; ++part) {
         const float value = parameters[1].values[static_cast<std::size_t>(part)];
         if (!(value >= 0.0f && value <= 65535.0f) || value != std::trunc(value)) {
             throw std::invalid_argument(name() +
-                                        ": parts of the seed are whole numbers below 65536");
+                                        ": the parameter seed holds whole numbers below 65536");
         }
         seed |= static_cast<std::uint64_t>(value) << (16 * part);
     }
