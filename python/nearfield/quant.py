@@ -42,7 +42,9 @@ class Quantizer:
     _inner: _core.Quantizer | None = None
 
     def _name(self) -> str:
-        raise TypeError("Quantizer: make a ScalarQuantizer, ProductQuantizer, OPQ or RabitqQuantizer instead")
+        raise TypeError(
+            "Quantizer: make a ScalarQuantizer, ProductQuantizer, OPQ or RabitqQuantizer instead"
+        )
 
     def train(self, x: ArrayLike, *, seed: int = 0, threads: int | None = None) -> Any:
         """Learn from rows.
