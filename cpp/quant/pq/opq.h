@@ -5,8 +5,9 @@
 // rotated space.
 // Memory: 4 dim^2 bytes for R, twice. Cost of encoding: dim^2 multiply-adds a row beside those of the
 // product quantizer.
-// Source: Ge, He, Ke, Sun, "Optimized product quantization", 2014. R starts from principal axes dealt out
-// to sub-spaces of equal volume (their parametric solution) and is refined in turns with the codebooks.
+// Source: Ge, He, Ke, Sun, "Optimized product quantization", 2014. R starts as the
+// better of no rotation and principal axes dealt out to sub-spaces of equal volume (their parametric
+// solution), and is refined in turns with the codebooks.
 #pragma once
 
 #include "quant/pq/codebooks.h"

@@ -39,9 +39,8 @@ public:
     }
 
     RotatedCodebooks run() {
-        Matrix rotation = start();
-        rotate(rotation);
-        std::vector<float> values = first_codebooks();
+        std::vector<float> values;
+        Matrix rotation = better_start(values);
         for (int turn = 0; turn < kTurns; ++turn) {
             improve(values);
             Matrix target = correlate();
@@ -188,8 +187,39 @@ private:
         return out;
     }
 
+    /// The rotation to start from with its codebooks: none where the dimensions as they come are
+    /// already grouped well, as those of image descriptors are; else principal axes.
+    Matrix better_start(std::vector<float>& values) {
+        const std::size_t dim = shape_.dim;
+        Matrix rotation(dim * dim, 0.0f);
+        for (std::size_t i = 0; i < dim; ++i) rotation[i * dim + i] = 1.0f;
+        const double kept = kept_by(rotation, values);
+        std::vector<float> other_values;
+        Matrix other = dealt_axes();
+        if (kept_by(other, other_values) > kept) {
+            rotation = std::move(other);
+            values = std::move(other_values);
+        }
+        rotate(rotation);
+        return rotation;
+    }
+
+    /// Sum of squared norms of decoded rows after a few iterations of k-means. Rows keep their norms
+    /// and centroids are means, so that the error is a constant less this.
+    double kept_by(const Matrix& rotation, std::vector<float>& values) {
+        rotate(rotation);
+        values = first_codebooks();
+        improve(values);
+        double kept = 0.0;
+        for (std::size_t b = 0; b < blocks_; ++b) {
+            checkpoint();
+            kept += kernels::active().ip_f32(block(b), block(b), shape_.dim * kLanes);
+        }
+        return kept;
+    }
+
     /// Principal axes, dealt to sub-spaces so that the products of their variances are alike.
-    Matrix start() {
+    Matrix dealt_axes() {
         const std::size_t dim = shape_.dim;
         Matrix identity(dim * dim, 0.0f);
         for (std::size_t i = 0; i < dim; ++i) identity[i * dim + i] = 1.0f;
