@@ -99,6 +99,7 @@ def kmeans(
     seed: int,
     spherical: bool,
     tolerance: float,
+    hierarchical: bool,
     start: NDArray[np.float32] | None,
     threads: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], float, NDArray[np.float64]]: ...

@@ -38,6 +38,11 @@ class KMeans:
     tolerance : float, default 1e-4
         Stop after an iteration that lowers the inertia by less than this share of it. 0 runs
         `niter` iterations unless no row changes its cluster before.
+    hierarchical : bool, default False
+        For large `k`: ``sqrt(k)`` clusters first, each of them is then cut into as many as its size
+        deserves (`niter` counts the iterations of that), and two iterations over all rows end it.
+        With ten thousand clusters and more it is several times faster and ends with an inertia
+        that is 1 to 2 % larger; with fewer than some thousands it gains nothing.
     threads : int, optional
         Threads of each call; :func:`nearfield.num_threads` by default. Never changes the result.
 
@@ -49,7 +54,7 @@ class KMeans:
     inertia_ : float
         Sum of squared distances of the rows to their centroids, for either kind of clustering.
     n_iter_ : int
-        Iterations that were run.
+        Iterations over all rows that were run.
 
     Notes
     -----
@@ -81,6 +86,7 @@ class KMeans:
         seed: int = 0,
         *,
         tolerance: float = 1e-4,
+        hierarchical: bool = False,
         threads: int | None = None,
     ) -> None:
         self._k = as_positive(k, name="k", largest=_LARGEST_K)
@@ -90,6 +96,7 @@ class KMeans:
         self._tolerance = as_real(tolerance, name="tolerance")
         if self._tolerance < 0:
             raise ValueError(f"tolerance: got {self._tolerance}, expected a number >= 0")
+        self._hierarchical = as_flag(hierarchical, name="hierarchical")
         self._threads = as_threads(threads)
         self._found: tuple[NDArray[np.float32], NDArray[np.int64], float, int] | None = None
 
@@ -110,7 +117,7 @@ class KMeans:
             float32, float64, float16, bfloat16, int8 or uint8; taken as float32. At least `k`
             rows.
         init : array_like, shape (k, dim), optional
-            Centroids to start from, instead of random rows.
+            Centroids to start from, instead of random rows. Not with ``hierarchical=True``.
 
         Returns
         -------
@@ -145,6 +152,7 @@ class KMeans:
                 self._seed,
                 self._spherical,
                 self._tolerance,
+                self._hierarchical,
                 start,
                 self._threads,
             )
@@ -203,7 +211,7 @@ class KMeans:
 
     @property
     def n_iter_(self) -> int:
-        """Iterations that were run."""
+        """Iterations over all rows that were run."""
         return self._fitted()[3]
 
     def _fitted(self) -> tuple[NDArray[np.float32], NDArray[np.int64], float, int]:

@@ -104,6 +104,25 @@ def test_one_row_per_cluster() -> None:
     assert sorted(found.labels_) == list(range(60))
 
 
+@pytest.mark.parametrize("spherical", [False, True])
+def test_hierarchical_is_nearly_as_good(spherical: bool) -> None:
+    x = blobs(6000, 24, 40)
+    flat = nf.KMeans(150, spherical=spherical).fit(x)
+    found = nf.KMeans(150, spherical=spherical, hierarchical=True).fit(x)
+    assert len(np.unique(found.labels_)) == 150
+    assert (found.labels_ == found.predict(x)).all()
+    assert found.inertia_ < 1.05 * flat.inertia_
+    again = nf.KMeans(150, spherical=spherical, hierarchical=True, threads=1).fit(x)
+    assert (again.centroids == found.centroids).all()
+
+
+def test_hierarchical_with_repeated_rows() -> None:
+    x = np.repeat(blobs(5, 30, 2), 30, axis=0)
+    found = nf.KMeans(64, hierarchical=True).fit(x)
+    assert found.inertia_ == pytest.approx(0, abs=1e-9)
+    assert len(np.unique(found.labels_)) == 5
+
+
 def test_zero_rows_if_spherical() -> None:
     x = np.vstack([np.zeros((3, 5), np.float32), X])
     found = nf.KMeans(4, spherical=True).fit(x)
@@ -157,6 +176,12 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: nf.KMeans(9).fit(X, init=with_bad_row(np.nan)[:9]),
         ValueError,
         "init: row 7 holds NaN",
+    ),
+    (lambda: nf.KMeans(2, hierarchical=2), TypeError, "hierarchical"),  # type: ignore[arg-type]
+    (
+        lambda: nf.KMeans(20, hierarchical=True).fit(X, init=X[:20]),
+        ValueError,
+        "init: got centroids for a hierarchical",
     ),
     (lambda: nf.KMeans(2).predict(X), nf.NotTrainedError, "call fit"),
     (lambda: nf.KMeans(2).centroids, nf.NotTrainedError, "call fit"),

@@ -8,9 +8,13 @@
 
 #include "quant/kmeans/lloyd.h"
 #include "quant/kmeans/nearest.h"
+#include "quant/kmeans/starts.h"
 
 namespace nearfield {
 namespace {
+
+/// With fewer clusters there is no hierarchy to gain from.
+constexpr std::size_t kFewest = 16;
 
 double largest_norm(MatrixView<float> centroids, const char* what, int threads) {
     const std::vector<double> squared = squared_norms_of(centroids, what, threads);
@@ -30,6 +34,11 @@ void check(MatrixView<float> rows, const KMeansOptions& options) {
     }
     if (!(options.tolerance >= 0.0)) {
         throw std::invalid_argument("tolerance: got a negative number or NaN, expected >= 0");
+    }
+    if (options.start.rows != 0 && options.hierarchical) {
+        throw std::invalid_argument(
+            "start: got centroids for a hierarchical clustering, which makes its own; expected "
+            "none");
     }
     const MatrixView<float>& start = options.start;
     if (start.rows != 0 && (start.rows != options.k || start.cols != rows.cols)) {
@@ -69,8 +78,14 @@ KMeansResult kmeans(MatrixView<float> rows, const KMeansOptions& options, int th
         options.start.rows != 0 ? largest_norm(options.start, "start: row", threads) : 0.0;
     const auto search = make_nearest(rows, options.spherical, largest, threads);
     LloydState state;
-    state.centroids = starting_centroids(rows, options);
-    run_lloyd(rows, *search, options, threads, state);
+    KMeansOptions over_all = options;
+    if (options.hierarchical && options.k >= kFewest) {
+        state = hierarchical_start(rows, *search, options, threads);
+        over_all.iterations = kRefinements;
+    } else {
+        state.centroids = starting_centroids(rows, options);
+    }
+    run_lloyd(rows, *search, over_all, threads, state);
     KMeansResult result;
     if (options.label_rows) {
         const Centroids final{{state.centroids.data(), options.k, rows.cols}, options.spherical};

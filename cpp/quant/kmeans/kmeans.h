@@ -20,6 +20,9 @@ struct KMeansOptions {
     double tolerance = 1e-4;
     /// k centroids to start from; empty: rows drawn at random, without repeating one while others are left.
     MatrixView<float> start{};
+    /// For large k: clusters of clusters first, then two iterations over everything. `iterations` is
+    /// that of the clusters of clusters. Without start.
+    bool hierarchical = false;
     /// Also assign every row to the final centroids.
     bool label_rows = false;
 };

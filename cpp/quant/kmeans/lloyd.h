@@ -20,7 +20,4 @@ struct LloydState {
 void run_lloyd(MatrixView<float> rows, NearestCentroid& search, const KMeansOptions& options,
                int threads, LloydState& state);
 
-/// options.start, or k rows drawn at random.
-std::vector<float> starting_centroids(MatrixView<float> rows, const KMeansOptions& options);
-
 }  // namespace nearfield

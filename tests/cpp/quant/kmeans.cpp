@@ -16,6 +16,7 @@
 #include "quant/kmeans/clusters.h"
 #include "quant/kmeans/kmeans.h"
 #include "quant/kmeans/nearest.h"
+#include "quant/kmeans/starts.h"
 
 using nearfield::Centroids;
 using nearfield::Id;
@@ -223,6 +224,14 @@ TEST(empty_clusters_take_half_of_the_largest) {
     for (const Id label : r.labels) ++count[label];
     CHECK(*std::min_element(count.begin(), count.end()) > 0);
     CHECK(r.inertia.back() < 0.5 * r.inertia.front());
+}
+
+TEST(parts_get_what_their_size_deserves) {
+    using nearfield::allot;
+    CHECK(allot({100, 0, 50, 1}, 4) == (std::vector<std::size_t>{2, 0, 1, 1}));
+    CHECK(allot({3, 3, 3}, 9) == (std::vector<std::size_t>{3, 3, 3}));
+    CHECK(allot({1000, 2, 2}, 20) == (std::vector<std::size_t>{18, 1, 1}));
+    CHECK(allot({5, 5}, 3) == (std::vector<std::size_t>{2, 1}));
 }
 
 TEST(starts_are_distinct_rows) {
