@@ -74,6 +74,17 @@ std::shared_ptr<const CoarseLists> IvfIndex::centroids() const {
     return lists;
 }
 
+void IvfIndex::set_coarse(std::shared_ptr<const CoarseLists> lists) {
+    const std::lock_guard lock(coarse_mutex_);
+    coarse_.swap(lists);
+}
+
+void IvfIndex::check_untrained() const {
+    if (!is_trained()) return;
+    throw std::invalid_argument(
+        "the index is trained already; make a new one to train on other rows");
+}
+
 void IvfIndex::train(const RowsView& rows, int threads) {
     const auto store = snapshot();
     if (rows.cols != store->spec.dim || rows.dtype != store->spec.dtype) {
@@ -81,19 +92,21 @@ void IvfIndex::train(const RowsView& rows, int threads) {
                                     std::to_string(store->spec.dim) +
                                     " and the storage type of the index");
     }
+    check_untrained();
     auto trained = std::make_shared<const CoarseLists>(
         CoarseLists::train(rows, store->spec.metric, nlist_, seed_, threads));
-    const std::lock_guard lock(coarse_mutex_);
-    if (coarse_ != nullptr) {
-        throw std::invalid_argument(
-            "the index is trained already; make a new one to train on other rows");
-    }
-    coarse_ = std::move(trained);
+    const auto lock = write_lock();
+    check_untrained();
+    set_coarse(std::move(trained));
 }
 
 void IvfIndex::append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                      int threads) const {
-    const std::vector<Id> list = centroids()->assign(rows, threads);
+                      int threads) {
+    const auto trained = coarse();
+    const auto lists = trained != nullptr ? trained
+                                          : std::make_shared<const CoarseLists>(CoarseLists::train(
+                                                rows, store.spec.metric, nlist_, seed_, threads));
+    const std::vector<Id> list = lists->assign(rows, threads);
     std::vector<std::uint32_t> counts(nlist_, 0);
     for (const Id l : list) ++counts[l];
     std::vector<Id> next(nlist_, 0);
@@ -105,9 +118,17 @@ void IvfIndex::append(RowStore& store, const RowsView& rows, const std::int64_t*
     store.append(rows, labels, order.data(), threads);
     store.lists = std::make_shared<Lists>(store.lists->extended(first, counts));
     if (store.lists->runs() > kMaxRuns * nlist_) store = ordered(store, threads);
+    if (trained == nullptr) set_coarse(lists);  // rows that cannot be added leave it untrained
 }
 
-RowStore IvfIndex::compacted(const RowStore& store) const { return ordered(store, 0); }
+RowStore IvfIndex::compacted(const RowStore& store, int threads) const {
+    return ordered(store, threads);
+}
+
+std::size_t IvfIndex::bytes() const {
+    const auto lists = coarse();
+    return Index::bytes() + (lists != nullptr ? lists->bytes() : 0);
+}
 
 std::vector<std::uint32_t> IvfIndex::list_sizes() const { return snapshot()->lists->sizes(); }
 
