@@ -99,13 +99,16 @@ void Index::check_new_labels(std::span<const std::int64_t> labels, bool replace)
     }
 }
 
-void Index::append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                   int threads) const {
+void Index::append(RowStore& store, const RowsView& rows, const std::int64_t* labels, int threads) {
     store.append(rows, labels, nullptr, threads);
 }
 
-RowStore Index::compacted(const RowStore& store) const {
-    return store.taken(store.live != nullptr ? store.live->ids() : store.live_rows(), 0);
+RowStore Index::compacted(const RowStore& store, int threads) const {
+    return store.taken(store.live != nullptr ? store.live->ids() : store.live_rows(), threads);
+}
+
+void Index::drop_dead(RowStore& store, int threads) const {
+    if (store.dead > std::max(kMinDead, store.count / 4)) store = compacted(store, threads);
 }
 
 void Index::add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads) {
@@ -138,6 +141,7 @@ void Index::add(const RowsView& rows, const std::int64_t* labels, bool replace, 
         if (!replaced.empty()) next.mark_dead(replaced);
     }
     append(next, rows, labels, threads);
+    drop_dead(next, threads);
     publish(std::move(next));
 }
 
@@ -150,7 +154,7 @@ std::size_t Index::remove(std::span<const std::int64_t> labels) {
     }
     if (rows.empty()) return 0;
     next.mark_dead(std::vector<Id>(rows.begin(), rows.end()));
-    if (next.dead > std::max(kMinDead, next.count / 4)) next = compacted(next);
+    drop_dead(next, 0);
     publish(std::move(next));
     return rows.size();
 }

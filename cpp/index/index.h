@@ -61,16 +61,19 @@ public:
 
     std::size_t size() const { return snapshot()->live_count(); }
     std::shared_ptr<const RowStore> snapshot() const;
-    std::size_t bytes() const;
+    virtual std::size_t bytes() const;
 
 protected:
     explicit Index(RowStore store);
 
-    /// `store` with more rows.
+    /// Writers, one at a time.
+    std::unique_lock<std::mutex> write_lock() const { return std::unique_lock(write_mutex_); }
+
+    /// `store` with more rows, while write_lock() is held.
     virtual void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                        int threads) const;
+                        int threads);
     /// The live rows of `store` alone.
-    virtual RowStore compacted(const RowStore& store) const;
+    virtual RowStore compacted(const RowStore& store, int threads) const;
 
     virtual void search_store(const RowStore& store, const RowFilter* filter,
                               MatrixView<float> queries, std::size_t k,
@@ -82,6 +85,7 @@ protected:
 
 private:
     void check_new_labels(std::span<const std::int64_t> labels, bool replace) const;
+    void drop_dead(RowStore& store, int threads) const;
     void publish(RowStore store);
     std::optional<Id> row_of(const RowStore& store, std::int64_t label) const {
         return label_map_.find(store, label);

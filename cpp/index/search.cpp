@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/parallel.h"
+#include "index/query_subset.h"
 #include "index/ranking.h"
 #include "index/scan_search.h"
 
@@ -63,24 +65,16 @@ std::vector<WrongGuess> scan(const StoredRows& rows, const ScanBatch& batch, std
 /// Queries whose floor was guessed too high, once more from a floor that is certain.
 void scan_again(const StoredRows& rows, const ScanBatch& all, const std::vector<WrongGuess>& wrong,
                 std::size_t k, int threads, const TopKOut& out) {
-    const std::size_t dim = all.queries.cols;
-    std::vector<float> queries(wrong.size() * dim);
-    ScanBatch batch{{queries.data(), wrong.size(), dim, dim * sizeof(float)}, {}, {}};
-    for (std::size_t i = 0; i < wrong.size(); ++i) {
-        std::copy_n(all.queries.row(wrong[i].query), dim, queries.data() + i * dim);
-        batch.floors.push_back(wrong[i].certain);
-        if (!all.selves.empty()) batch.selves.push_back(all.selves[wrong[i].query]);
+    std::vector<std::size_t> numbers;
+    for (const WrongGuess& guess : wrong) numbers.push_back(guess.query);
+    QuerySubset subset(all.queries, std::move(numbers), k);
+    ScanBatch batch{subset.queries(), {}, {}};
+    for (const WrongGuess& guess : wrong) {
+        batch.floors.push_back(guess.certain);
+        if (!all.selves.empty()) batch.selves.push_back(all.selves[guess.query]);
     }
-    std::vector<std::int64_t> ids(wrong.size() * k);
-    std::vector<float> scores(wrong.size() * k);
-    std::vector<std::int64_t> counts(wrong.size());
-    scan(rows, batch, k, threads, {ids.data(), scores.data(), counts.data()});
-    for (std::size_t i = 0; i < wrong.size(); ++i) {
-        const std::size_t query = wrong[i].query;
-        std::copy_n(ids.data() + i * k, k, out.ids + query * k);
-        std::copy_n(scores.data() + i * k, k, out.scores + query * k);
-        out.counts[query] = counts[i];
-    }
+    scan(rows, batch, k, threads, subset.answers());
+    subset.deliver(out);
 }
 
 }  // namespace

@@ -49,8 +49,6 @@ class FlatIndex(Index):
     2
     """
 
-    _kind = "flat"
-
     def __init__(
         self,
         dim: int,

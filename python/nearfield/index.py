@@ -82,7 +82,6 @@ class Index:
     """
 
     _core: CoreIndex
-    _kind = "index"
     _search_params: tuple[str, ...] = ()
 
     def __init__(self) -> None:
@@ -105,10 +104,13 @@ class Index:
             names = ", ".join(repr(name) for name in unknown)
             *others, last = ("filter", "transform", *self._search_params, "threads")
             raise TypeError(
-                f"{method}() got unknown parameters {names}; a {self._kind} index takes only "
-                f"{', '.join(others)} and {last}"
+                f"{method}() got unknown parameters {names}; a {type(self).__name__} "
+                f"takes only {', '.join(others)} and {last}"
             )
         return {name: as_positive(value, name=name) for name, value in params.items()}
+
+    def _before_add(self, count: int) -> None:
+        """Say what adding `count` rows entails beyond adding them."""
 
     def add(
         self,
@@ -159,6 +161,7 @@ class Index:
             labels = as_labels(ids, name="ids", length=rows.shape[0])
             if (labels == MISSING).any():
                 raise ValueError(f"ids: got {MISSING}, which nf.MISSING reserves for no result")
+        self._before_add(rows.shape[0])
         try:
             self._rows.change(lambda: self._core.add(rows, labels, replace, thread_count))
         except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,6 +57,9 @@ class IVFIndex(Index):
     -----
     Any number of threads may search while others add, remove or save.
 
+    The first :meth:`add` to an index that is not trained yet trains it on the rows it adds, with a
+    warning.
+
     Search parameter: `nprobe`, the lists to look into, by default the square root of `nlist`.
     Where these hold fewer than `k` rows that may answer, more lists are looked into.
 
@@ -72,7 +75,6 @@ class IVFIndex(Index):
     """
 
     _core: _core.IVFIndex
-    _kind = "ivf"
     _search_params = ("nprobe",)
 
     def __init__(
@@ -121,41 +123,13 @@ class IVFIndex(Index):
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
 
-    def add(
-        self,
-        x: ArrayLike,
-        ids: ArrayLike | None = None,
-        *,
-        on_duplicate: Literal["raise", "replace"] = "raise",
-        threads: int | None = None,
-    ) -> None:
-        """Add rows; an index that is not trained yet is trained on them, with a warning.
-
-        Parameters
-        ----------
-        x, ids, on_duplicate, threads
-            As :meth:`FlatIndex.add`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As :meth:`FlatIndex.add`; too few rows to train on.
-
-        Examples
-        --------
-        See :class:`IVFIndex`.
-        """
-        if not self.is_trained:
-            rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
-            if len(rows) == 0:
-                return
+    def _before_add(self, count: int) -> None:
+        if count and not self.is_trained:
             warnings.warn(
                 f"the index is not trained yet: its {self.nlist} lists are now trained on the "
-                f"{len(rows)} rows added; call train() first to choose the rows",
-                stacklevel=2,
+                f"{count} rows added; call train() first to choose the rows",
+                stacklevel=3,
             )
-            self.train(rows, threads=threads)
-        super().add(x, ids, on_duplicate=on_duplicate, threads=threads)
 
     def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
         asked = super()._read_params(method, params)

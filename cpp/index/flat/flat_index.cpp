@@ -29,7 +29,7 @@ std::vector<RangeHits> FlatIndex::range_search_store(const RowStore& store, cons
 
 void FlatIndex::save(const std::string& path, bool durable) const {
     std::shared_ptr<const RowStore> store = snapshot();
-    if (store->dead != 0) store = std::make_shared<RowStore>(compacted(*store));
+    if (store->dead != 0) store = std::make_shared<RowStore>(compacted(*store, 0));
     const RowSections sections(*store, IndexKind::kFlat);
     io::ArchiveWriter writer;
     sections.add_to(writer);

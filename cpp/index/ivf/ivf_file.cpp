@@ -50,7 +50,7 @@ std::shared_ptr<const CoarseLists> centroids_of(const io::Archive& archive, std:
 void IvfIndex::save(const std::string& path, bool durable) const {
     std::shared_ptr<const RowStore> store = snapshot();
     if (store->dead != 0 || !store->lists->in_order()) {
-        store = std::make_shared<RowStore>(compacted(*store));
+        store = std::make_shared<RowStore>(compacted(*store, 0));
     }
     const RowSections sections(*store, IndexKind::kIvf);
     io::ArchiveWriter writer;

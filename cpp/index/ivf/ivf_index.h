@@ -28,7 +28,8 @@ public:
     std::size_t nlist() const noexcept { return nlist_; }
     bool is_trained() const { return coarse() != nullptr; }
 
-    /// Finds the centroids. std::invalid_argument for fewer rows than lists, or once rows are held.
+    /// Finds the centroids. std::invalid_argument for fewer rows than lists, or when there are some
+    /// already. add() trains an index that is not trained on the rows it is given.
     void train(const RowsView& rows, int threads);
 
     /// NotTrained before train(). nlist x dim floats.
@@ -36,6 +37,8 @@ public:
 
     /// Rows of every list, dead ones included.
     std::vector<std::uint32_t> list_sizes() const;
+
+    std::size_t bytes() const override;
 
     void save(const std::string& path, bool durable) const override;
     static std::unique_ptr<IvfIndex> load(const io::Archive& archive);
@@ -45,8 +48,8 @@ private:
              std::shared_ptr<const CoarseLists> coarse);
 
     void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                int threads) const override;
-    RowStore compacted(const RowStore& store) const override;
+                int threads) override;
+    RowStore compacted(const RowStore& store, int threads) const override;
     void search_store(const RowStore& store, const RowFilter* filter, MatrixView<float> queries,
                       std::size_t k, const SearchOptions& options,
                       const TopKOut& out) const override;
@@ -55,6 +58,8 @@ private:
                                               const SearchOptions& options) const override;
 
     std::shared_ptr<const CoarseLists> coarse() const;
+    void set_coarse(std::shared_ptr<const CoarseLists> lists);
+    void check_untrained() const;
     std::size_t probes_of(const SearchOptions& options) const;
 
     std::size_t nlist_;
