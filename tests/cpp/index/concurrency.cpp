@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -127,6 +128,11 @@ private:
             CHECK_EQ(index_->remove(gone), gone.size());
             for (const std::int64_t label : gone) {
                 removed_[static_cast<std::size_t>(label - kFirstTransient)].store(true);
+            }
+            // On a busy machine the others may not have had a turn yet.
+            const int seen = searches_;
+            for (int turn = 0; turn < 1000 && searches_ == seen && !stop_; ++turn) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
             }
         }
         stop_ = true;
