@@ -19,6 +19,8 @@ namespace {
 /// More points a list do not make better lists.
 constexpr std::size_t kPointsPerList = 256;
 constexpr int kIterations = 10;
+/// The first centroids pass every threshold: small pieces let floors rise early.
+constexpr std::size_t kFirstPiece = 32;
 /// Rows widened and assigned at once.
 constexpr std::size_t kRowsAtOnce = std::size_t{1} << 16;
 
@@ -110,13 +112,17 @@ void nearest_of_panel(const StoredRows& rows, MatrixView<float> queries, std::si
     std::vector<Lane> lanes;
     for (std::size_t i = 0; i < queries.rows; ++i) found.emplace_back(nprobe);
     for (std::size_t i = 0; i < queries.rows; ++i) lanes.push_back({i, &found[i]});
-    for (std::size_t row = 0; row < rows.codes.count; row += kBlockRows) {
-        collector.scan(panel, lanes, row, std::min(rows.codes.count, row + kBlockRows), nprobe);
+    // Small pieces first: the first rows pass every threshold.
+    std::size_t step = kFirstPiece;
+    for (std::size_t row = 0, last = 0; row < rows.codes.count; row = last) {
+        last = std::min(row + step, rows.codes.count);
+        collector.scan(panel, lanes, row, last, nprobe);
+        step = std::min(2 * step, kBlockRows);
     }
     const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
     std::vector<Candidate> list;
     for (std::size_t i = 0; i < queries.rows; ++i) {
-        found[i].trim();
+        found[i].drop();
         list.assign(found[i].list().begin(), found[i].list().end());
         choose_lists(list, nprobe, scorer, queries.row(i), out + i * nprobe);
     }

@@ -146,7 +146,8 @@ void ListSearch::scan_list(Task& task, std::size_t list, std::span<const std::ui
         std::size_t step = no_floor ? kFirstPiece : kBlockRows;
         for (const Run& run : lists_.runs(list)) {
             const std::size_t end = run.first + run.count;
-            for (std::size_t row = run.first; row < end; row += step, step = kBlockRows) {
+            for (std::size_t row = run.first; row < end;
+                 row += step, step = std::min(2 * step, kBlockRows)) {
                 collector_.scan(task.panel, {lanes, n}, row, std::min(row + step, end), k_,
                                 share_floor);
             }
@@ -159,7 +160,7 @@ void ListSearch::finish(Group& group, const std::vector<QueryPanel>& queries, co
     for (std::size_t i = 0; i < group.count; ++i) {
         Candidates& merged = group.found[0][i];
         for (std::size_t s = 1; s < shares_; ++s) merged.merge(group.found[s][i]);
-        merged.trim();
+        merged.drop();
         recheck.add(group.first + i, merged.list(), queries[i / kernels::kPanelLanes],
                     i % kernels::kPanelLanes);
         if (recheck.pending() >= kMaxPending) recheck.run(out);
