@@ -38,8 +38,8 @@ void FlatIndex::save(const std::string& path, bool durable) const {
 
 std::unique_ptr<FlatIndex> FlatIndex::load(const io::Archive& archive) {
     // Rows in the order of lists would answer under wrong labels.
-    if (archive.find(io::SectionType::kListSizes) != nullptr) {
-        corrupt(archive, "meta", "a flat index that has lists");
+    for (const auto type : {io::SectionType::kListSizes, io::SectionType::kArrival}) {
+        if (archive.find(type) != nullptr) corrupt(archive, "meta", "a flat index that has lists");
     }
     return std::make_unique<FlatIndex>(read_rows(archive, IndexKind::kFlat));
 }

@@ -19,8 +19,10 @@ bool is_permutation_of_rows(std::span<const Id> numbers) {
 }
 
 std::span<const std::uint32_t> list_sizes_of(const io::Archive& archive, std::size_t count) {
-    const auto sizes =
-        archive.require(io::SectionType::kListSizes, io::ElementType::kU32).as<std::uint32_t>();
+    const io::Section& section =
+        archive.require(io::SectionType::kListSizes, io::ElementType::kU32);
+    archive.require(io::SectionType::kListSizes, io::ElementType::kU32, section.rows, 1);
+    const auto sizes = section.as<std::uint32_t>();
     if (sizes.empty() || sizes.size() > IvfIndex::kMaxLists) {
         corrupt(archive, "list_sizes", std::to_string(sizes.size()) + " lists");
     }
