@@ -55,6 +55,7 @@ CpuFeatures detect() {
     f.avx512 = f.avx2 && zmm && bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) &&
                bit(seven.ebx, 31) && bit(seven.ecx, 11);
     f.avx512_bf16 = f.avx512 && bit(seven_one.eax, 5);
+    f.avx512_vbmi = f.avx512 && bit(seven.ecx, 1);
     f.amx = f.avx512_bf16 && tiles && bit(seven.edx, 24) && bit(seven.edx, 25) &&
             bit(seven.edx, 22) && request_tile_permission();
     return f;

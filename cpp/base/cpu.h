@@ -14,6 +14,7 @@ struct CpuFeatures {
     bool avx_vnni = false;  // 256-bit VNNI outside AVX-512
     bool avx512 = false;    // F, BW, DQ, VL, VNNI, and the OS saves zmm
     bool avx512_bf16 = false;
+    bool avx512_vbmi = false;
     bool amx = false;  // tile, int8, bf16, and the kernel granted tile state
 };
 

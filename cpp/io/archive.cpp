@@ -64,6 +64,10 @@ std::string_view name_of(SectionType type) noexcept {
         case SectionType::kRowNorm: return "row_norm";
         case SectionType::kLabels: return "labels";
         case SectionType::kTombstones: return "tombstones";
+        case SectionType::kListSizes: return "list_sizes";
+        case SectionType::kCentroids: return "centroids";
+        case SectionType::kArrival: return "arrival";
+        case SectionType::kSeed: return "seed";
         case SectionType::kUserMetadata: return "user_metadata";
     }
     return "unknown";

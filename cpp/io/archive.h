@@ -28,6 +28,10 @@ enum class SectionType : std::uint32_t {
     kRowNorm = 5,         // one norm per row
     kLabels = 6,          // the user's id of each row
     kTombstones = 7,      // rows removed and not yet compacted
+    kListSizes = 8,       // rows of each inverted list, in the order of lists
+    kCentroids = 9,       // one vector per inverted list
+    kArrival = 10,        // as how many-th each row was added
+    kSeed = 11,           // what training draws by
     kUserMetadata = 100,  // opaque to this library
 };
 

@@ -23,6 +23,7 @@ KernelTable build(Isa isa) {
     if (isa == Isa::kAvx2 && cpu.avx_vnni) fill_avx2_vnni(table);
     if (isa >= Isa::kAvx512) fill_avx512(table);
     if (isa >= Isa::kAvx512 && cpu.avx512_bf16) fill_avx512_bf16(table);
+    if (isa >= Isa::kAvx512 && cpu.avx512_vbmi) fill_avx512_vbmi(table);
     if (isa >= Isa::kAmx) fill_amx(table);
 #endif
     return table;

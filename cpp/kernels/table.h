@@ -4,15 +4,21 @@
 // Kernel translation units include only <cstddef>, <cstdint>, intrinsics and kernel headers, so that
 // nothing compiled for a wide ISA can be picked by the linker for everyone.
 //
-// Three families:
+// Families:
 //   exact   one query against one row, float64, in one canonical order: the same bits on every level
 //   rows    one query against consecutive rows, fast low-precision dots written to a small buffer
 //   panel   up to 64 queries against a block of rows: scores live in registers and tiles, only pairs
 //           whose upper bound reaches the query's threshold leave the kernel
+//   nearest the best of many short vectors for a few rows, in float32
+//   lanes   64 rows side by side: nearest centroids, products with a matrix
+//   codes   codes of quantizers: making them, one query against consecutive ones
+//   rotated the fast rotation, the grid its codes live on and scans over them, see rotated.h
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/rotated.h"
 
 namespace nearfield::kernels {
 
@@ -21,6 +27,7 @@ inline constexpr std::size_t kMaxGroups = 4;  // groups in one panel
 inline constexpr std::size_t kPanelLanes = kGroup * kMaxGroups;
 inline constexpr std::size_t kDepthStep = 64;      // bytes of a row consumed by one tile
 inline constexpr std::size_t kMaxPanelRows = 256;  // rows of one panel call
+inline constexpr std::size_t kNearestRows = 32;    // rows of one nearest_f32 call
 
 /// Pairs that may belong to the answer, as two parallel arrays.
 struct PanelHits {
@@ -55,6 +62,57 @@ struct PanelArgs {
     const float* lane_term[2];
     std::size_t terms;
     const float* threshold;  // per lane
+};
+
+/// Rows side by side: element k of row r at x[k * kLanes + r].
+inline constexpr std::size_t kLanes = 64;
+
+/// out[i][lane] = sum over d of a[i][d] * b[d][lane], kLanes lanes, or as much more if add; leading
+/// dimensions in floats.
+struct ProductArgs {
+    const float* a;
+    std::size_t lda;
+    std::size_t rows;
+    const float* b;
+    std::size_t ldb;
+    std::size_t depth;
+    float* out;
+    std::size_t ldo;
+    bool add;
+};
+
+/// One query against count codes of dim bytes each: a byte c of element k stands for
+/// base[k] + step[k] * c. query, base and step reach to the next multiple of 32 and are zero there.
+struct ScalarArgs {
+    const float* query;
+    const float* base;
+    const float* step;
+    std::size_t dim;
+    const std::uint8_t* codes;
+    std::size_t count;
+};
+
+inline constexpr std::size_t kScanRows = 32;    // rows of one block of 4-bit codes
+inline constexpr std::size_t kScanQueries = 4;  // queries of one pass
+inline constexpr std::size_t kScanChunk = 128;  // bytes of 8 sub-quantizers, codes or tables
+inline constexpr std::size_t kScanSlack = 16;   // entries past the last hit that may be overwritten
+
+/// 4-bit codes against tables of 16 bytes: the hits of query i are the rows whose sum of m table
+/// entries is at least threshold[i], in ascending order. Sums stay below 2^16.
+/// A block is `chunks` times 32 words of 4 bytes, word r being bytes 4 c to 4 c + 3 of row r's code;
+/// the tables of a query are `chunks` times 128 bytes: those of sub-quantizers 8 c + 0, 2, 4, 6, then
+/// 8 c + 1, 3, 5, 7, so that low nibbles meet the first half.
+struct ScanArgs {
+    const std::uint8_t* codes;
+    std::size_t chunks;
+    std::size_t rows;
+    const std::uint8_t* tables;  // queries * chunks * kScanChunk bytes
+    std::size_t queries;         // 1 .. kScanQueries
+    const std::uint32_t* threshold;
+    std::uint32_t* sum;    // of query i from i * capacity on
+    std::uint32_t* row;    // likewise
+    std::size_t capacity;  // at least rows + kScanSlack
+    std::size_t* found;    // how many hits, per query
 };
 
 struct KernelTable {
@@ -98,6 +156,76 @@ struct KernelTable {
     // panel: returns how many hits were written; there is room for count * groups * 16 + kHitSlack.
     std::size_t (*panel_u8)(const PanelArgs& args, const PanelHits& hits) noexcept;
     std::size_t (*panel_bf16)(const PanelArgs& args, const PanelHits& hits) noexcept;
+
+    /// sum[d] += row ids[i], element d, for i = 0, 1, ... in this order; rows lie stride bytes apart.
+    void (*sum_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* ids,
+                         std::size_t n, std::size_t dim, double* sum) noexcept;
+    /// Inner product in float32, off by at most (dim / 32 + 8) 2^-24 sum_k |a[k] b[k]| + dim 2^-126.
+    float (*dot_f32)(const float* a, const float* b, std::size_t dim) noexcept;
+
+    /// For each of kNearestRows rows of dim floats (element d of row i at rows[d * kNearestRows + i]) the
+    /// j < k with the largest score <row, centroids + j * dim> - shortfall[j], ties to the smaller one; that
+    /// score, and how far it is ahead of every other (infinity for k = 1). Elements are added in rising
+    /// order to minus the shortfall; whether products are rounded first depends on the level. Finite input.
+    void (*nearest_f32)(const float* rows, std::size_t dim, const float* centroids,
+                        const float* shortfall, std::size_t k, std::uint32_t* nearest, float* best,
+                        float* lead) noexcept;
+    // lanes: fused multiply-adds in the order of d, see generic/lanes.h.
+    void (*lanes_from_rows)(const float* rows, std::size_t stride, std::size_t count,
+                            std::size_t dim, float* out) noexcept;
+    /// x[k][lane] = (x[k][lane] - centre[k]) * scale[k], within +-limit.
+    void (*centre_lanes)(float* x, std::size_t depth, const float* centre, const float* scale,
+                         float limit) noexcept;
+    void (*multiply_lanes)(const ProductArgs& args) noexcept;
+    /// The smallest c with the smallest bias[c] + sum over d of weights[c][d] * x[d][lane]; k is a
+    /// multiple of 4.
+    void (*nearest_lanes)(const float* x, std::size_t depth, const float* weights,
+                          const float* bias, std::size_t k, std::uint32_t* nearest) noexcept;
+
+    // codes: canonical float32 order, see generic/lookup.h. Scores are larger-is-better.
+    /// code = (x - low) * inverse cut to a whole number in 0..most. low and inverse reach to the next
+    /// multiple of 32.
+    void (*scalar_codes)(const float* x, const float* low, const float* inverse, float most,
+                         std::size_t n, std::uint8_t* code) noexcept;
+    void (*scalar_ip)(const ScalarArgs& args, float* out) noexcept;
+    void (*scalar_l2)(const ScalarArgs& args, float* out) noexcept;
+    /// out[c] = sum over d of q[d] * centroid c[d], or minus their squared distance; k centroids side by
+    /// side (centroids[d * k + c]), k a multiple of 16. Fused multiply-adds in the order of d.
+    void (*table_ip)(const float* q, std::size_t dim, const float* centroids, std::size_t k,
+                     float* out) noexcept;
+    void (*table_l2)(const float* q, std::size_t dim, const float* centroids, std::size_t k,
+                     float* out) noexcept;
+    /// out[i] = sum over j < m of tables[j * k + codes[i * m + j]]; tables reach to the next multiple
+    /// of 32 sub-quantizers and are zero there.
+    void (*table_sums_u8)(const float* tables, std::size_t k, const std::uint8_t* codes,
+                          std::size_t m, std::size_t count, float* out) noexcept;
+    void (*table_sums_u16)(const float* tables, std::size_t k, const std::uint16_t* codes,
+                           std::size_t m, std::size_t count, float* out) noexcept;
+
+    void (*scan_u4)(const ScanArgs& args) noexcept;
+    // rotated: the same bits on every level.
+    void (*rotate_f32)(float* x, const RotationPlan& plan) noexcept;
+    /// The transposed matrix, which is the inverse.
+    void (*rotate_back_f32)(float* x, const RotationPlan& plan) noexcept;
+    /// v = x * inverse; n is a multiple of kGridLanes. Lanes are added pairwise, as exact sums.
+    void (*fit_grid_f32)(const float* x, std::size_t n, float inverse, float half,
+                         GridFit* fit) noexcept;
+    /// code = y + half - 0.5, a byte; n as above.
+    void (*grid_codes_f32)(const float* x, std::size_t n, float inverse, float half,
+                           std::uint8_t* code) noexcept;
+    /// Bit planes of n bytes below 2^bits, highest bit first, n / 8 bytes each; bit j of a byte is element
+    /// 8 * byte + j. n is a multiple of 8.
+    void (*pack_planes)(const std::uint8_t* code, std::size_t n, std::size_t bits,
+                        std::uint8_t* planes) noexcept;
+    void (*unpack_planes)(const std::uint8_t* planes, std::size_t n, std::size_t bits,
+                          std::uint8_t* code) noexcept;
+    /// Rows of nibbles, 128 elements in 64 bytes: byte j holds element j in its low half and element
+    /// j + 64 in its high half. out[i] = init + sum of row[i][k] * q[k]; depth in bytes, a multiple of 64.
+    void (*rows_u4)(const std::uint8_t* rows, std::size_t stride, std::size_t count,
+                    const std::int8_t* q, std::size_t depth, std::int32_t init,
+                    std::int32_t* out) noexcept;
+    /// Returns how many hits were written.
+    std::size_t (*scan_signs)(const SignScan& scan, const SignHits& hits) noexcept;
 
     /// Largest |query code| panel_u8 and rows_u8 take without overflow (127, or 63 where pairs of
     /// products are summed in 16 bits).

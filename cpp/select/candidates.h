@@ -52,6 +52,9 @@ public:
         if (!counting_ && size_ >= std::max(start_at_, rank + rank / 4)) select_floor(rank);
     }
 
+    /// Drops what floor() excludes, where that is known to be certain.
+    void drop() noexcept { drop_below(floor_); }
+
     /// Drops what the certain floor excludes and returns it, -infinity when less than k is held. Raises
     /// floor() to it as well: if floor() is larger still, a guess was too high.
     float trim();

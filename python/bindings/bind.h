@@ -5,7 +5,9 @@
 
 namespace nearfield::bindings {
 
-void bind_flat(pybind11::module_& module);
+void bind_index(pybind11::module_& module);
+void bind_kmeans(pybind11::module_& module);
+void bind_quant(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
 
 }  // namespace nearfield::bindings

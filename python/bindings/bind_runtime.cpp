@@ -16,6 +16,7 @@ py::dict features() {
     d["avx_vnni"] = cpu.avx_vnni;
     d["avx512"] = cpu.avx512;
     d["avx512_bf16"] = cpu.avx512_bf16;
+    d["avx512_vbmi"] = cpu.avx512_vbmi;
     d["amx"] = cpu.amx;
     return d;
 }

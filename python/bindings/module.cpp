@@ -13,6 +13,8 @@ PYBIND11_MODULE(_core, module) {
     // A bad NEARFIELD_ISA or NEARFIELD_NUM_THREADS is an error at import, not at the first search.
     nearfield::kernels::active();
     nearfield::detail::default_thread_count(nearfield::kMaxThreads);
-    nearfield::bindings::bind_flat(module);
+    nearfield::bindings::bind_index(module);
+    nearfield::bindings::bind_kmeans(module);
+    nearfield::bindings::bind_quant(module);
     nearfield::bindings::bind_runtime(module);
 }

@@ -22,10 +22,15 @@ from typing import TYPE_CHECKING, Any
 from .errors import CorruptFileError, DeviceError, NearfieldError, NotTrainedError
 
 if TYPE_CHECKING:
+    from . import quant
     from .encoders import Encoder
     from .evaluate import evaluate
+    from .exact import topk
     from .filters import Filter
-    from .index import FlatIndex, load, topk
+    from .flat import FlatIndex
+    from .index import Index, load
+    from .ivf import IVFIndex
+    from .kmeans import KMeans
     from .result import MISSING, RangeResult, SearchResult
     from .retriever import Hit, Retriever
     from .runtime import cpu_features, isa, num_threads, set_num_threads
@@ -40,6 +45,9 @@ __all__ = [
     "Filter",
     "FlatIndex",
     "Hit",
+    "IVFIndex",
+    "Index",
+    "KMeans",
     "NearfieldError",
     "NotTrainedError",
     "RangeResult",
@@ -51,15 +59,21 @@ __all__ = [
     "isa",
     "load",
     "num_threads",
+    "quant",
     "set_num_threads",
     "topk",
 ]
 
+_MODULES = {"quant"}
+
 _HOME = {
     "Encoder": "encoders",
     "Filter": "filters",
-    "FlatIndex": "index",
+    "FlatIndex": "flat",
     "Hit": "retriever",
+    "IVFIndex": "ivf",
+    "Index": "index",
+    "KMeans": "kmeans",
     "MISSING": "result",
     "RangeResult": "result",
     "Retriever": "retriever",
@@ -70,7 +84,7 @@ _HOME = {
     "load": "index",
     "num_threads": "runtime",
     "set_num_threads": "runtime",
-    "topk": "index",
+    "topk": "exact",
 }
 
 
@@ -87,6 +101,8 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

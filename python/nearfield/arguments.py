@@ -21,9 +21,11 @@ __all__ = [
     "Metric",
     "as_flag",
     "as_metric",
+    "as_natural",
     "as_path",
     "as_positive",
     "as_real",
+    "as_seed",
     "as_threads",
     "check_result_size",
     "choose",
@@ -55,9 +57,31 @@ def as_positive(value: Any, *, name: str, largest: int = _LARGEST) -> int:
     return number
 
 
+def as_natural(value: Any, *, name: str) -> int:
+    """Return `value` as an int in ``[0, 2**63)``; bools and floats are refused."""
+    if not isinstance(value, (bool, np.bool_)) and value == 0:
+        return 0
+    return as_positive(value, name=name)
+
+
 def as_threads(value: Any) -> int:
     """Return the thread count the core takes: 0 (its default) for None."""
     return 0 if value is None else as_positive(value, name="threads", largest=_core.MAX_THREADS)
+
+
+def as_seed(value: Any) -> int:
+    """Return `value` as an int in ``[0, 2**64)``; bools and floats are refused."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"seed: got the bool {value}, expected an integer >= 0")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"seed: got {value!r} of type {type(value).__name__}, expected an integer >= 0"
+        ) from None
+    if not 0 <= number < 2**64:
+        raise ValueError(f"seed: got {number}, expected an integer >= 0 and < 2**64")
+    return number
 
 
 def as_real(value: Any, *, name: str) -> float:

@@ -1,20 +1,17 @@
-"""Exact search with an index: :class:`FlatIndex`, and :func:`load` for its files."""
+"""What every index can do: :class:`Index`, and :func:`load` for the files of any kind."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from .arguments import (
-    LARGEST_DIM,
-    Metric,
     as_flag,
-    as_metric,
     as_path,
     as_positive,
     as_real,
@@ -24,16 +21,20 @@ from .arguments import (
     naming,
     refuse_transform,
 )
-from .arrays import STORAGES, as_labels, as_queries, as_rows
-from .exact import topk
+from .arrays import as_labels, as_queries, as_rows
 from .live import LiveRows
 from .result import MISSING, RangeResult, SearchResult
 
-__all__ = ["FlatIndex", "load", "topk"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._core import Index as CoreIndex
+
+__all__ = ["Index", "load"]
 
 
-def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) -> FlatIndex:
-    """Open an index file written by :meth:`FlatIndex.save`.
+def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) -> Index:
+    """Open an index file written by :meth:`Index.save`.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) 
 
     Returns
     -------
-    FlatIndex
+    FlatIndex or IVFIndex
+        What was saved.
 
     Raises
     ------
@@ -68,80 +70,47 @@ def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) 
     1
     """
     mapped, checked = as_flag(mmap, name="mmap"), as_flag(verify, name="verify")
-    return FlatIndex._around(_core.load(os.fsencode(as_path(path, name="path")), mapped, checked))
+    return _around(_core.load(os.fsencode(as_path(path, name="path")), mapped, checked))
 
 
-class FlatIndex:
-    """Exact index: every search sees every row.
-
-    Parameters
-    ----------
-    dim : int
-        Columns of the vectors, at most 65,536.
-    metric : {"l2", "ip", "cosine"}, default "l2"
-        Squared Euclidean distance, inner product, or cosine similarity.
-    quantizer : {"float32", "float16", "bfloat16", "int8", "uint8"}, default "float32"
-        Type the rows are stored in. float32 and float64 rows are rounded to float16 or bfloat16;
-        an int8 or uint8 index takes only rows of that type. Search is exact over what is stored.
-    refine : None
-        A flat index has no second store.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A parameter of the wrong type, or an unknown name (the message lists the names).
+class Index:
+    """What every index can do; see the kinds: :class:`FlatIndex`, :class:`IVFIndex`.
 
     Notes
     -----
     Any number of threads may search while others add, remove or save.
-
-    Examples
-    --------
-    >>> import numpy as np, nearfield as nf
-    >>> index = nf.FlatIndex(2, metric="cosine")
-    >>> index.add(np.float32([[1, 0], [0, 1], [1, 1]]), ids=[10, 20, 30])
-    >>> index.search(np.float32([[2, 0.1]]), k=2).ids
-    array([[10, 30]])
-    >>> index.remove([10])
-    1
-    >>> len(index)
-    2
     """
 
-    def __init__(
-        self,
-        dim: int,
-        metric: Metric = "l2",
-        *,
-        quantizer: str = "float32",
-        refine: None = None,
-    ) -> None:
-        dim = as_positive(dim, name="dim", largest=LARGEST_DIM)
-        dtype = choose(quantizer, STORAGES, name="quantizer")
-        if refine is not None:
-            raise ValueError(
-                f"refine: got {refine!r}, expected None: a flat index has no second store"
-            )
-        self._bind(_core.FlatIndex(dim, as_metric(metric), dtype))
+    _core: CoreIndex
+    _search_params: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        raise TypeError("Index is what indexes have in common; make a FlatIndex or an IVFIndex")
 
     @classmethod
-    def _around(cls, core: _core.FlatIndex) -> FlatIndex:
+    def _wrap(cls, core: CoreIndex) -> Self:
         index = cls.__new__(cls)
         index._bind(core)
         return index
 
-    def _bind(self, core: _core.FlatIndex) -> None:
+    def _bind(self, core: CoreIndex) -> None:
         self._core = core
         self._rows = LiveRows(core)
 
-    def train(self, x: ArrayLike) -> None:
-        """Do nothing: a flat index learns nothing from data.
+    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
+        """Check the parameters of one search that only some kinds have."""
+        unknown = [name for name in params if name not in self._search_params]
+        if unknown:
+            names = ", ".join(repr(name) for name in unknown)
+            *others, last = ("filter", "transform", *self._search_params, "threads")
+            raise TypeError(
+                f"{method}() got unknown parameters {names}; a {type(self).__name__} "
+                f"takes only {', '.join(others)} and {last}"
+            )
+        return {name: as_positive(value, name=name) for name, value in params.items()}
 
-        Parameters
-        ----------
-        x : array_like, shape (n, dim)
-            Ignored.
-        """
+    def _before_add(self, count: int) -> None:
+        """Say what adding `count` rows entails beyond adding them."""
 
     def add(
         self,
@@ -192,6 +161,7 @@ class FlatIndex:
             labels = as_labels(ids, name="ids", length=rows.shape[0])
             if (labels == MISSING).any():
                 raise ValueError(f"ids: got {MISSING}, which nf.MISSING reserves for no result")
+        self._before_add(rows.shape[0])
         try:
             self._rows.change(lambda: self._core.add(rows, labels, replace, thread_count))
         except ValueError as error:
@@ -231,7 +201,7 @@ class FlatIndex:
         threads: int | None = None,
         **params: Any,
     ) -> SearchResult:
-        """Find the `k` nearest rows for every query, exactly.
+        """Find the `k` nearest rows for every query.
 
         Parameters
         ----------
@@ -247,7 +217,7 @@ class FlatIndex:
         threads : int, optional
             Threads for this call. Never changes the result.
         **params
-            A flat index has no further parameters: any other name is a TypeError.
+            What only some kinds take: `nprobe` (:class:`IVFIndex`). Any other name is a TypeError.
 
         Returns
         -------
@@ -268,7 +238,7 @@ class FlatIndex:
         >>> index.search(np.float32([1.9]), k=2, filter=range(1, 3)).ids
         array([1, 2])
         """
-        _refuse_unknown("search", params)
+        asked = self._read_params("search", params)
         k = as_positive(k, name="k")
         refuse_transform(transform)
         thread_count = as_threads(threads)
@@ -276,7 +246,7 @@ class FlatIndex:
         check_result_size(queries.shape[0], k, len(self))
         try:
             found = self._rows.masked(
-                filter, lambda m: self._core.search(queries, k, m, thread_count)
+                filter, lambda m: self._core.search(queries, k, m, thread_count, **asked)
             )
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
@@ -293,7 +263,7 @@ class FlatIndex:
         threads: int | None = None,
         **params: Any,
     ) -> RangeResult:
-        """Find every row within a threshold, exactly.
+        """Find every row within a threshold.
 
         Parameters
         ----------
@@ -324,14 +294,14 @@ class FlatIndex:
         >>> index.range_search(np.float32([1]), 1.0).ids
         array([0, 1])
         """
-        _refuse_unknown("range_search", params)
+        asked = self._read_params("range_search", params)
         limit = as_real(threshold, name="threshold")
         refuse_transform(transform)
         thread_count = as_threads(threads)
         queries, _ = as_queries(q, name="q", dim=self.dim)
         try:
             found = self._rows.masked(
-                filter, lambda m: self._core.range_search(queries, limit, m, thread_count)
+                filter, lambda m: self._core.range_search(queries, limit, m, thread_count, **asked)
             )
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
@@ -413,7 +383,7 @@ class FlatIndex:
 
     @property
     def is_trained(self) -> bool:
-        """Always True: a flat index learns nothing from data."""
+        """Whether rows can be added without training first."""
         return True
 
     @property
@@ -430,12 +400,6 @@ class FlatIndex:
         """Return figures about the index: rows, bytes and what the scan stores beside them."""
         return dict(self._core.stats())
 
-    def __repr__(self) -> str:
-        return (
-            f"FlatIndex(dim={self.dim}, metric={self.metric!r}, quantizer={self.quantizer!r}) "
-            f"with {len(self)} rows"
-        )
-
     def __reduce__(self) -> tuple[Any, ...]:
         with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
             path = os.path.join(folder, "index")
@@ -444,18 +408,17 @@ class FlatIndex:
                 return (_from_bytes, (file.read(),))
 
 
-def _from_bytes(data: bytes) -> FlatIndex:
+def _from_bytes(data: bytes) -> Index:
     with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
         path = os.path.join(folder, "index")
         with open(path, "wb") as file:
             file.write(data)
-        return FlatIndex._around(_core.load(os.fsencode(path), False, True))
+        return _around(_core.load(os.fsencode(path), False, True))
 
 
-def _refuse_unknown(method: str, params: dict[str, Any]) -> None:
-    if params:
-        names = ", ".join(repr(name) for name in params)
-        raise TypeError(
-            f"{method}() got unknown parameters {names}; a flat index takes only filter, "
-            "transform and threads"
-        )
+def _around(core: _core.Index) -> Index:
+    """Return the Python object of a core index."""
+    from .flat import FlatIndex
+    from .ivf import IVFIndex
+
+    return (IVFIndex if isinstance(core, _core.IVFIndex) else FlatIndex)._wrap(core)

@@ -28,13 +28,13 @@ class LiveRows:
 
     Parameters
     ----------
-    core : _core.FlatIndex
+    core : _core.Index
         The native index.
     """
 
     __slots__ = ("_change_lock", "_core", "_space", "_version")
 
-    def __init__(self, core: _core.FlatIndex) -> None:
+    def __init__(self, core: _core.Index) -> None:
         self._core = core
         self._change_lock = threading.Lock()
         self._version = 0  # odd while rows change

@@ -102,7 +102,7 @@ class Retriever:
     def __init__(self, encoder: TextEncoder, index: Any = None) -> None:
         _check_encoder(encoder)
         if index is None:
-            from .index import FlatIndex
+            from .flat import FlatIndex
 
             index = FlatIndex(encoder.dim, getattr(encoder, "metric", "cosine"))
         if not hasattr(index, "dim") or not hasattr(index, "search"):

@@ -12,12 +12,13 @@ from typing import Any
 
 MAGIC = b"\x89NFX\r\n\x1a\n"
 META, ROWS, CODES, LABELS, TOMBSTONES, USER_METADATA = 1, 2, 3, 6, 7, 100
+LIST_SIZES, CENTROIDS, ARRIVAL, SEED = 8, 9, 10, 11
 RELEASE = 0x00000100  # the first release that reads version 1
 BYTES, F32, F16, BF16, I8, U8, U32, I64, U64, F64 = range(10)
 ELEMENT_BYTES = (1, 4, 2, 2, 1, 1, 4, 8, 8, 8)
 HEADER, ENTRY = struct.Struct("<8sIIQQQIII2I"), struct.Struct("<IIQQQQII")
-FLAT_META = struct.Struct("<IIIIQQqQ")
-FLAT_FIELDS = (
+ROW_META = struct.Struct("<IIIIQQqQ")
+ROW_FIELDS = (
     *("kind", "kind_version", "metric", "dtype", "dim", "count", "next_label", "has_labels"),
 )
 
@@ -68,12 +69,12 @@ class Container:
         return next(section for section in self.sections if section.type == kind)
 
     def meta(self) -> dict[str, int]:
-        """Return the fields of a flat index's meta section."""
-        return dict(zip(FLAT_FIELDS, FLAT_META.unpack(self.find(META).data), strict=True))
+        """Return the fields of the meta section."""
+        return dict(zip(ROW_FIELDS, ROW_META.unpack(self.find(META).data), strict=True))
 
     def with_meta(self, **fields: int) -> Container:
         """Return a copy whose meta section says something else."""
-        data = FLAT_META.pack(*{**self.meta(), **fields}.values())
+        data = ROW_META.pack(*{**self.meta(), **fields}.values())
         return self.with_section(META, data=data)
 
     def with_section(self, kind: int, **changes: Any) -> Container:
@@ -107,7 +108,7 @@ def sealed(container: Container) -> bytes:
         offset = -(-end // align) * align
         fields = [
             *(section.type, section.element, offset, len(section.data)),
-            *(section.rows, section.cols, crc32c(section.data), 0),
+            *(section.rows, section.cols, section.entry.get(6) or crc32c(section.data), 0),
         ]
         for position, value in section.entry.items():
             fields[position] = value

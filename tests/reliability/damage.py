@@ -27,7 +27,7 @@ def outcome(path: str, mmap: bool, verify: bool) -> str:
     return "opened"
 
 
-def use(index: nf.FlatIndex) -> None:
+def use(index: nf.Index) -> None:
     """Do everything a user may do with an index that opened: none of it may crash."""
     queries = np.zeros((3, index.dim), np.float32)
     for k in (1, 10, len(index) + 5):

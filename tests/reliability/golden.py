@@ -8,26 +8,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from reliability.samples import KINDS, build, queries_of
+from reliability.samples import KINDS, LISTED, build, queries_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "format-1"
 ROWS, DIM, QUERIES, K = 24, 20, 6, 26
-NAMES = [(metric, storage, i % 2 == 1) for i, (metric, storage) in enumerate(KINDS)]
+NAMES = [
+    *((metric, storage, i % 2 == 1, 0) for i, (metric, storage) in enumerate(KINDS)),
+    *LISTED,
+]
 
 
-def name_of(metric: str, storage: str, labelled: bool) -> str:
+def name_of(metric: str, storage: str, labelled: bool, nlist: int) -> str:
     """Return the name of a golden file without its suffix."""
-    return f"{metric}-{storage}-{'labelled' if labelled else 'numbered'}"
+    name = f"{metric}-{storage}-{'labelled' if labelled else 'numbered'}"
+    return f"ivf{nlist}-{name}" if nlist else name
 
 
 def main() -> None:
     """Write the files that do not exist yet."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for metric, storage, labelled in NAMES:
-        path = FOLDER / f"{name_of(metric, storage, labelled)}.nf"
+    for metric, storage, labelled, nlist in NAMES:
+        path = FOLDER / f"{name_of(metric, storage, labelled, nlist)}.nf"
         if path.exists():
-            raise SystemExit(f"{path} exists; golden files are never rewritten")
-        index = build(metric, storage, labelled, ROWS, DIM)
+            continue
+        index = build(metric, storage, labelled, ROWS, DIM, nlist)
         index.save(path)
         ids, scores, _ = index.search(queries_of(QUERIES, DIM), k=K)
         np.save(path.with_suffix(".ids.npy"), ids)

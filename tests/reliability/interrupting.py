@@ -52,11 +52,19 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
     index = nf.FlatIndex(DIM)
     index.add(rows)
     empty = nf.FlatIndex(DIM)
+    lists, long_lists = nf.IVFIndex(DIM, 64), nf.IVFIndex(DIM, 2)
+    for listed in (lists, long_lists):
+        listed.train(rows[:3000])
+        listed.add(rows)
+    empty_lists = nf.IVFIndex(DIM, 256)
+    empty_lists.train(rows[:3000])
     wide = np.tile(rows, (6, 1))
     double = wide[: 2 * ROWS].astype(np.float64)
     labels = rng.permutation(len(wide))
     path = os.path.join(folder, "loop.nf")
     index.save(path, durable=False)
+
+    opq = nf.quant.OPQ(DIM // 4, 4).train(rows[:256])
 
     def save_and_load() -> None:
         while True:
@@ -78,7 +86,19 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
         "add of float64": lambda: empty.add(double),
         "add with ids": lambda: empty.add(wide, ids=labels),
         "save and load": save_and_load,
-    } | {"index": lambda: index, "empty": lambda: empty, "rows": lambda: rows}
+        "train pq": lambda: nf.quant.ProductQuantizer(DIM // 4).train(rows),
+        "train opq": lambda: nf.quant.OPQ(DIM // 4).train(rows),
+        "encode opq": lambda: opq.encode(wide),
+        "search lists": lambda: lists.search(queries, k=100, nprobe=32),
+        "search lists, one thread": lambda: lists.search(queries, k=10, nprobe=60, threads=1),
+        "search lists, few may answer": lambda: lists.search(
+            queries, k=300, nprobe=1, filter=range(0, ROWS, 40)
+        ),
+        "search long lists": lambda: [long_lists.search(queries, k=10) for _ in range(9)],
+        "range_search in lists": lambda: lists.range_search(queries[:4000], 60.0, nprobe=60),
+        "train": lambda: nf.IVFIndex(DIM, 500).train(rows),
+        "add to lists": lambda: empty_lists.add(wide),
+    } | {"index": lambda: index, "empty": lambda: (empty, empty_lists), "rows": lambda: rows}
 
 
 def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
@@ -87,7 +107,7 @@ def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sender, rng = Sender(), random.Random(3)
     long = calls(folder)
-    index, empty, rows = (long.pop(name)() for name in ("index", "empty", "rows"))
+    index, emptied, rows = (long.pop(name)() for name in ("index", "empty", "rows"))
     expected = [part.tobytes() for part in index.search(rows[:20], k=5)]
     out: dict[str, Any] = {}
     for name in names:
@@ -110,9 +130,10 @@ def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
             answer = [part.tobytes() for part in index.search(rows[:20], k=5)]
             assert answer == expected, name
             assert len(index) == ROWS
-            if len(empty):
-                assert len(empty) in (2 * ROWS, 6 * ROWS)
-                empty.remove(empty.ids)
+            for empty in emptied:
+                if len(empty):
+                    assert len(empty) in (2 * ROWS, 6 * ROWS)
+                    empty.remove(empty.ids)
     assert sorted(os.listdir(folder)) == ["loop.nf"], "an interrupted save leaves no temporary"
     assert len(nf.load(os.path.join(folder, "loop.nf"))) == ROWS
     return out

@@ -13,21 +13,26 @@ from typing import Any
 
 import nearfield as nf
 import numpy as np
+from reliability.samples import centroids_of, empty_lists
 
 VERSIONS = 6
 _COUNTS = struct.Struct("<QQ")
 
 
-def version(number: int, rows: int) -> nf.FlatIndex:
-    """Return an index that differs from every other version, in size too."""
+def version(number: int, rows: int, nlist: int) -> nf.Index:
+    """Return an index that differs from every other version, in size too; nlist 0: a flat one."""
     rng = np.random.default_rng(number)
-    index = nf.FlatIndex(32, "l2")
+    index: nf.Index
+    if nlist:
+        index = empty_lists("l2", "float32", centroids_of("float32", nlist, 32))
+    else:
+        index = nf.FlatIndex(32, "l2")
     n = rows - 37 * number
     index.add(rng.standard_normal((n, 32)), ids=np.arange(n) + 1_000_000 * number)
     return index
 
 
-def write_forever(path: str, indexes: list[nf.FlatIndex], shared: mmap.mmap, durable: bool) -> None:
+def write_forever(path: str, indexes: list[nf.Index], shared: mmap.mmap, durable: bool) -> None:
     """Save one version after the other, noting each start and each end."""
     started, _ = _COUNTS.unpack(shared[: _COUNTS.size])
     while True:
@@ -50,10 +55,12 @@ def phase(folder: str, sizes: set[int], old: bool, between: bool) -> str:
     return "before the temporary" if old else "after the rename"
 
 
-def rounds(folder: str, kills: int, rows: int, durable: bool, seed: int) -> dict[str, Any]:
+def rounds(
+    folder: str, kills: int, rows: int, durable: bool, seed: int, nlist: int
+) -> dict[str, Any]:
     """Kill `kills` writers; after each the file must be the last finished or the next version."""
     path = os.path.join(folder, "index.nf")
-    indexes = [version(number, rows) for number in range(VERSIONS)]
+    indexes = [version(number, rows, nlist) for number in range(VERSIONS)]
     contents = []
     for index in indexes:
         index.save(path, durable=False)

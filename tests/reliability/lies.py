@@ -19,7 +19,7 @@ def of_meta(true: Container) -> Iterator[Lie]:
     said = true.meta()
     n, dim = said["count"], said["dim"]
     wrong = {
-        "kind": (0, 2, 2**32 - 1),
+        "kind": (0, 3 - said["kind"], 3, 2**32 - 1),
         "kind_version": (0, 2, 2**32 - 1),
         "metric": (3, 4, 255, 2**31, 2**32 - 1),
         "dtype": (5, 255, 2**32 - 1, (said["dtype"] + 1) % 5, (said["dtype"] + 2) % 5),
@@ -94,6 +94,80 @@ def of_labels(true: Container) -> Iterator[Lie]:
     yield "two columns", true.with_section(c.LABELS, cols=2, data=data + data)
 
 
+def of_lists(true: Container) -> Iterator[Lie]:
+    """Yield lists that do not add up or lack what makes them lists."""
+    nlist, n = true.find(c.LIST_SIZES).rows, true.find(c.ROWS).rows
+    sizes = struct.unpack(f"<{nlist}I", true.find(c.LIST_SIZES).data)
+
+    def sized(values: list[int], **more: int) -> Container:
+        data = struct.pack(f"<{len(values)}I", *values)
+        return true.with_section(c.LIST_SIZES, **{"rows": len(values), "data": data, **more})
+
+    yield "no list sizes", true.without(c.LIST_SIZES)
+    yield "no lists", sized([])
+    yield "a row less", sized([sizes[0] - 1, *sizes[1:]])
+    yield "a row more", sized([sizes[0] + 1, *sizes[1:]])
+    yield "sizes that add up modulo 2**32", sized([sizes[0] + 2**31, sizes[1] + 2**31, *sizes[2:]])
+    yield "a list of 2**32 - 1", sized([2**32 - 1, *sizes[1:]])
+    yield "all sizes 2**32 - 1", sized([2**32 - 1] * nlist)
+    yield "a list more", sized([*sizes, 0])
+    yield "a list less", sized([sizes[0] + sizes[1], *sizes[2:]])
+    yield "one list", sized([n])
+    yield "sizes in a row", sized(list(sizes), rows=1, cols=nlist)
+    yield "sizes of no columns", sized([], rows=nlist, cols=0)
+    yield "sizes of u64", true.with_section(c.LIST_SIZES, element=c.U64, data=bytes(8 * nlist))
+    yield "sizes of f32", true.with_section(c.LIST_SIZES, element=c.F32)
+    yield "flat, but with lists", true.with_meta(kind=1)
+    without_lists = true.with_meta(kind=1).without(c.LIST_SIZES)
+    yield "flat, but rows came otherwise", without_lists
+    yield from _of_arrival(true)
+    yield from _of_centroids(true)
+    for name, rows, data in (("no", 0, b""), ("two", 2, bytes(16))):
+        yield f"{name} seeds", true.with_section(c.SEED, rows=rows, data=data)
+    yield "seed left out", true.without(c.SEED)
+    yield "seed of i64", true.with_section(c.SEED, element=c.I64)
+    yield "seed of bytes", true.with_section(c.SEED, element=c.BYTES, cols=8)
+
+
+def _of_arrival(true: Container) -> Iterator[Lie]:
+    n, data = true.find(c.ARRIVAL).rows, true.find(c.ARRIVAL).data
+    for at in (0, n // 2, n - 1):
+        for value in (n, n + 1, 2**31, 2**32 - 1):
+            changed = data[: 4 * at] + struct.pack("<I", value) + data[4 * at + 4 :]
+            yield f"row {at} came as {value}", true.with_section(c.ARRIVAL, data=changed)
+    yield "two came together", true.with_section(c.ARRIVAL, data=data[:4] + data[:-4])
+    yield "all came together", true.with_section(c.ARRIVAL, data=bytes(4 * n))
+    yield "no arrival", true.without(c.ARRIVAL)
+    yield "arrival one short", true.with_section(c.ARRIVAL, rows=n - 1, data=data[:-4])
+    yield (
+        "arrival one more",
+        true.with_section(c.ARRIVAL, rows=n + 1, data=data + struct.pack("<I", n)),
+    )
+    yield "arrival in a row", true.with_section(c.ARRIVAL, rows=1, cols=n)
+    yield "arrival of i64", true.with_section(c.ARRIVAL, element=c.I64, data=bytes(8 * n))
+    yield "arrival of f32", true.with_section(c.ARRIVAL, element=c.F32)
+
+
+def _of_centroids(true: Container) -> Iterator[Lie]:
+    section = true.find(c.CENTROIDS)
+    nlist, dim, data = section.rows, section.cols, section.data
+    for name, bad in (("nan", NAN), ("inf", INF), ("-inf", INF[:3] + b"\xff")):
+        for at in (0, len(data) - 4):
+            changed = data[:at] + bad + data[at + 4 :]
+            yield f"centroids {name} at {at}", true.with_section(c.CENTROIDS, data=changed)
+    yield "no centroids", true.without(c.CENTROIDS)
+    yield "empty centroids", true.with_section(c.CENTROIDS, rows=0, data=b"")
+    fewer = data[: -4 * dim]
+    yield "a centroid less", true.with_section(c.CENTROIDS, rows=nlist - 1, data=fewer)
+    more = data + bytes(4 * dim)
+    yield "a centroid more", true.with_section(c.CENTROIDS, rows=nlist + 1, data=more)
+    yield "centroids in a row", true.with_section(c.CENTROIDS, rows=1, cols=nlist * dim)
+    yield "centroids of u32", true.with_section(c.CENTROIDS, element=c.U32)
+    yield "centroids of f64", true.with_section(c.CENTROIDS, element=c.F64, data=data + data)
+    narrow = true.with_section(c.CENTROIDS, cols=dim - 1, data=bytes(4 * nlist * (dim - 1)))
+    yield "centroids of other columns", narrow
+
+
 def of_table(true: Container) -> Iterator[Lie]:
     """Yield every field of every table entry wrong, and sections that do not tile the file."""
     for kind in (section.type for section in true.sections):
@@ -152,6 +226,8 @@ def all_of(true: Container) -> Iterator[Lie]:
     yield from of_rows(true)
     if any(section.type == c.LABELS for section in true.sections):
         yield from of_labels(true)
+    if true.meta()["kind"] == 2:
+        yield from of_lists(true)
     yield from of_table(true)
     yield from of_header(true)
 
@@ -169,3 +245,8 @@ def truths(true: Container) -> Iterator[Lie]:
     yield "features that may be ignored", replace(true, header={4: 2**63 + 5})
     yield "a release number", replace(true, header={8: 0x00630000})
     yield "later default labels", true.with_meta(next_label=2**40)
+    if true.meta()["kind"] == 2:
+        huge = struct.pack("<f", 3e38) * (len(true.find(c.CENTROIDS).data) // 4)
+        yield "huge centroids", true.with_section(c.CENTROIDS, data=huge)
+        yield "centroids all zero", true.with_section(c.CENTROIDS, data=bytes(len(huge)))
+        yield "another seed", true.with_section(c.SEED, data=b"\xff" * 8)

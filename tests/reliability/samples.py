@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import tempfile
 from typing import Any
 
 import nearfield as nf
 import numpy as np
+from reliability import container as c
 
 METRICS = ("l2", "ip", "cosine")
 STORAGES = ("float32", "float16", "bfloat16", "int8", "uint8")
 KINDS = [(metric, storage) for metric in METRICS for storage in STORAGES]
+LISTED = [("l2", "float32", False, 3), ("ip", "int8", True, 4), ("cosine", "bfloat16", True, 2)]
+"""Indexes of inverted lists: metric, storage, with labels, lists."""
 
 
 def numbers(count: int, seed: int) -> np.ndarray:
@@ -46,9 +52,42 @@ def labels_of(n: int) -> np.ndarray:
     return labels
 
 
-def build(metric: str, storage: str, labelled: bool, n: int, dim: int) -> nf.FlatIndex:
-    """Build an index of `n` live rows, one more having been removed."""
-    index = nf.FlatIndex(dim, metric, quantizer=storage)
+def centroids_of(storage: str, nlist: int, dim: int) -> np.ndarray:
+    """Return centroids of inverted lists among such rows."""
+    return rows_of(storage, nlist, dim, seed=5).astype(np.float32) + np.float32(0.25)
+
+
+def empty_lists(metric: str, storage: str, centroids: np.ndarray) -> nf.IVFIndex:
+    """Return an empty index of lists with these centroids: what training finds may change."""
+    nlist, dim = centroids.shape
+    kinds = METRICS.index(metric), STORAGES.index(storage)
+    element = (c.F32, c.F16, c.BF16, c.I8, c.U8)[kinds[1]]
+    sections = [
+        c.Section(c.META, c.BYTES, 1, 48, c.ROW_META.pack(2, 1, *kinds, dim, 0, 0, 0)),
+        c.Section(c.ROWS, element, 0, dim, b""),
+        c.Section(c.ARRIVAL, c.U32, 0, 1, b""),
+        c.Section(c.LIST_SIZES, c.U32, nlist, 1, bytes(4 * nlist)),
+        c.Section(c.SEED, c.U64, 1, 1, struct.pack("<Q", 3)),
+        c.Section(c.CENTROIDS, c.F32, nlist, dim, centroids.astype("<f4").tobytes()),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "empty.nf")
+        with open(path, "wb") as file:
+            file.write(c.sealed(c.Container(sections)))
+        index = nf.load(path)
+    assert isinstance(index, nf.IVFIndex)
+    return index
+
+
+def build(
+    metric: str, storage: str, labelled: bool, n: int, dim: int, nlist: int = 0
+) -> nf.FlatIndex | nf.IVFIndex:
+    """Build an index of `n` live rows, one more having been removed; nlist 0: a flat one."""
+    index: nf.FlatIndex | nf.IVFIndex
+    if nlist:
+        index = empty_lists(metric, storage, centroids_of(storage, nlist, dim))
+    else:
+        index = nf.FlatIndex(dim, metric, quantizer=storage)
     rows: Any = rows_of(storage, n + 1, dim)
     if not labelled:
         index.add(rows[:n])

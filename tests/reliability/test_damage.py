@@ -14,16 +14,21 @@ import numpy as np
 import pytest
 from nearfield import cli
 from reliability.child import call
-from reliability.samples import KINDS, build
+from reliability.samples import KINDS, LISTED, build
 
 
-@pytest.mark.parametrize("labelled", [False, True], ids=["numbered", "labelled"])
-@pytest.mark.parametrize(("metric", "storage"), KINDS)
+@pytest.mark.parametrize(
+    ("metric", "storage", "labelled", "nlist"),
+    [
+        *((*kind, labelled, 0) for labelled in (False, True) for kind in KINDS),
+        *LISTED,
+    ],
+)
 def test_every_flipped_bit_and_every_length_is_noticed(
-    tmp_path: Path, metric: str, storage: str, labelled: bool
+    tmp_path: Path, metric: str, storage: str, labelled: bool, nlist: int
 ) -> None:
     path = tmp_path / "whole.nf"
-    build(metric, storage, labelled, n=5, dim=3).save(path, durable=False)
+    build(metric, storage, labelled, 5, 3, nlist).save(path, durable=False)
     size = path.stat().st_size
     flipped = call("reliability.damage:flips", str(path), str(tmp_path))
     assert flipped["wrong"] == []

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from oracle import dense
 from reliability.golden import DIM, FOLDER, NAMES, QUERIES, ROWS, K, name_of
-from reliability.samples import build, labels_of, queries_of, rows_of
+from reliability.samples import LISTED, build, centroids_of, labels_of, queries_of, rows_of
 
-Golden = tuple[str, str, bool]
+Golden = tuple[str, str, bool, int]
 each_golden = pytest.mark.parametrize("golden", NAMES, ids=[name_of(*golden) for golden in NAMES])
 
 
@@ -30,7 +30,7 @@ def test_every_golden_file_is_listed() -> None:
 @pytest.mark.parametrize("verify", [True, False], ids=["verified", "trusted"])
 @pytest.mark.parametrize("mmap", [False, True], ids=["read", "mapped"])
 def test_golden_files_answer_as_ever(golden: Golden, mmap: bool, verify: bool) -> None:
-    metric, storage, _ = golden
+    metric, storage, _, _ = golden
     index = nf.load(FOLDER / f"{name_of(*golden)}.nf", mmap=mmap, verify=verify)
     assert (index.dim, index.metric, index.quantizer, len(index)) == (DIM, metric, storage, ROWS)
     ids, scores = expected_of(golden)
@@ -44,7 +44,7 @@ def test_golden_files_answer_as_ever(golden: Golden, mmap: bool, verify: bool) -
 @each_golden
 def test_expected_answers_are_right(golden: Golden) -> None:
     """What is kept is what the definition says, not only what some release once answered."""
-    metric, storage, labelled = golden
+    metric, storage, labelled, _ = golden
     rows = rows_of(storage, ROWS + labelled, DIM).astype(np.float64)
     labels = labels_of(ROWS + 1) if labelled else np.arange(ROWS)
     if labelled:
@@ -59,12 +59,39 @@ def test_expected_answers_are_right(golden: Golden) -> None:
     assert np.isnan(scores[:, ROWS:]).all()
 
 
+def built(golden: Golden) -> nf.Index:
+    """Build the index of a golden file."""
+    metric, storage, labelled, nlist = golden
+    return build(metric, storage, labelled, ROWS, DIM, nlist)
+
+
+@pytest.mark.parametrize("golden", LISTED, ids=[name_of(*golden) for golden in LISTED])
+def test_lists_are_looked_into_as_ever(golden: Golden) -> None:
+    """The answers by the definition: nearest centroids, then the best rows of their lists."""
+    index = nf.load(FOLDER / f"{name_of(*golden)}.nf")
+    assert isinstance(index, nf.IVFIndex)
+    metric, storage, _, nlist = golden
+    centroids = centroids_of(storage, nlist, DIM)
+    assert index.centroids.tobytes() == centroids.tobytes()
+    labels = index.ids
+    rows = index.reconstruct(labels).astype(np.float64)
+    home, _, _ = dense.topk(rows, centroids, 1, metric)
+    assert index.list_sizes.tolist() == np.bincount(home[:, 0], minlength=nlist).tolist()
+    queries = queries_of(QUERIES, DIM)
+    for nprobe in range(1, nlist + 1):
+        near, _, _ = dense.topk(queries, centroids, nprobe, metric)
+        found = index.search(queries, 3, nprobe=nprobe)
+        for i in range(QUERIES):
+            there = np.flatnonzero(np.isin(home[:, 0], near[i]))
+            if len(there) >= 3:
+                best, _, _ = dense.topk(queries[i : i + 1], rows[there], 3, metric)
+                assert found.ids[i].tolist() == labels[there[best[0]]].tolist()
+
+
 @each_golden
 def test_saving_again_gives_the_same_bytes(golden: Golden, tmp_path: Path) -> None:
     kept = (FOLDER / f"{name_of(*golden)}.nf").read_bytes()
-    for i, index in enumerate(
-        (build(*golden, ROWS, DIM), nf.load(FOLDER / f"{name_of(*golden)}.nf"))
-    ):
+    for i, index in enumerate((built(golden), nf.load(FOLDER / f"{name_of(*golden)}.nf"))):
         for threads in (1, 2):
             nf.set_num_threads(threads)
             path = tmp_path / f"{i}-{threads}.nf"

@@ -19,6 +19,9 @@ CALLS = {
     "other searches": ["range_search", "topk"],
     "changing": ["add", "add of float64", "add with ids"],
     "files": ["save and load"],
+    "quantizers": ["train pq", "train opq", "encode opq"],
+    "lists": ["search lists", "search lists, one thread", "search lists, few may answer"],
+    "more of lists": ["search long lists", "range_search in lists", "train", "add to lists"],
 }
 
 

@@ -14,11 +14,11 @@ from reliability.child import call
 KILLS = int(os.environ.get("NEARFIELD_KILLS", "100"))
 
 
+@pytest.mark.parametrize("nlist", [0, 40], ids=["flat", "ivf"])
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "not durable"])
-def test_killed_writers_leave_a_whole_file(tmp_path: Path, durable: bool) -> None:
-    found = call(
-        "reliability.killing:rounds", str(tmp_path), KILLS // 2, 20_000, durable, 7, timeout=800
-    )
+def test_killed_writers_leave_a_whole_file(tmp_path: Path, durable: bool, nlist: int) -> None:
+    args = (str(tmp_path), KILLS // 2, 20_000, durable, 7, nlist)
+    found = call("reliability.killing:rounds", *args, timeout=800)
     print(f"{found['kills']} kills:", found["phases"])
     assert found["wrong"] == []
     assert found["litter"] == ["index.nf"], "the next save removes what dead ones left"

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nearfield as nf
 import numpy as np
@@ -41,11 +42,14 @@ def vectors(labels: np.ndarray) -> np.ndarray:
     return np.sin(phases).astype(np.float32)
 
 
+@pytest.mark.parametrize("kind", ["flat", "ivf"])
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
-def test_searches_are_right_while_rows_come_and_go(tmp_path: Path, metric: str) -> None:
+def test_searches_are_right_while_rows_come_and_go(tmp_path: Path, metric: Any, kind: str) -> None:
     """Fixed rows are always found, removed ones never again, and scores belong to the labels."""
-    index = nf.FlatIndex(DIM, metric)
+    index: Any = nf.FlatIndex(DIM, metric) if kind == "flat" else nf.IVFIndex(DIM, 12, metric)
     fixed = np.arange(2000, dtype=np.int64)
+    if kind == "ivf":
+        index.train(vectors(fixed))
     index.add(vectors(fixed), ids=fixed)
     done = threading.Event()
     gone = 10_000  # labels from 10,000 up to here have been removed

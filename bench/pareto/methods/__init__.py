@@ -8,6 +8,7 @@ from bench.pareto.methods.faiss_hnsw import FaissHnsw
 from bench.pareto.methods.faiss_ivf import FaissIvfPqFs
 from bench.pareto.methods.hnswlib_hnsw import HnswlibHnsw
 from bench.pareto.methods.nearfield_flat import NearfieldBytes, NearfieldFlat
+from bench.pareto.methods.nearfield_ivf import NearfieldIvf, NearfieldIvfFloat32
 from bench.pareto.methods.numkong_dots import NumkongBfloat16, NumkongInt8
 from bench.pareto.methods.numpy_matmul import NumpyMatmul
 from bench.pareto.methods.scann_tree import ScannTree
@@ -30,6 +31,8 @@ REGISTRY: dict[str, type[Method]] = {
         HnswlibHnsw,
         FaissHnsw,
         UsearchHnsw,
+        NearfieldIvf,
+        NearfieldIvfFloat32,
         FaissIvfPqFs,
         ScannTree,
     )

@@ -14,6 +14,7 @@ struct F64 {
     static constexpr std::size_t kWidth = 4;
     static Reg zero() noexcept { return _mm256_setzero_pd(); }
     static Reg set1(double x) noexcept { return _mm256_set1_pd(x); }
+    static Reg load(const double* p) noexcept { return _mm256_loadu_pd(p); }
     static Reg load(const float* p) noexcept { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
     static Reg load(const F16* p) noexcept {
         return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
@@ -76,7 +77,44 @@ struct F32 {
     }
     static Reg zero() noexcept { return _mm256_setzero_ps(); }
     static Reg set1(float x) noexcept { return _mm256_set1_ps(x); }
+    /// n <= kWidth floats, zeros behind them; nothing else is read.
+    static Reg load_first(const float* p, std::size_t n) noexcept {
+        const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        const __m256i wanted = _mm256_set1_epi32(static_cast<int>(n));
+        return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(wanted, lane));
+    }
+    static Reg add(Reg a, Reg b) noexcept { return _mm256_add_ps(a, b); }
+    static Reg sub(Reg a, Reg b) noexcept { return _mm256_sub_ps(a, b); }
+    static float sum(Reg x) noexcept {
+        __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+        four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+    }
     static Reg mul(Reg a, Reg b) noexcept { return _mm256_mul_ps(a, b); }
+    static Reg madd(Reg acc, Reg a, Reg b) noexcept { return _mm256_fmadd_ps(a, b, acc); }
+    static Reg max(Reg a, Reg b) noexcept { return _mm256_max_ps(a, b); }
+    static Reg min(Reg a, Reg b) noexcept { return _mm256_min_ps(a, b); }
+    static Reg select_above(Reg a, Reg b, Reg yes, Reg no) noexcept {
+        return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+    }
+    static Reg clamp(Reg x, Reg low, Reg high) noexcept {
+        return _mm256_min_ps(_mm256_max_ps(x, low), high);
+    }
+    /// Hadamard transform of the eight lanes: strides 1, 2, 4.
+    static Reg hadamard(Reg x) noexcept {
+        x = butterfly<0xaa>(x, _mm256_permute_ps(x, 0xb1));
+        x = butterfly<0xcc>(x, _mm256_permute_ps(x, 0x4e));
+        return butterfly<0xf0>(x, _mm256_permute2f128_ps(x, x, 0x01));
+    }
+    template <int kUpper>
+    static Reg butterfly(Reg x, Reg partner) noexcept {
+        return _mm256_blend_ps(_mm256_add_ps(x, partner), _mm256_sub_ps(partner, x), kUpper);
+    }
+    /// Eight whole numbers from 0 to 255.
+    static void store_bytes(std::uint8_t* p, Reg x) noexcept {
+        const __m128i words = pack16(_mm256_cvtps_epi32(x));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+    }
     /// Running maximum of |x|; NaN counts as infinity.
     static Reg max_abs(Reg best, Reg x) noexcept {
         const __m256i magnitude =

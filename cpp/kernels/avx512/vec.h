@@ -14,6 +14,7 @@ struct F64 {
     static constexpr std::size_t kWidth = 8;
     static Reg zero() noexcept { return _mm512_setzero_pd(); }
     static Reg set1(double x) noexcept { return _mm512_set1_pd(x); }
+    static Reg load(const double* p) noexcept { return _mm512_loadu_pd(p); }
     static Reg load(const float* p) noexcept { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
     static Reg load(const F16* p) noexcept {
         return _mm512_cvtps_pd(
@@ -71,7 +72,38 @@ struct F32 {
     }
     static Reg zero() noexcept { return _mm512_setzero_ps(); }
     static Reg set1(float x) noexcept { return _mm512_set1_ps(x); }
+    /// n <= kWidth floats, zeros behind them; nothing else is read.
+    static Reg load_first(const float* p, std::size_t n) noexcept {
+        return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), p);
+    }
+    static Reg add(Reg a, Reg b) noexcept { return _mm512_add_ps(a, b); }
+    static Reg sub(Reg a, Reg b) noexcept { return _mm512_sub_ps(a, b); }
+    static float sum(Reg x) noexcept { return _mm512_reduce_add_ps(x); }
     static Reg mul(Reg a, Reg b) noexcept { return _mm512_mul_ps(a, b); }
+    static Reg madd(Reg acc, Reg a, Reg b) noexcept { return _mm512_fmadd_ps(a, b, acc); }
+    static Reg max(Reg a, Reg b) noexcept { return _mm512_max_ps(a, b); }
+    static Reg min(Reg a, Reg b) noexcept { return _mm512_min_ps(a, b); }
+    static Reg select_above(Reg a, Reg b, Reg yes, Reg no) noexcept {
+        return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), yes);
+    }
+    static Reg clamp(Reg x, Reg low, Reg high) noexcept {
+        return _mm512_min_ps(_mm512_max_ps(x, low), high);
+    }
+    /// Hadamard transform of the sixteen lanes: strides 1, 2, 4, 8.
+    static Reg hadamard(Reg x) noexcept {
+        x = butterfly(x, _mm512_permute_ps(x, 0xb1), 0xaaaa);
+        x = butterfly(x, _mm512_permute_ps(x, 0x4e), 0xcccc);
+        x = butterfly(x, _mm512_shuffle_f32x4(x, x, 0xb1), 0xf0f0);
+        return butterfly(x, _mm512_shuffle_f32x4(x, x, 0x4e), 0xff00);
+    }
+    static Reg butterfly(Reg x, Reg partner, __mmask16 upper) noexcept {
+        return _mm512_mask_sub_ps(_mm512_add_ps(x, partner), upper, partner, x);
+    }
+    /// Sixteen whole numbers from 0 to 255.
+    static void store_bytes(std::uint8_t* p, Reg x) noexcept {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                         _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+    }
     /// Running maximum of |x|; NaN counts as infinity.
     static Reg max_abs(Reg best, Reg x) noexcept {
         const __m512i magnitude =

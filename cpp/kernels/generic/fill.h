@@ -4,6 +4,10 @@
 #include "kernels/generic/bits.h"
 #include "kernels/generic/convert.h"
 #include "kernels/generic/exact.h"
+#include "kernels/generic/grid.h"
+#include "kernels/generic/nearest.h"
+#include "kernels/generic/rotate.h"
+#include "kernels/generic/rows.h"
 #include "kernels/table.h"
 
 namespace nearfield::kernels {
@@ -68,6 +72,13 @@ struct Dense {
         t.bf16_price = 4;
         t.quantize_u8 = quantize<F>;
         t.residual_u8 = residual<D>;
+        t.sum_rows_f32 = sum_rows<D>;
+        t.dot_f32 = dot<F>;
+        t.nearest_f32 = nearest < F, F::kWidth >= 8 ? 2 : 4 > ;
+        t.rotate_f32 = rotate<F>;
+        t.rotate_back_f32 = rotate_back<F>;
+        t.fit_grid_f32 = fit_grid<F>;
+        t.grid_codes_f32 = grid_codes<F>;
     }
 };
 

@@ -15,11 +15,24 @@ struct KMeansOptions {
     int iterations = 25;
     std::uint64_t seed = 0;
     bool spherical = false;  // unit centroids, rows assigned by inner product
+    /// Stops after an iteration that lowers the inertia by less than this share; 0: only when no row
+    /// changes its cluster.
+    double tolerance = 1e-4;
+    /// k centroids to start from; empty: rows drawn at random, without repeating one while others are left.
+    MatrixView<float> start{};
+    /// For large k: clusters of clusters first, then two iterations over everything. `iterations` is
+    /// that of the clusters of clusters. Without start.
+    bool hierarchical = false;
+    /// Also assign every row to the final centroids.
+    bool label_rows = false;
 };
 
 struct KMeansResult {
     std::vector<float> centroids;  // k x dim
     std::vector<double> inertia;   // after each iteration; see objective() in kmeans.cpp
+    // Under label_rows:
+    std::vector<Id> labels;
+    double final_inertia = 0.0;  // of these labels and the final centroids
 };
 
 /// The same for any number of threads and any level. std::invalid_argument for k = 0 or more than

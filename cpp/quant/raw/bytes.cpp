@@ -51,7 +51,8 @@ bool encode_bytes(const CodeSpec& spec, const void* row, float* wide, std::uint8
         const float largest = k.max_abs(x, spec.dim);
         if (!(largest < std::numeric_limits<float>::infinity())) return false;
         // A smaller step would have a reciprocal or a scale outside float32.
-        step = std::max({static_cast<double>(largest) / 127.0, 0x1p-100 / spec.unit, 0x1p-120});
+        step = std::max(
+            {static_cast<double>(largest) / 127.0, spec.least_scale / spec.unit, 0x1p-120});
         const auto inverse = static_cast<float>(1.0 / step);
         k.quantize_u8(x, spec.dim, inverse, code);
         std::memset(code + spec.dim, 128, code_stride(spec) - spec.dim);
@@ -94,6 +95,31 @@ QueryConstants quantise_bytes(const CodeSpec& spec, const double* q, double norm
     out.norm = static_cast<float>(length * kUp);
     out.zero_share = static_cast<std::int32_t>(-sum * spec.zero_point());
     return out;
+}
+
+bool quantise_plain_bytes(const CodeSpec& spec, const float* query, double norm, std::int8_t* code,
+                          QueryConstants& out) noexcept {
+    if (spec.kind != ScanKind::kBytes || is_integer(spec.dtype)) return false;
+    const kernels::KernelTable& k = kernels::active();
+    const auto largest = static_cast<double>(k.max_abs(query, spec.dim));
+    const double step = largest / static_cast<double>(k.query_limit);
+    const double in_units = step * spec.unit;
+    // Elsewhere a float32 reciprocal overflows, or 1 / step under l2.
+    if (!(step > 0x1p-80 && step < 0x1p80 && in_units > 0x1p-40)) return false;
+    auto* bytes = reinterpret_cast<std::uint8_t*>(code);
+    k.quantize_u8(query, spec.dim, static_cast<float>(1.0 / step), bytes);
+    const double error = std::sqrt(k.residual_u8(query, bytes, step, spec.dim)) / step;
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < spec.dim; ++i) {
+        code[i] = static_cast<std::int8_t>(bytes[i] ^ 0x80u);
+        sum += code[i];
+    }
+    const double length = norm / in_units;
+    out.step = in_units;
+    out.code_error = static_cast<float>((error + kKeyShare * length) * kUp);
+    out.norm = static_cast<float>(length * kUp);
+    out.zero_share = -sum * spec.zero_point();
+    return true;
 }
 
 }  // namespace nearfield

@@ -40,6 +40,8 @@ struct CodeSpec {
     std::size_t dim;
     double unit;  // power of two
     ScanKind kind;
+    /// Rows that would need a smaller scale (ip, l2) are coded in coarser steps.
+    double least_scale = 0x1p-100;
 
     /// What a byte of value zero stands for is -zero_point.
     int zero_point() const noexcept {
@@ -85,6 +87,16 @@ struct CodeView {
     const float* spread;  // what a lane's margin is multiplied by: scale, or scale * length (kBF16)
     const float* bias;    // l2: -|x|^2 / 2 in units, rounded up; else null
     const BlockError* errors;  // one per kBlockRows
+
+    /// Error constants that hold for the rows [first, last).
+    BlockError error_of(std::size_t first, std::size_t last) const noexcept {
+        BlockError error = errors[first / kBlockRows];
+        for (std::size_t b = first / kBlockRows + 1; b <= (last - 1) / kBlockRows; ++b) {
+            if (errors[b].code_norm > error.code_norm) error.code_norm = errors[b].code_norm;
+            if (errors[b].residual > error.residual) error.residual = errors[b].residual;
+        }
+        return error;
+    }
 };
 
 /// Asks for slice `part` of `parts` of the rows [first, first + kBlockRows) to be brought into L2.

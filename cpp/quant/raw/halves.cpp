@@ -55,7 +55,7 @@ bool encode_halves(const CodeSpec& spec, const void* row, float* wide, std::uint
     if (!spec.rows_are_codes()) {
         step = 1.0 / (out.norm > 0.0 ? unit_for(out.norm) : spec.unit);
         // A smaller one would be a scale outside float32.
-        if (spec.metric != Metric::kCosine) step = std::max(step, 0x1p-100 / spec.unit);
+        if (spec.metric != Metric::kCosine) step = std::max(step, spec.least_scale / spec.unit);
         const double inverse = 1.0 / step;
         std::memset(code, 0, code_stride(spec));
         for (std::size_t k = 0; k < spec.dim; ++k) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "kernels/resolve.h"
 #include "quant/raw/kinds.h"
 
 namespace nearfield {
@@ -20,33 +22,66 @@ double squared_norm(const std::vector<double>& x) noexcept {
 
 }  // namespace
 
+QueryPanel::QueryPanel(const CodeSpec& spec) : spec_(spec), count_(0), depth_(code_depth(spec)) {
+    allocate(kernels::kPanelLanes);
+}
+
 QueryPanel::QueryPanel(const CodeSpec& spec, const float* rows, std::size_t stride,
                        std::size_t count)
     : spec_(spec), count_(count), depth_(code_depth(spec)) {
-    packed_.resize(groups() * kernels::kGroup * depth_ + 64);
-    offset_ = (64 - reinterpret_cast<std::uintptr_t>(packed_.data()) % 64) % 64;
+    allocate(groups() * kernels::kGroup);
     codes_.resize(count * depth_);
-    // Unused lanes never pass.
-    std::fill_n(threshold_, kernels::kPanelLanes, std::numeric_limits<float>::infinity());
-    std::vector<double> scaled(spec.dim);
     for (std::size_t lane = 0; lane < count; ++lane) {
-        const float* query = rows + lane * stride;
-        for (std::size_t k = 0; k < spec.dim; ++k) {
-            scaled[k] = (static_cast<double>(query[k]) - spec.centre()) * spec.unit;
-        }
-        quantise(lane, scaled);
+        lane_codes_[lane] = codes_.data() + lane * depth_;
+        quantise(lane, rows + lane * stride);
         set_floor(lane, -std::numeric_limits<float>::infinity());
+        if (!is_scanned_by_rows()) pack(lane, codes(lane));
     }
-    pack();
 }
 
-void QueryPanel::quantise(std::size_t lane, const std::vector<double>& query) {
+void QueryPanel::allocate(std::size_t lanes) {
+    packed_.resize(lanes * depth_ + 64);
+    offset_ = (64 - reinterpret_cast<std::uintptr_t>(packed_.data()) % 64) % 64;
+    // Unused lanes never pass.
+    std::fill_n(threshold_, kernels::kPanelLanes, std::numeric_limits<float>::infinity());
+}
+
+void QueryPanel::gather(std::span<const PanelLane> lanes) {
+    count_ = lanes.size();
+    for (std::size_t i = 0; i < count_; ++i) {
+        const QueryPanel& from = *lanes[i].panel;
+        const std::size_t lane = lanes[i].lane;
+        step_[i] = from.step_[lane];
+        code_error_[i] = from.code_error_[lane];
+        norm_[i] = from.norm_[lane];
+        squared_norm_[i] = from.squared_norm_[lane];
+        key_slack_[i] = from.key_slack_[lane];
+        zero_share_[i] = from.zero_share_[lane];
+        tilt_[i] = from.tilt_[lane];
+        set_floor(i, -std::numeric_limits<float>::infinity());
+        lane_codes_[i] = from.codes(lane);
+        if (!is_scanned_by_rows()) pack(i, lane_codes_[i]);
+    }
+    // What is left of earlier queries there must not pass.
+    std::fill(threshold_ + count_, threshold_ + groups() * kernels::kGroup,
+              std::numeric_limits<float>::infinity());
+}
+
+void QueryPanel::quantise(std::size_t lane, const float* query) {
     std::int8_t* code = codes_.data() + lane * depth_;
-    const double squared = squared_norm(query);
-    const double norm = std::sqrt(squared);
-    const QueryConstants c = spec_.kind == ScanKind::kBytes
-                                 ? quantise_bytes(spec_, query.data(), norm, code)
-                                 : quantise_halves(spec_, query.data(), norm, code);
+    QueryConstants c;
+    double squared = kernels::active().ip_f32(query, query, spec_.dim) * spec_.unit * spec_.unit;
+    if (!quantise_plain_bytes(spec_, query, std::sqrt(squared), code, c)) {
+        thread_local std::vector<double> scaled;
+        scaled.resize(spec_.dim);
+        for (std::size_t k = 0; k < spec_.dim; ++k) {
+            scaled[k] = (static_cast<double>(query[k]) - spec_.centre()) * spec_.unit;
+        }
+        squared = squared_norm(scaled);
+        const double norm = std::sqrt(squared);
+        c = spec_.kind == ScanKind::kBytes ? quantise_bytes(spec_, scaled.data(), norm, code)
+                                           : quantise_halves(spec_, scaled.data(), norm, code);
+    }
     const bool l2 = spec_.metric == Metric::kL2;
     step_[lane] = c.step;
     code_error_[lane] = c.code_error;
@@ -58,16 +93,11 @@ void QueryPanel::quantise(std::size_t lane, const std::vector<double>& query) {
     key_slack_[lane] = l2 ? 1e-12 * squared / c.step : 0.0;
 }
 
-void QueryPanel::pack() {
-    std::uint8_t* out = packed_.data() + offset_;
-    for (std::size_t lane = 0; lane < count_; ++lane) {
-        const std::size_t group = lane / kernels::kGroup;
-        const std::int8_t* code = codes(lane);
-        std::uint8_t* to = out + group * depth_ * kernels::kGroup + (lane % kernels::kGroup) * 4;
-        for (std::size_t k = 0; k < depth_; k += 4) {
-            __builtin_memcpy(to + k * kernels::kGroup, code + k, 4);
-        }
-    }
+void QueryPanel::pack(std::size_t lane, const std::int8_t* code) noexcept {
+    constexpr std::size_t kGroup = kernels::kGroup;
+    std::uint8_t* to =
+        packed_.data() + offset_ + lane / kGroup * depth_ * kGroup + lane % kGroup * 4;
+    for (std::size_t k = 0; k < depth_; k += 4) std::memcpy(to + k * kGroup, code + k, 4);
 }
 
 void QueryPanel::enter_block(const BlockError& error) noexcept {

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/table.h"
@@ -19,10 +20,25 @@
 
 namespace nearfield {
 
+class QueryPanel;
+
+/// One lane of a panel.
+struct PanelLane {
+    const QueryPanel* panel;
+    std::size_t lane;
+};
+
 class QueryPanel {
 public:
+    /// A panel to gather() into.
+    explicit QueryPanel(const CodeSpec& spec);
+
     /// rows: up to kPanelLanes queries of spec.dim floats, `stride` floats apart.
     QueryPanel(const CodeSpec& spec, const float* rows, std::size_t stride, std::size_t count);
+
+    /// Takes up to kPanelLanes queries of other panels of the same spec, which are not quantised again
+    /// and must stay while this panel is used; floors start at -infinity.
+    void gather(std::span<const PanelLane> lanes);
 
     std::size_t count() const noexcept { return count_; }
     std::size_t groups() const noexcept { return (count_ + kernels::kGroup - 1) / kernels::kGroup; }
@@ -41,10 +57,12 @@ public:
     double key_slack(std::size_t lane) const noexcept { return key_slack_[lane]; }
 
     const std::uint8_t* packed() const noexcept { return packed_.data() + offset_; }
-    const std::int8_t* codes(std::size_t lane) const noexcept {
-        return codes_.data() + lane * depth_;
-    }
+    const std::int8_t* codes(std::size_t lane) const noexcept { return lane_codes_[lane]; }
     ScanKind kind() const noexcept { return spec_.kind; }
+    /// So few queries of bytes that a panel kernel would spend most of its lanes on nothing.
+    bool is_scanned_by_rows() const noexcept {
+        return spec_.kind == ScanKind::kBytes && count_ <= 3;
+    }
     /// Where sums start. kBytes: minus the zero point's share, plus margin. kBF16: zero, of either type.
     const std::int32_t* init() const noexcept { return init_; }
     /// kBF16: what is added in the row's spread.
@@ -57,15 +75,17 @@ public:
     static float slacken(float floor) noexcept;
 
 private:
-    void quantise(std::size_t lane, const std::vector<double>& query);
-    void pack();
+    void allocate(std::size_t lanes);
+    void quantise(std::size_t lane, const float* query);
+    void pack(std::size_t lane, const std::int8_t* code) noexcept;
 
     CodeSpec spec_;
     std::size_t count_;
     std::size_t depth_;
     std::size_t offset_ = 0;  // aligns packed_ to a cache line
     std::vector<std::uint8_t> packed_;
-    std::vector<std::int8_t> codes_;  // of either kind, depth_ bytes a lane
+    std::vector<std::int8_t> codes_;  // of either kind, depth_ bytes a lane; empty if gathered
+    const std::int8_t* lane_codes_[kernels::kPanelLanes] = {};
     double step_[kernels::kPanelLanes] = {};
     alignas(64) float code_error_[kernels::kPanelLanes] = {};  // see QueryConstants
     alignas(64) float norm_[kernels::kPanelLanes] = {};

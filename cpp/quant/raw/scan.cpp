@@ -5,9 +5,6 @@
 namespace nearfield {
 namespace {
 
-/// Below this many queries a panel kernel would spend most of its lanes on nothing.
-constexpr std::size_t kRowLanes = 3;
-
 std::size_t scan_lane(const CodeView& view, std::size_t first, std::size_t count,
                       const QueryPanel& panel, std::size_t lane, const kernels::PanelHits& hits,
                       std::size_t n) {
@@ -51,7 +48,7 @@ std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
                       const QueryPanel& panel, HitBuffer& buffer) {
     const std::size_t count = last - first;
     const kernels::PanelHits hits = buffer.hits();
-    if (panel.kind() == ScanKind::kBytes && panel.count() <= kRowLanes) {
+    if (panel.is_scanned_by_rows()) {
         std::size_t n = 0;
         for (std::size_t lane = 0; lane < panel.count(); ++lane) {
             n = scan_lane(view, first, count, panel, lane, hits, n);

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _build_index(arguments: argparse.Namespace, records: Records) -> dict[str, Any]:
-    from ..index import FlatIndex
+    from ..flat import FlatIndex
     from ..progress import bar
 
     rows = records.vectors
@@ -91,7 +91,7 @@ def _build_index(arguments: argparse.Namespace, records: Records) -> dict[str, A
 
 def _build_retriever(arguments: argparse.Namespace, records: Records) -> dict[str, Any]:
     from ..encoders import Encoder
-    from ..index import FlatIndex
+    from ..flat import FlatIndex
     from ..retriever import Retriever
 
     if not records.texts:

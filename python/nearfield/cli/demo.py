@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run the command."""
     from ..demo.vectors import TextVectors, default_model
-    from ..index import FlatIndex
+    from ..flat import FlatIndex
 
     vectors = TextVectors(
         arguments.model or default_model(),

@@ -1,12 +1,14 @@
-// Threads that search, search by range and reconstruct while others add, remove, replace and save: no
+// For every kind of index: threads that search, search by range and reconstruct while others add, remove, replace and save: no
 // removed row comes back in a search that starts after remove returned, no permanent row is missing,
 // every score belongs to its row.
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -14,10 +16,13 @@
 #include <vector>
 
 #include "check.h"
+#include "index/ivf/ivf_index.h"
+#include "index/load.h"
 #include "index/oracle.h"
 
 using nearfield::DType;
 using nearfield::FlatIndex;
+using nearfield::IvfIndex;
 using nearfield::Metric;
 using nearfield::Random;
 
@@ -37,6 +42,18 @@ constexpr std::int64_t kReplaced = 5000;  // kReplaced + i is replaced again and
 constexpr std::size_t kReplacedCount = 40;
 constexpr int kRounds = kSanitized ? 60 : 250;
 constexpr std::size_t kBatch = 50;
+/// Few, so that single lists get many runs and are put in order again and again.
+constexpr std::size_t kLists = 7;
+
+/// Inverted lists of an ivf index; 0: a flat one.
+std::unique_ptr<nearfield::Index> make_index(std::size_t nlist, Metric metric, std::size_t dim) {
+    if (nlist == 0) return std::make_unique<FlatIndex>(dim, metric, DType::kF32);
+    auto index = std::make_unique<IvfIndex>(dim, metric, DType::kF32, nlist, 1);
+    Random random(5);
+    const std::vector<float> x = oracle::draw(DType::kF32, 200 * dim, random);
+    index->train({x.data(), 200, dim, dim * sizeof(float), DType::kF32}, 1);
+    return index;
+}
 
 /// The vector of a label; version tells generations of replaced labels apart.
 std::vector<float> vector_of(std::int64_t label, std::uint64_t version, std::size_t dim) {
@@ -46,10 +63,11 @@ std::vector<float> vector_of(std::int64_t label, std::uint64_t version, std::siz
 
 class Stress {
 public:
-    Stress(Metric metric, std::size_t dim)
-        : metric_(metric),
+    Stress(std::size_t nlist, Metric metric, std::size_t dim)
+        : nlist_(nlist),
+          metric_(metric),
           dim_(dim),
-          index_(dim, metric, DType::kF32),
+          index_(make_index(nlist, metric, dim)),
           removed_(kBatch * kRounds),
           started_(kReplacedCount),
           done_(kReplacedCount) {
@@ -92,8 +110,8 @@ private:
             const std::vector<float> row = vector_of(labels.back(), version);
             x.insert(x.end(), row.begin(), row.end());
         }
-        index_.add({x.data(), n, dim_, dim_ * sizeof(float), DType::kF32}, labels.data(), replace,
-                   1 + static_cast<int>(first % 2));
+        index_->add({x.data(), n, dim_, dim_ * sizeof(float), DType::kF32}, labels.data(), replace,
+                    1 + static_cast<int>(first % 2));
     }
 
     void add_and_remove() {
@@ -107,9 +125,14 @@ private:
                 if (i % 2 == 1 && round > 0)
                     gone.push_back(first + i - static_cast<std::int64_t>(kBatch));
             }
-            CHECK_EQ(index_.remove(gone), gone.size());
+            CHECK_EQ(index_->remove(gone), gone.size());
             for (const std::int64_t label : gone) {
                 removed_[static_cast<std::size_t>(label - kFirstTransient)].store(true);
+            }
+            // On a busy machine the others may not have had a turn yet.
+            const int seen = searches_;
+            for (int turn = 0; turn < 1000 && searches_ == seen && !stop_; ++turn) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
             }
         }
         stop_ = true;
@@ -130,8 +153,8 @@ private:
                                   ("nearfield-stress-" + std::to_string(getpid())))
                                      .string();
         while (!stop_) {
-            index_.save(path, false);
-            const auto loaded = FlatIndex::load(path, true, true);
+            index_->save(path, false);
+            const auto loaded = nearfield::load_index(path, true, true);
             CHECK(loaded->size() >= static_cast<std::size_t>(kPermanent) + kReplacedCount);
             for (const bool held : loaded->contains(permanent())) CHECK(held);
         }
@@ -180,8 +203,8 @@ private:
             const std::size_t n = 1 + random.below(6);
             const std::vector<float> q = oracle::draw(DType::kF32, n * dim_, random);
             const Before before = look();
-            const oracle::Found found =
-                oracle::search(index_, q, dim_, k, nullptr, 1 + static_cast<int>(seed % 2));
+            const oracle::Found found = oracle::search(
+                *index_, q, dim_, k, nullptr, 1 + static_cast<int>(seed % 2), nprobe(random));
             for (std::size_t i = 0; i < n * k; ++i) {
                 const float* query = q.data() + i / k * dim_;
                 check_result(before, query, found.ids[i], found.scores[i]);
@@ -202,7 +225,10 @@ private:
             const std::vector<float> q = oracle::draw(DType::kF32, dim_, random);
             const Before before = look();
             const double all = metric_ == Metric::kL2 ? 1e9 : -1e9;
-            const auto found = index_.range_search({q.data(), 1, dim_}, all, std::nullopt, 2);
+            nearfield::SearchOptions options;
+            options.threads = 2;
+            options.nprobe = SIZE_MAX;  // every list
+            const auto found = index_->range_search({q.data(), 1, dim_}, all, options);
             std::int64_t seen = 0;
             std::vector<std::int64_t> ids = found[0].ids;
             for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -224,7 +250,7 @@ private:
             const std::size_t at = random.below(kReplacedCount);
             const std::uint64_t from = done_[at];
             const std::int64_t labels[] = {fixed, kReplaced + static_cast<std::int64_t>(at)};
-            index_.reconstruct(labels, out.data());
+            index_->reconstruct(labels, out.data());
             CHECK(std::equal(out.begin(), out.begin() + width, vector_of(fixed, 0).begin()));
             bool matches = false;
             for (std::uint64_t v = from; v <= started_[at] && !matches; ++v) {
@@ -235,13 +261,18 @@ private:
         }
     }
 
+    std::size_t nprobe(Random& random) const {
+        return 1 + random.below(std::max<std::size_t>(nlist_, 1));
+    }
+
     std::vector<float> vector_of(std::int64_t label, std::uint64_t version) const {
         return ::vector_of(label, version, dim_);
     }
 
+    std::size_t nlist_;
     Metric metric_;
     std::size_t dim_;
-    FlatIndex index_;
+    std::unique_ptr<nearfield::Index> index_;
     std::atomic<bool> stop_{false};
     std::atomic<int> searches_{0};
     std::vector<std::atomic<bool>> removed_;
@@ -253,6 +284,8 @@ private:
 
 }  // namespace
 
-TEST(l2_under_writers) { Stress(Metric::kL2, kTightDim).run(); }
-TEST(ip_under_writers) { Stress(Metric::kIp, kWideDim).run(); }
-TEST(cosine_under_writers) { Stress(Metric::kCosine, kTightDim).run(); }
+TEST(flat_l2_under_writers) { Stress(0, Metric::kL2, kTightDim).run(); }
+TEST(flat_ip_under_writers) { Stress(0, Metric::kIp, kWideDim).run(); }
+TEST(flat_cosine_under_writers) { Stress(0, Metric::kCosine, kTightDim).run(); }
+TEST(ivf_l2_under_writers) { Stress(kLists, Metric::kL2, kTightDim).run(); }
+TEST(ivf_cosine_under_writers) { Stress(kLists, Metric::kCosine, kWideDim).run(); }

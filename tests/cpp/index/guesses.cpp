@@ -5,18 +5,18 @@
 
 #include "base/random.h"
 #include "check.h"
-#include "index/flat/scan_search.h"
-#include "index/flat/search.h"
-#include "index/flat/store.h"
+#include "index/row_store.h"
+#include "index/scan_search.h"
+#include "index/search.h"
 
 using nearfield::DType;
-using nearfield::flat_search;
-using nearfield::FlatStore;
 using nearfield::Metric;
 using nearfield::Random;
+using nearfield::RowStore;
 using nearfield::ScanBatch;
 using nearfield::ScanKind;
 using nearfield::ScanSearch;
+using nearfield::search_rows;
 
 namespace {
 
@@ -56,9 +56,9 @@ double wrong_share(Metric metric, ScanKind kind, bool side_by_side, std::size_t 
     Random random(62);
     const std::vector<float> x = draw(kRows, side_by_side, random);
     const std::vector<float> q = draw(kQueries, false, random);
-    FlatStore store(kDim, metric, DType::kF32, kind);
-    store.append({x.data(), kRows, kDim, kDim * sizeof(float), DType::kF32}, nullptr, 1);
-    const nearfield::FlatRows rows = store.view(nullptr);
+    RowStore store(kDim, metric, DType::kF32, kind);
+    store.append({x.data(), kRows, kDim, kDim * sizeof(float), DType::kF32}, nullptr, nullptr, 1);
+    const nearfield::StoredRows rows = store.view(nullptr);
     const nearfield::MatrixView<float> queries(q.data(), kQueries, kDim);
 
     Answers some(k);
@@ -67,9 +67,9 @@ double wrong_share(Metric metric, ScanKind kind, bool side_by_side, std::size_t 
     for (std::size_t task = 0; task < search.tasks(); ++task) search.run(task, some.out());
 
     Answers all(k);
-    flat_search(rows, queries, k, false, threads, all.out());
+    search_rows(rows, queries, k, false, threads, all.out());
     Answers whole(kRows);
-    flat_search(rows, queries, kRows, false, threads, whole.out());
+    search_rows(rows, queries, kRows, false, threads, whole.out());
     std::vector<bool> wrong(kQueries, false);
     for (const nearfield::WrongGuess& guess : search.wrong_guesses()) wrong[guess.query] = true;
     for (std::size_t i = 0; i < kQueries; ++i) {

@@ -1,4 +1,4 @@
-// FlatIndex against a list of rows: random histories of add, replace, remove, save and load, with every
+// Every kind of index against a list of rows: random histories of add, replace, remove, save and load, with every
 // kind of question asked in between.
 #include <unistd.h>
 
@@ -12,24 +12,40 @@
 #include <vector>
 
 #include "check.h"
+#include "index/ivf/ivf_index.h"
+#include "index/load.h"
 #include "index/oracle.h"
 
 using nearfield::DType;
 using nearfield::FlatIndex;
+using nearfield::IvfIndex;
 using nearfield::kMissing;
 using nearfield::Metric;
 using nearfield::Random;
 
 namespace {
 
+/// Inverted lists of an ivf index; 0: a flat one.
+using Lists = std::size_t;
+
+std::unique_ptr<nearfield::Index> make_index(Lists nlist, Metric metric, DType dtype,
+                                             std::size_t dim, Random& random) {
+    if (nlist == 0) return std::make_unique<FlatIndex>(dim, metric, dtype);
+    auto index = std::make_unique<IvfIndex>(dim, metric, dtype, nlist, 3);
+    const std::vector<std::uint8_t> bytes =
+        oracle::pack(dtype, oracle::draw(dtype, 10 * nlist * dim, random));
+    index->train({bytes.data(), 10 * nlist, dim, dim * nearfield::size_of(dtype), dtype}, 1);
+    return index;
+}
+
 class Machine {
 public:
-    Machine(Metric metric, DType dtype, std::size_t dim, std::uint64_t seed)
+    Machine(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed)
         : metric_(metric),
           dtype_(dtype),
           dim_(dim),
           random_(seed),
-          index_(std::make_unique<FlatIndex>(dim, metric, dtype)),
+          index_(make_index(nlist, metric, dtype, dim, random_)),
           path_((std::filesystem::temp_directory_path() /
                  ("nearfield-model-" + std::to_string(getpid())))
                     .string()) {}
@@ -80,7 +96,7 @@ public:
 
     void save_and_load(bool mmap) {
         index_->save(path_, false);
-        index_ = FlatIndex::load(path_, mmap, true);
+        index_ = nearfield::load_index(path_, mmap, true);
     }
 
     void check_all() {
@@ -134,10 +150,11 @@ public:
             const auto some = oracle::ranked(metric_, q.data(), rows_, nullptr);
             threshold = some[random_.below(some.size())].score;
         }
-        std::optional<nearfield::Mask> filter;
-        if (masked) filter = nearfield::Mask(mask);
-        const auto found =
-            index_->range_search({q.data(), queries, dim_}, threshold, filter, threads);
+        nearfield::SearchOptions options;
+        if (masked) options.mask = nearfield::Mask(mask);
+        options.threads = threads;
+        options.nprobe = SIZE_MAX;  // every list
+        const auto found = index_->range_search({q.data(), queries, dim_}, threshold, options);
         for (std::size_t i = 0; i < queries; ++i) {
             std::vector<std::int64_t> expected;
             for (const auto& s : oracle::ranked(metric_, q.data() + i * dim_, rows_, passed)) {
@@ -152,7 +169,7 @@ public:
 
     Random& random() { return random_; }
     std::size_t size() const { return rows_.size(); }
-    const FlatIndex& index() const { return *index_; }
+    const nearfield::Index& index() const { return *index_; }
 
 private:
     using Iterator = std::vector<oracle::Row>::iterator;
@@ -172,7 +189,7 @@ private:
     DType dtype_;
     std::size_t dim_;
     Random random_;
-    std::unique_ptr<FlatIndex> index_;
+    std::unique_ptr<nearfield::Index> index_;
     std::string path_;
     std::vector<oracle::Row> rows_;
     std::int64_t next_ = 0;
@@ -189,8 +206,9 @@ void ask(Machine& machine) {
     machine.check_range(1 + random.below(6), random.below(3) == 0, threads);
 }
 
-void run_history(Metric metric, DType dtype, std::size_t dim, std::uint64_t seed, int steps) {
-    Machine machine(metric, dtype, dim, seed);
+void run_history(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed,
+                 int steps) {
+    Machine machine(nlist, metric, dtype, dim, seed);
     Random& random = machine.random();
     machine.check_all();
     ask(machine);
@@ -213,36 +231,26 @@ void run_history(Metric metric, DType dtype, std::size_t dim, std::uint64_t seed
     machine.check_all();
 }
 
+void run_histories(Lists nlist, std::uint64_t seed) {
+    for (const Metric metric : {Metric::kL2, Metric::kIp, Metric::kCosine}) {
+        for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
+            run_history(nlist, metric, dtype, 1 + seed * 7 % 70, seed, 25);
+            ++seed;
+        }
+    }
+}
+
 }  // namespace
 
-TEST(histories_of_l2) {
-    std::uint64_t seed = 100;
-    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
-        run_history(Metric::kL2, dtype, 1 + seed * 7 % 70, seed, 25);
-        ++seed;
-    }
-}
-
-TEST(histories_of_ip) {
-    std::uint64_t seed = 200;
-    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
-        run_history(Metric::kIp, dtype, 1 + seed * 11 % 70, seed, 25);
-        ++seed;
-    }
-}
-
-TEST(histories_of_cosine) {
-    std::uint64_t seed = 300;
-    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
-        run_history(Metric::kCosine, dtype, 1 + seed * 13 % 70, seed, 25);
-        ++seed;
-    }
-}
+TEST(histories_of_flat) { run_histories(0, 100); }
+TEST(histories_of_one_list) { run_histories(1, 200); }
+TEST(histories_of_ivf) { run_histories(9, 300); }
 
 /// More than a quarter dead: the next store holds live rows alone, and nothing else changes.
 TEST(removing_much_compacts) {
-    for (const bool own_labels : {false, true}) {
-        Machine machine(Metric::kIp, DType::kF32, 8, 17);
+    for (const auto& [nlist, own_labels] :
+         {std::pair<Lists, bool>{0, false}, {0, true}, {6, false}, {6, true}}) {
+        Machine machine(nlist, Metric::kIp, DType::kF32, 8, 17);
         machine.add(3000, false, false);
         if (own_labels) machine.add(5, true, true);
         while (machine.size() > 1500) machine.remove(100);

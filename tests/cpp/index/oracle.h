@@ -1,4 +1,4 @@
-// What a flat index must answer, by a map and double loops: every live vector in the order it was added,
+// What an index that looks at every row must answer, by a map and double loops: every live vector in the order it was added,
 // scores in float64, ties to the smaller label. Values are small multiples of 1/4, so that every sum is
 // exact in float64 in any order and equal scores are really equal.
 #pragma once
@@ -108,15 +108,17 @@ struct Found {
     std::vector<std::int64_t> counts;
 };
 
-inline Found search(const nearfield::FlatIndex& index, const std::vector<float>& queries,
+inline Found search(const nearfield::Index& index, const std::vector<float>& queries,
                     std::size_t dim, std::size_t k, const std::vector<std::uint8_t>* mask,
-                    int threads) {
+                    int threads, std::size_t nprobe = SIZE_MAX) {
     const std::size_t n = queries.size() / dim;
     Found found{std::vector<std::int64_t>(n * k, 7), std::vector<float>(n * k, 7.0f),
                 std::vector<std::int64_t>(n, 7)};
-    std::optional<nearfield::Mask> passed;
-    if (mask != nullptr) passed = nearfield::Mask(*mask);
-    index.search({queries.data(), n, dim}, k, passed, threads,
+    nearfield::SearchOptions options;
+    if (mask != nullptr) options.mask = nearfield::Mask(*mask);
+    options.threads = threads;
+    options.nprobe = nprobe;
+    index.search({queries.data(), n, dim}, k, options,
                  {found.ids.data(), found.scores.data(), found.counts.data()});
     return found;
 }

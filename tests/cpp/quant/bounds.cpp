@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "index/flat/store.h"
+#include "index/row_store.h"
 #include "quant/at_level.h"
 #include "quant/data.h"
 #include "quant/raw/exact.h"
@@ -19,13 +19,13 @@
 using nearfield::CodeView;
 using nearfield::DType;
 using nearfield::ExactScorer;
-using nearfield::FlatStore;
 using nearfield::HitBuffer;
 using nearfield::Id;
 using nearfield::kBlockRows;
 using nearfield::Metric;
 using nearfield::QueryPanel;
 using nearfield::Random;
+using nearfield::RowStore;
 using nearfield::ScanKind;
 using nearfield::kernels::kPanelLanes;
 
@@ -42,7 +42,7 @@ struct Pairs {
 };
 
 /// The one place that knows how a scan reports pairs and where lower bounds come from.
-Pairs scan_all(const FlatStore& store, QueryPanel& panel) {
+Pairs scan_all(const RowStore& store, QueryPanel& panel) {
     const CodeView view = store.view(nullptr).codes;
     HitBuffer hits;
     Pairs pairs;
@@ -128,7 +128,7 @@ std::vector<ScanKind> kinds_of(DType dtype) {
 }
 
 /// Floors are scores of real pairs: ties at the floor are the hard case.
-void check_floors(const Problem& p, const FlatStore& store, QueryPanel& panel, const Pairs& all,
+void check_floors(const Problem& p, const RowStore& store, QueryPanel& panel, const Pairs& all,
                   Random& random) {
     std::vector<float> floors(panel.count());
     for (std::size_t lane = 0; lane < panel.count(); ++lane) {
@@ -154,12 +154,12 @@ void check_problem(const Problem& p, Random& random) {
         data::store(p.dtype, p.count, p.dim,
                     data::draw(p.rows_kind, p.count, p.dim, data::largest(p.dtype), random));
     std::vector<float> queries = data::draw(p.queries_kind, p.queries, p.dim, 1e30, random);
-    FlatStore store(p.dim, p.metric, p.dtype, p.kind);
+    RowStore store(p.dim, p.metric, p.dtype, p.kind);
     store.append({rows.bytes.data(), p.count, p.dim, p.dim * nearfield::size_of(p.dtype), p.dtype},
-                 nullptr, 1);
+                 nullptr, nullptr, 1);
     QueryPanel panel(store.spec, queries.data(), p.dim, p.queries);
     Pairs pairs = scan_all(store, panel);
-    const nearfield::FlatRows view = store.view(nullptr);
+    const nearfield::StoredRows view = store.view(nullptr);
     const ExactScorer scorer(p.metric, view.rows, view.norms);
     for (std::size_t row = 0; row < p.count; ++row) {
         for (std::size_t lane = 0; lane < p.queries; ++lane) {
@@ -229,8 +229,8 @@ TEST_AT_LEVELS(integers_have_no_margin) {
             if (dtype == DType::kU8) {
                 for (float& v : queries) v = std::fabs(v) + (metric == Metric::kL2 ? 90.0f : 0.0f);
             }
-            FlatStore store(dim, metric, dtype);
-            store.append({rows.bytes.data(), 300, dim, dim, dtype}, nullptr, 1);
+            RowStore store(dim, metric, dtype);
+            store.append({rows.bytes.data(), 300, dim, dim, dtype}, nullptr, nullptr, 1);
             QueryPanel panel(store.spec, queries.data(), dim, 20);
             panel.enter_block(store.view(nullptr).codes.errors[0]);
             for (std::size_t lane = 0; lane < 20; ++lane) CHECK_EQ(panel.width(lane), 0.0f);

@@ -7,16 +7,16 @@
 
 #include "base/cpu.h"
 #include "base/random.h"
-#include "index/flat/store.h"
+#include "index/row_store.h"
 #include "quant/at_level.h"
 #include "quant/data.h"
 #include "quant/raw/calibrate.h"
 
 using nearfield::DType;
-using nearfield::FlatStore;
 using nearfield::kBlockRows;
 using nearfield::Metric;
 using nearfield::Random;
+using nearfield::RowStore;
 using nearfield::RowsView;
 using nearfield::ScanKind;
 
@@ -39,8 +39,8 @@ data::Rows drawn(DType dtype, std::size_t count, std::size_t dim, float factor, 
 }
 
 ScanKind choice(const data::Rows& rows, Metric metric) {
-    FlatStore store(rows.dim, metric, rows.dtype);
-    store.append(view(rows, 0, rows.count), nullptr, 1);
+    RowStore store(rows.dim, metric, rows.dtype);
+    store.append(view(rows, 0, rows.count), nullptr, nullptr, 1);
     return store.spec.kind;
 }
 
@@ -76,7 +76,7 @@ TEST_AT_LEVELS(integers_are_bytes) {
         const data::Rows rows =
             data::store(dtype, 500, 16, data::draw("integers", 500, 16, 1e9, random));
         for (const Metric metric : kMetrics) CHECK(choice(rows, metric) == ScanKind::kBytes);
-        CHECK(FlatStore(16, Metric::kIp, dtype, ScanKind::kBF16).spec.kind == ScanKind::kBytes);
+        CHECK(RowStore(16, Metric::kIp, dtype, ScanKind::kBF16).spec.kind == ScanKind::kBytes);
     }
 }
 
@@ -84,14 +84,14 @@ TEST_AT_LEVELS(integers_are_bytes) {
 TEST_AT_LEVELS(a_growing_store_chooses_once_more) {
     Random random(44);
     const data::Rows rows = drawn(DType::kF32, 700, 96, 100.0f, random);
-    FlatStore store(96, Metric::kL2, DType::kF32);
-    store.append(view(rows, 0, 100), nullptr, 1);
+    RowStore store(96, Metric::kL2, DType::kF32);
+    store.append(view(rows, 0, 100), nullptr, nullptr, 1);
     CHECK(store.spec.kind == ScanKind::kBytes);
-    const FlatStore before = store;
-    store.append(view(rows, 100, 200), nullptr, 1);
+    const RowStore before = store;
+    store.append(view(rows, 100, 200), nullptr, nullptr, 1);
     CHECK(store.spec.kind == ScanKind::kBF16);
     CHECK_EQ(store.codes.bytes(), 300 * 192U);
-    store.append(view(rows, 300, 400), nullptr, 1);
+    store.append(view(rows, 300, 400), nullptr, nullptr, 1);
     CHECK_EQ(store.codes.bytes(), 700 * 192U);
     CHECK_EQ(store.spread.bytes(), 700 * sizeof(float));
     CHECK(before.spec.kind == ScanKind::kBytes);
@@ -102,8 +102,8 @@ TEST_AT_LEVELS(bfloat16_rows_are_scanned_in_place) {
     Random random(45);
     for (const std::size_t dim : {std::size_t{96}, std::size_t{100}}) {
         const data::Rows rows = drawn(DType::kBF16, 600, dim, 1.0f, random);
-        FlatStore store(dim, Metric::kIp, DType::kBF16);
-        store.append(view(rows, 0, 600), nullptr, 1);
+        RowStore store(dim, Metric::kIp, DType::kBF16);
+        store.append(view(rows, 0, 600), nullptr, nullptr, 1);
         CHECK(store.spec.kind == (has_tiles() ? ScanKind::kBF16 : ScanKind::kBytes));
         CHECK_EQ(store.rows.bytes(), 600 * nearfield::round_up(2 * dim, 64));
         CHECK_EQ(store.codes.bytes(), has_tiles() ? 0U : 600 * nearfield::round_up(dim, 64));
@@ -123,13 +123,13 @@ TEST_AT_LEVELS(extreme_bfloat16_rows_become_bytes) {
     const data::Rows rows = drawn(DType::kBF16, 300, 32, 1.0f, random);
     for (const Metric metric : kMetrics) {
         for (const float factor : {1e-30f, 1e20f, 1e30f}) {
-            FlatStore store(32, metric, DType::kBF16, ScanKind::kBF16);
-            store.append(view(rows, 0, 300), nullptr, 1);
+            RowStore store(32, metric, DType::kBF16, ScanKind::kBF16);
+            store.append(view(rows, 0, 300), nullptr, nullptr, 1);
             CHECK(store.spec.rows_are_codes());
             std::vector<float> x = data::draw("gaussian", 20, 32, 1e30, random);
             for (float& v : x) v *= factor;
             const data::Rows extreme = data::store(DType::kBF16, 20, 32, x);
-            store.append(view(extreme, 0, 20), nullptr, 1);
+            store.append(view(extreme, 0, 20), nullptr, nullptr, 1);
             CHECK(store.spec.kind == ScanKind::kBytes);
             CHECK_EQ(store.codes.bytes(), 320 * 32U);
             CHECK_EQ(store.spread.bytes(), 0U);
@@ -144,8 +144,9 @@ TEST(rows_that_are_not_finite_are_named) {
         x[300 * 32 + 5] = std::numeric_limits<float>::quiet_NaN();
         const data::Rows rows = data::store(dtype, 512, 32, x);
         for (const ScanKind kind : {ScanKind::kBytes, ScanKind::kBF16}) {
-            FlatStore store(32, Metric::kL2, dtype, kind);
-            CHECK_THROWS(std::invalid_argument, store.append(view(rows, 0, 512), nullptr, 1));
+            RowStore store(32, Metric::kL2, dtype, kind);
+            CHECK_THROWS(std::invalid_argument,
+                         store.append(view(rows, 0, 512), nullptr, nullptr, 1));
         }
         CHECK_THROWS(std::invalid_argument, choice(rows, Metric::kL2));
     }

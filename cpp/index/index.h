@@ -1,0 +1,109 @@
+// Index: what every kind of index has in common: labels, removal, filters, snapshots.
+//
+// Readers take the current RowStore (one short lock) and work on it; writers are serialised, build
+// the next store and publish it whole. A call that throws publishes nothing. A kind says how rows are
+// added to a store and how a store is searched; any number of threads may use any of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "index/label_map.h"
+#include "index/row_store.h"
+
+namespace nearfield {
+
+/// Which live rows may answer: one byte per live row in the order of adding, zero for no.
+using Mask = std::span<const std::uint8_t>;
+
+/// What one search may be told. Kinds ignore what is not theirs.
+struct SearchOptions {
+    std::optional<Mask> mask;
+    int threads = 0;
+    std::size_t nprobe = 1;  // ivf: lists to look into
+};
+
+class Index {
+public:
+    Index(const Index&) = delete;
+    Index& operator=(const Index&) = delete;
+    virtual ~Index() = default;
+
+    /// "flat", "ivf".
+    virtual const char* kind() const noexcept = 0;
+
+    /// labels null: row numbers. Duplicate labels throw unless replace, which drops the old rows.
+    void add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads);
+
+    /// Labels that are not present are counted out.
+    std::size_t remove(std::span<const std::int64_t> labels);
+
+    void search(MatrixView<float> queries, std::size_t k, const SearchOptions& options,
+                const TopKOut& out) const;
+    std::vector<RangeHits> range_search(MatrixView<float> queries, double threshold,
+                                        const SearchOptions& options) const;
+
+    /// Writes labels.size() rows of dim floats; std::out_of_range names an unknown label.
+    void reconstruct(std::span<const std::int64_t> labels, float* out) const;
+
+    /// Of all live rows, in the order of adding.
+    std::vector<std::int64_t> labels() const;
+    std::vector<bool> contains(std::span<const std::int64_t> labels) const;
+
+    /// Removed rows are not written.
+    virtual void save(const std::string& path, bool durable) const = 0;
+
+    std::size_t size() const { return snapshot()->live_count(); }
+    std::shared_ptr<const RowStore> snapshot() const;
+    virtual std::size_t bytes() const;
+
+protected:
+    explicit Index(RowStore store);
+
+    /// Writers, one at a time.
+    std::unique_lock<std::mutex> write_lock() const { return std::unique_lock(write_mutex_); }
+
+    /// `store` with more rows, while write_lock() is held.
+    virtual void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
+                        int threads);
+    /// The live rows of `store` alone.
+    virtual RowStore compacted(const RowStore& store, int threads) const;
+
+    virtual void search_store(const RowStore& store, const RowFilter* filter,
+                              MatrixView<float> queries, std::size_t k,
+                              const SearchOptions& options, const TopKOut& out) const = 0;
+    virtual std::vector<RangeHits> range_search_store(const RowStore& store,
+                                                      const RowFilter* filter,
+                                                      MatrixView<float> queries, double threshold,
+                                                      const SearchOptions& options) const = 0;
+
+private:
+    void check_new_labels(std::span<const std::int64_t> labels, bool replace) const;
+    void drop_dead(RowStore& store, int threads) const;
+    void publish(RowStore store);
+    std::optional<Id> row_of(const RowStore& store, std::int64_t label) const {
+        return label_map_.find(store, label);
+    }
+
+    mutable std::mutex write_mutex_;  // one writer; also guards label_map_
+    mutable std::mutex publish_mutex_;
+    std::shared_ptr<const RowStore> store_;
+    mutable LabelMap label_map_;
+};
+
+/// Throws std::invalid_argument unless 1 <= dim <= 65536.
+void check_dim(std::size_t dim);
+
+/// Throws std::invalid_argument unless queries have the store's dim and are finite.
+void check_queries(const RowStore& store, MatrixView<float> queries);
+
+/// The rows that a mask lets answer.
+RowFilter filter_of(const RowStore& store, Mask mask);
+
+}  // namespace nearfield

@@ -1,0 +1,93 @@
+// IvfIndex on disk: rows in the order of lists, the sizes of these, the centroids once trained.
+#include <cmath>
+#include <numeric>
+
+#include "index/ivf/ivf_index.h"
+#include "index/row_file.h"
+
+namespace nearfield {
+namespace {
+
+/// Every number from 0 on occurs once.
+bool is_permutation_of_rows(std::span<const Id> numbers) {
+    std::vector<bool> seen(numbers.size(), false);
+    for (const Id number : numbers) {
+        if (number >= seen.size() || seen[number]) return false;
+        seen[number] = true;
+    }
+    return true;
+}
+
+std::span<const std::uint32_t> list_sizes_of(const io::Archive& archive, std::size_t count) {
+    const io::Section& section =
+        archive.require(io::SectionType::kListSizes, io::ElementType::kU32);
+    archive.require(io::SectionType::kListSizes, io::ElementType::kU32, section.rows, 1);
+    const auto sizes = section.as<std::uint32_t>();
+    if (sizes.empty() || sizes.size() > IvfIndex::kMaxLists) {
+        corrupt(archive, "list_sizes", std::to_string(sizes.size()) + " lists");
+    }
+    const auto total = std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0});
+    if (total != count) {
+        corrupt(archive, "list_sizes",
+                "lists of " + std::to_string(total) + " rows, but " + std::to_string(count) +
+                    " rows are there");
+    }
+    return sizes;
+}
+
+std::shared_ptr<const CoarseLists> centroids_of(const io::Archive& archive, std::size_t nlist,
+                                                const CodeSpec& spec) {
+    if (archive.find(io::SectionType::kCentroids) == nullptr) return nullptr;
+    const auto values =
+        archive.require(io::SectionType::kCentroids, io::ElementType::kF32, nlist, spec.dim)
+            .as<float>();
+    for (const float value : values) {
+        if (!std::isfinite(value)) corrupt(archive, "centroids", "NaN or infinity");
+    }
+    return std::make_shared<const CoarseLists>(spec.metric, spec.dim, values);
+}
+
+}  // namespace
+
+void IvfIndex::save(const std::string& path, bool durable) const {
+    std::shared_ptr<const RowStore> store = snapshot();
+    if (store->dead != 0 || !store->lists->in_order()) {
+        store = std::make_shared<RowStore>(compacted(*store, 0));
+    }
+    const RowSections sections(*store, IndexKind::kIvf);
+    io::ArchiveWriter writer;
+    sections.add_to(writer);
+    writer.add(io::SectionType::kArrival, io::ElementType::kU32, store->count, 1,
+               store->arrival.data());
+    writer.add(io::SectionType::kListSizes, io::ElementType::kU32, nlist_, 1,
+               store->lists->sizes().data());
+    writer.add(io::SectionType::kSeed, io::ElementType::kU64, 1, 1, &seed_);
+    const auto trained = coarse();
+    if (trained != nullptr) {
+        writer.add(io::SectionType::kCentroids, io::ElementType::kF32, nlist_, store->spec.dim,
+                   trained->centroids());
+    }
+    writer.save(path, durable);
+}
+
+std::unique_ptr<IvfIndex> IvfIndex::load(const io::Archive& archive) {
+    RowStore store = read_rows(archive, IndexKind::kIvf);
+    const auto sizes = list_sizes_of(archive, store.count);
+    const io::Section& arrival =
+        archive.require(io::SectionType::kArrival, io::ElementType::kU32, store.count, 1);
+    if (!is_permutation_of_rows(arrival.as<Id>())) {
+        corrupt(archive, "arrival", "not a permutation of the rows");
+    }
+    const std::uint64_t seed =
+        archive.require(io::SectionType::kSeed, io::ElementType::kU64, 1, 1).as<std::uint64_t>()[0];
+    auto centroids = centroids_of(archive, sizes.size(), store.spec);
+    if (centroids == nullptr && store.count != 0) {
+        corrupt(archive, "centroids", "missing, but rows are there");
+    }
+    store.arrival = Column(archive.buffer(arrival));
+    store.lists = std::make_shared<Lists>(Lists(sizes.size()).extended(0, sizes));
+    return std::unique_ptr<IvfIndex>(
+        new IvfIndex(std::move(store), sizes.size(), seed, std::move(centroids)));
+}
+
+}  // namespace nearfield

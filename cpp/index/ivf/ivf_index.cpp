@@ -1,0 +1,229 @@
+#include "index/ivf/ivf_index.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "index/query_subset.h"
+
+namespace nearfield {
+namespace {
+
+/// Rows are put in order anew above so many runs per list and fewer rows per run, on average. Without the
+/// second condition the work for n rows that come in equal pieces would grow with n^2.
+constexpr std::size_t kMaxRuns = 4;
+constexpr std::size_t kMinRunRows = 64;
+/// Pairs of a query and a list near it that are held at once, 16 bytes each.
+constexpr std::size_t kMaxPairs = std::size_t{1} << 22;
+
+RowStore empty_store(std::size_t dim, Metric metric, DType dtype, std::size_t nlist) {
+    check_dim(dim);
+    if (nlist == 0 || nlist > IvfIndex::kMaxLists) {
+        throw std::invalid_argument("nlist: got " + std::to_string(nlist) + ", expected 1 to " +
+                                    std::to_string(IvfIndex::kMaxLists));
+    }
+    RowStore store(dim, metric, dtype);
+    store.lists = std::make_shared<Lists>(nlist);
+    return store;
+}
+
+/// Live rows list by list, and how many each list has.
+std::vector<Id> rows_by_list(const RowStore& store, std::vector<std::uint32_t>& counts) {
+    std::vector<Id> rows;
+    rows.reserve(store.live_count());
+    counts.assign(store.lists->size(), 0);
+    for (std::size_t list = 0; list < counts.size(); ++list) {
+        const std::size_t before = rows.size();
+        for (const Run& run : store.lists->runs(list)) {
+            for (Id row = run.first; row < run.first + run.count; ++row) {
+                if (store.is_live(row)) rows.push_back(row);
+            }
+        }
+        counts[list] = static_cast<std::uint32_t>(rows.size() - before);
+    }
+    return rows;
+}
+
+/// The live rows of `store` in the order of its lists.
+RowStore ordered(const RowStore& store, int threads) {
+    std::vector<std::uint32_t> counts;
+    const std::vector<Id> rows = rows_by_list(store, counts);
+    RowStore out = store.taken(rows, threads);
+    out.lists = std::make_shared<Lists>(Lists(counts.size()).extended(0, counts));
+    return out;
+}
+
+std::size_t queries_at_once(std::size_t nprobe) {
+    return std::max<std::size_t>(kMaxPairs / nprobe, 1);
+}
+
+/// What one search looks for, and where.
+struct Asked {
+    const CoarseLists& coarse;
+    const Lists& lists;
+    StoredRows rows;
+    std::size_t k;
+    int threads;
+};
+
+/// The k best rows of the nprobe lists nearest to each query.
+void search_nearest(const Asked& asked, MatrixView<float> queries, std::size_t nprobe,
+                    const TopKOut& out) {
+    if (nprobe == asked.lists.size()) {
+        search_rows(asked.rows, queries, asked.k, false, asked.threads, out);
+        return;
+    }
+    const std::size_t at_once = queries_at_once(nprobe);
+    for (std::size_t first = 0; first < queries.rows; first += at_once) {
+        const std::size_t n = std::min(at_once, queries.rows - first);
+        const MatrixView<float> part(queries.row(first), n, queries.cols, queries.stride);
+        const std::vector<Id> nearest = asked.coarse.nearest(part, nprobe, asked.threads);
+        search_lists(asked.rows, asked.lists, part, {nearest, nprobe}, asked.k, asked.threads,
+                     {out.ids + first * asked.k, out.scores + first * asked.k, out.counts + first});
+    }
+}
+
+}  // namespace
+
+IvfIndex::IvfIndex(std::size_t dim, Metric metric, DType dtype, std::size_t nlist,
+                   std::uint64_t seed)
+    : Index(empty_store(dim, metric, dtype, nlist)), nlist_(nlist), seed_(seed) {}
+
+IvfIndex::IvfIndex(RowStore store, std::size_t nlist, std::uint64_t seed,
+                   std::shared_ptr<const CoarseLists> coarse)
+    : Index(std::move(store)), nlist_(nlist), seed_(seed), coarse_(std::move(coarse)) {}
+
+std::shared_ptr<const CoarseLists> IvfIndex::coarse() const {
+    const std::lock_guard lock(coarse_mutex_);
+    return coarse_;
+}
+
+std::shared_ptr<const CoarseLists> IvfIndex::centroids() const {
+    auto lists = coarse();
+    if (lists == nullptr) {
+        throw NotTrained("the index has no centroids yet: call train() with at least " +
+                         std::to_string(nlist_) + " rows, or add() as many");
+    }
+    return lists;
+}
+
+void IvfIndex::set_coarse(std::shared_ptr<const CoarseLists> lists) {
+    const std::lock_guard lock(coarse_mutex_);
+    coarse_.swap(lists);
+}
+
+void IvfIndex::check_untrained() const {
+    if (!is_trained()) return;
+    throw std::invalid_argument(
+        "the index is trained already; make a new one to train on other rows");
+}
+
+void IvfIndex::train(const RowsView& rows, int threads) {
+    const auto store = snapshot();
+    if (rows.cols != store->spec.dim || rows.dtype != store->spec.dtype) {
+        throw std::invalid_argument("x: got dim " + std::to_string(rows.cols) + ", expected " +
+                                    std::to_string(store->spec.dim) +
+                                    " and the storage type of the index");
+    }
+    check_untrained();
+    auto trained = std::make_shared<const CoarseLists>(
+        CoarseLists::train(rows, store->spec.metric, nlist_, seed_, threads));
+    const auto lock = write_lock();
+    check_untrained();
+    set_coarse(std::move(trained));
+}
+
+void IvfIndex::append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
+                      int threads) {
+    const auto trained = coarse();
+    const auto lists = trained != nullptr ? trained
+                                          : std::make_shared<const CoarseLists>(CoarseLists::train(
+                                                rows, store.spec.metric, nlist_, seed_, threads));
+    const std::vector<Id> list = lists->assign(rows, threads);
+    std::vector<std::uint32_t> counts(nlist_, 0);
+    for (const Id l : list) ++counts[l];
+    std::vector<Id> next(nlist_, 0);
+    for (std::size_t l = 1; l < nlist_; ++l) next[l] = next[l - 1] + counts[l - 1];
+    std::vector<Id> order(rows.rows);
+    for (std::size_t i = 0; i < rows.rows; ++i) order[next[list[i]]++] = static_cast<Id>(i);
+
+    const std::size_t first = store.count;
+    store.append(rows, labels, order.data(), threads);
+    store.lists = std::make_shared<Lists>(store.lists->extended(first, counts));
+    if (store.lists->runs() > std::max(kMaxRuns * nlist_, store.count / kMinRunRows)) {
+        store = ordered(store, threads);
+    }
+    if (trained == nullptr) set_coarse(lists);  // rows that cannot be added leave it untrained
+}
+
+RowStore IvfIndex::compacted(const RowStore& store, int threads) const {
+    return ordered(store, threads);
+}
+
+std::size_t IvfIndex::bytes() const {
+    const auto lists = coarse();
+    return Index::bytes() + (lists != nullptr ? lists->bytes() : 0);
+}
+
+std::vector<std::uint32_t> IvfIndex::list_sizes() const { return snapshot()->lists->sizes(); }
+
+std::size_t IvfIndex::probes_of(const SearchOptions& options) const {
+    if (options.nprobe == 0) {
+        throw std::invalid_argument("nprobe: got 0, expected at least 1");
+    }
+    return std::min(options.nprobe, nlist_);
+}
+
+void IvfIndex::search_store(const RowStore& store, const RowFilter* filter,
+                            MatrixView<float> queries, std::size_t k, const SearchOptions& options,
+                            const TopKOut& out) const {
+    const auto coarse = centroids();
+    const Asked asked{*coarse, *store.lists, store.view(filter), k, options.threads};
+    const std::size_t there = filter != nullptr ? filter->count() : store.live_count();
+    const std::size_t wanted = std::min(k, there);
+    // Where every row that may answer does, no list can be left out.
+    std::size_t nprobe = wanted == there ? nlist_ : probes_of(options);
+    search_nearest(asked, queries, nprobe, out);
+
+    // Lists that hold fewer than k rows which may answer do not end a search.
+    while (nprobe < nlist_) {
+        std::vector<std::size_t> few;
+        for (std::size_t i = 0; i < queries.rows; ++i) {
+            if (out.counts[i] < static_cast<std::int64_t>(wanted)) few.push_back(i);
+        }
+        if (few.empty()) return;
+        nprobe = std::min(nlist_, nprobe * 4);
+        QuerySubset subset(queries, std::move(few), k);
+        search_nearest(asked, subset.queries(), nprobe, subset.answers());
+        subset.deliver(out);
+    }
+}
+
+std::vector<RangeHits> IvfIndex::range_search_store(const RowStore& store, const RowFilter* filter,
+                                                    MatrixView<float> queries, double threshold,
+                                                    const SearchOptions& options) const {
+    const auto coarse = centroids();
+    const std::size_t nprobe = probes_of(options);
+    const StoredRows rows = store.view(filter);
+    if (nprobe == nlist_) return range_search_rows(rows, queries, threshold, options.threads);
+    std::vector<RangeHits> out(queries.rows);
+    const std::size_t at_once = queries_at_once(nprobe);
+    for (std::size_t first = 0; first < queries.rows; first += at_once) {
+        const std::size_t n = std::min(at_once, queries.rows - first);
+        const MatrixView<float> part(queries.row(first), n, queries.cols, queries.stride);
+        const std::vector<Id> nearest = coarse->nearest(part, nprobe, options.threads);
+        parallel_for(n, options.threads, [&](std::size_t i, int) {
+            std::vector<Run> runs;
+            for (const Id list : Probes{nearest, nprobe}.of(i)) {
+                const auto mine = store.lists->runs(list);
+                runs.insert(runs.end(), mine.begin(), mine.end());
+            }
+            out[first + i] = range_search_runs(rows, {part.row(i), 1, part.cols}, threshold, runs);
+        });
+    }
+    return out;
+}
+
+}  // namespace nearfield

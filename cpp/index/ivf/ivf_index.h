@@ -1,0 +1,71 @@
+// IvfIndex: rows in the lists of their nearest centroids; a search looks into the lists near the query.
+//
+// Within those lists the search is exact. Rows lie in the order of lists; rows added later form runs of
+// their own until there are too many, then all are put in order again (beside the published store, so
+// that searches never wait).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "index/index.h"
+#include "index/ivf/coarse.h"
+#include "index/ivf/list_search.h"
+#include "io/archive.h"
+
+namespace nearfield {
+
+class IvfIndex final : public Index {
+public:
+    static constexpr std::size_t kMaxLists = std::size_t{1} << 24;
+
+    /// Throws std::invalid_argument unless 1 <= dim <= 65536 and 1 <= nlist <= 2^24.
+    IvfIndex(std::size_t dim, Metric metric, DType dtype, std::size_t nlist, std::uint64_t seed);
+
+    const char* kind() const noexcept override { return "ivf"; }
+    std::size_t nlist() const noexcept { return nlist_; }
+    bool is_trained() const { return coarse() != nullptr; }
+
+    /// Finds the centroids. std::invalid_argument for fewer rows than lists, or when there are some
+    /// already. add() trains an index that is not trained on the rows it is given.
+    void train(const RowsView& rows, int threads);
+
+    /// NotTrained before train(). nlist x dim floats.
+    std::shared_ptr<const CoarseLists> centroids() const;
+
+    /// Rows of every list, dead ones included.
+    std::vector<std::uint32_t> list_sizes() const;
+
+    std::size_t bytes() const override;
+
+    void save(const std::string& path, bool durable) const override;
+    static std::unique_ptr<IvfIndex> load(const io::Archive& archive);
+
+private:
+    IvfIndex(RowStore store, std::size_t nlist, std::uint64_t seed,
+             std::shared_ptr<const CoarseLists> coarse);
+
+    void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
+                int threads) override;
+    RowStore compacted(const RowStore& store, int threads) const override;
+    void search_store(const RowStore& store, const RowFilter* filter, MatrixView<float> queries,
+                      std::size_t k, const SearchOptions& options,
+                      const TopKOut& out) const override;
+    std::vector<RangeHits> range_search_store(const RowStore& store, const RowFilter* filter,
+                                              MatrixView<float> queries, double threshold,
+                                              const SearchOptions& options) const override;
+
+    std::shared_ptr<const CoarseLists> coarse() const;
+    void set_coarse(std::shared_ptr<const CoarseLists> lists);
+    void check_untrained() const;
+    std::size_t probes_of(const SearchOptions& options) const;
+
+    std::size_t nlist_;
+    std::uint64_t seed_;
+    mutable std::mutex coarse_mutex_;
+    std::shared_ptr<const CoarseLists> coarse_;  // null until trained, then never changes
+};
+
+}  // namespace nearfield

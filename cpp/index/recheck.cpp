@@ -1,0 +1,114 @@
+#include "index/recheck.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/interrupt.h"
+
+namespace nearfield {
+namespace {
+
+constexpr std::size_t kPrefetchAhead = 16;
+constexpr std::size_t kMaxBuckets = 8192;
+
+/// What a float32 upper bound may lack through its own rounding.
+double widened(float upper) noexcept {
+    const double u = static_cast<double>(upper);
+    return u + std::fabs(u) * 0x1p-18 + 0x1p-118;
+}
+
+}  // namespace
+
+Recheck::Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k)
+    : rows_(rows),
+      all_queries_(queries),
+      k_(k),
+      scorer_(rows.codes.spec.metric, rows.rows, rows.norms) {}
+
+void Recheck::add(std::size_t query, std::span<const Candidate> found, const QueryPanel& panel,
+                  std::size_t lane) {
+    queries_.push_back({query, &panel, lane, pairs_.size(), found.size(), 0});
+    for (const Candidate& c : found) {
+        // NaN, from a bound that overflowed, has no place in an order: it may be anything.
+        const bool known = c.upper == c.upper;
+        pairs_.push_back({known ? c.upper : std::numeric_limits<float>::infinity(), c.row, 0.0});
+    }
+}
+
+void Recheck::run(const TopKOut& out) {
+    first_round();
+    second_round();
+    for (const Query& q : queries_) write(q, out);
+    queries_.clear();
+    pairs_.clear();
+}
+
+void Recheck::visit(const Query& q, std::size_t from, std::size_t to) {
+    const float* query = all_queries_.row(q.number);
+    for (std::size_t i = q.first + from; i < q.first + to; ++i) {
+        visits_.push_back({pairs_[i].row, static_cast<std::uint32_t>(i), query});
+    }
+}
+
+void Recheck::first_round() {
+    for (Query& q : queries_) {
+        Pair* pairs = pairs_of(q);
+        q.visited = std::min(k_, q.count);
+        std::nth_element(pairs, pairs + q.visited, pairs + q.count,
+                         [](const Pair& a, const Pair& b) { return a.upper > b.upper; });
+        visit(q, 0, q.visited);
+    }
+    visit_all();
+}
+
+void Recheck::second_round() {
+    for (Query& q : queries_) {
+        if (q.count <= k_) continue;
+        Pair* pairs = pairs_of(q);
+        double worst = pairs[0].key;
+        for (std::size_t i = 1; i < q.visited; ++i) worst = std::min(worst, pairs[i].key);
+        const double floor = q.panel->in_lane_units(q.lane, worst) - q.panel->key_slack(q.lane);
+        const Pair* end =
+            std::partition(pairs + q.visited, pairs + q.count,
+                           [floor](const Pair& p) { return !(widened(p.upper) < floor); });
+        const auto wanted = static_cast<std::size_t>(end - pairs);
+        visit(q, q.visited, wanted);
+        q.visited = wanted;
+    }
+    visit_all();
+}
+
+void Recheck::visit_all() {
+    // One counting pass is order enough: rows of one bucket lie close together.
+    const std::size_t buckets = std::min(kMaxBuckets, visits_.size() + 1);
+    const std::size_t per_bucket = rows_.codes.count / buckets + 1;
+    std::vector<std::uint32_t> starts(buckets + 1, 0);
+    for (const Visit& v : visits_) ++starts[v.row / per_bucket + 1];
+    for (std::size_t b = 0; b < buckets; ++b) starts[b + 1] += starts[b];
+    ordered_.resize(visits_.size());
+    for (const Visit& v : visits_) ordered_[starts[v.row / per_bucket]++] = v;
+    visits_.clear();
+    for (std::size_t i = 0; i < ordered_.size(); ++i) {
+        if (i % 256 == 0) checkpoint();
+        if (i + kPrefetchAhead < ordered_.size())
+            scorer_.prefetch(ordered_[i + kPrefetchAhead].row);
+        pairs_[ordered_[i].pair].key = scorer_.key(ordered_[i].query, ordered_[i].row);
+    }
+}
+
+void Recheck::write(const Query& q, const TopKOut& out) {
+    Pair* pairs = pairs_of(q);
+    std::vector<Ranked>& ranked = ranked_;
+    ranked.resize(q.visited);
+    for (std::size_t i = 0; i < q.visited; ++i) {
+        ranked[i] = {pairs[i].key, rows_.label(pairs[i].row)};
+    }
+    const auto kept = static_cast<std::ptrdiff_t>(std::min(k_, q.visited));
+    std::nth_element(ranked.begin(), ranked.begin() + kept, ranked.end());
+    std::sort(ranked.begin(), ranked.begin() + kept);
+    ranked.resize(static_cast<std::size_t>(kept));
+    write_row(ranked, k_, scorer_, scorer_.query_norm(all_queries_.row(q.number)), q.number, out);
+}
+
+}  // namespace nearfield

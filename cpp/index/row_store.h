@@ -1,0 +1,105 @@
+// RowStore: the rows of an index, their codes and labels, as one immutable snapshot.
+//
+// Every change makes a new store that shares all memory with the old one; searches keep the store they
+// started with. Removed rows stay in place, marked dead, until a quarter of the rows is dead; then the
+// next store is compacted.
+// Rows lie in the order in which they came, or in the order of inverted lists.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/view.h"
+#include "index/column.h"
+#include "index/lists.h"
+#include "index/search.h"
+#include "quant/raw/codes.h"
+#include "select/filter.h"
+
+namespace nearfield {
+
+struct RowStore {
+    CodeSpec spec;
+    std::size_t count = 0;  // rows present, dead ones included
+    std::size_t dead = 0;
+    std::int64_t next_label = 0;          // what the next row is called by default
+    bool default_labels = true;           // every row is called by its arrival number
+    std::optional<ScanKind> wanted_kind;  // instead of a choice by calibration
+    double max_norm = 0.0;
+    bool norms_fit = true;  // fits_in_place() of every row
+
+    Column rows;
+    Column codes;  // empty where rows are their own codes
+    Column scale;
+    Column spread;  // bfloat16 scans only
+    Column bias;    // l2 only
+    Column norms;   // cosine only
+    Column labels;  // empty while default_labels
+    Column
+        arrival;  // by lists: as how many-th each row came, from 0; else empty, it is the row number
+    std::shared_ptr<const Lists> lists;  // null: rows lie as they came
+    std::uint64_t layout = 0;            // another number whenever rows have changed places
+    std::shared_ptr<const std::vector<BlockError>> errors;
+    std::shared_ptr<const RowFilter> live;  // null while nothing is dead
+
+    /// kind: how to scan float rows; without one, calibration decides.
+    RowStore(std::size_t dim, Metric metric, DType dtype,
+             std::optional<ScanKind> kind = std::nullopt);
+
+    std::size_t live_count() const noexcept { return count - dead; }
+    bool is_live(Id row) const noexcept { return live == nullptr || live->test(row); }
+    bool labels_are_rows() const noexcept { return default_labels && lists == nullptr; }
+    std::int64_t label(Id row) const noexcept {
+        if (!default_labels) return labels.as<std::int64_t>()[row];
+        return static_cast<std::int64_t>(lists != nullptr ? arrival.as<Id>()[row] : row);
+    }
+    /// The live rows in the order in which they came.
+    std::vector<Id> live_rows() const;
+    /// Bytes between rows: bfloat16 rows are padded with zeros to whole tiles, integer rows likewise.
+    std::size_t row_stride() const noexcept;
+    /// Rows lie in memory as they do in files and NumPy arrays.
+    bool rows_are_dense() const noexcept;
+    std::size_t bytes() const noexcept;
+
+    /// What search_rows takes; `filter` null means every live row.
+    StoredRows view(const RowFilter* filter) const noexcept;
+
+    /// Appends rows; int8 rows come as plain int8 and are stored excess-128. `row_labels` null: the
+    /// next row numbers. `order`, needed by lists and only there: the i-th row stored is
+    /// rows_in.row(order[i]). Throws std::invalid_argument naming the first row that is not finite.
+    void append(const RowsView& rows_in, const std::int64_t* row_labels, const Id* order,
+                int threads);
+
+    /// Works on `rows_in` in place (it must outlive the store), unless integer rows or the padding of
+    /// bfloat16 rows ask for a copy.
+    static RowStore borrow(const RowsView& rows_in, Metric metric, int threads);
+
+    /// A store over rows as files hold them, dense, called by their numbers. They stay in `dense` (a
+    /// mapped file, for one) or are copied, as in borrow().
+    static RowStore restore(std::size_t dim, Metric metric, DType dtype, std::size_t n,
+                            Buffer dense);
+
+    /// Calls every row by another label (null: its arrival number), the next one `next`.
+    void name_rows(const std::int64_t* row_labels, std::int64_t next);
+
+    void mark_dead(std::span<const Id> dead_rows);
+
+    /// A store of these rows alone, all different, in this order; without lists yet.
+    RowStore taken(std::span<const Id> keep, int threads) const;
+
+private:
+    void copy_rows(const RowsView& rows_in, const Id* order, int threads);
+    /// Codes and constants of rows [first, count).
+    void encode(std::size_t first, int threads);
+    /// Chooses unit and kind, then encodes every row.
+    void encode_all(int threads);
+    /// Unit and kind suit all rows that have been encoded.
+    bool is_settled() const noexcept;
+    void append_labels(const std::int64_t* row_labels, const Id* order, std::size_t n);
+};
+
+}  // namespace nearfield

@@ -1,0 +1,103 @@
+#include "index/search.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/parallel.h"
+#include "index/query_subset.h"
+#include "index/ranking.h"
+#include "index/scan_search.h"
+
+namespace nearfield {
+namespace {
+
+/// Below this many rows, or above this share of them wanted, codes exclude next to nothing.
+constexpr std::size_t kScanRows = 128;
+/// Guessing saves about half a microsecond per query and k. A second pass streams all codes; this is
+/// what of them streams in that time.
+constexpr std::size_t kBytesPerGuess = 8192;
+
+std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/// Every row scored exactly: for few rows, or when a large share of them is asked for. Few queries are
+/// split by rows, so that all threads have work.
+void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
+                int threads, const TopKOut& out) {
+    const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
+    const std::size_t n = rows.codes.count;
+    const auto workers = static_cast<std::size_t>(max_workers(threads));
+    const std::size_t ranges = std::clamp<std::size_t>(
+        ceil_div(2 * workers, queries.rows), 1, std::max<std::size_t>(1, ceil_div(n, kBlockRows)));
+    const std::size_t per_range = ceil_div(n, ranges);
+    const std::size_t at_once = std::max<std::size_t>(workers, 256 / ranges);
+    for (std::size_t first = 0; first < queries.rows; first += at_once) {
+        const std::size_t count = std::min(at_once, queries.rows - first);
+        std::vector<Ranking> found(count * ranges, Ranking(k));
+        parallel_for(count * ranges, threads, [&](std::size_t task, int) {
+            const std::size_t query = first + task / ranges;
+            const std::size_t begin = task % ranges * per_range;
+            for (std::size_t row = begin; row < std::min(n, begin + per_range); ++row) {
+                if (row % kBlockRows == 0) checkpoint();
+                const auto id = static_cast<Id>(row);
+                if (!rows.passes(id) || (exclude_self && row == query)) continue;
+                found[task].offer({scorer.key(queries.row(query), id), rows.label(id)});
+            }
+        });
+        parallel_for(count, threads, [&](std::size_t i, int) {
+            Ranking& best = found[i * ranges];
+            for (std::size_t r = 1; r < ranges; ++r) {
+                for (const Ranked& ranked : found[i * ranges + r].list()) best.offer(ranked);
+            }
+            write_row(best.sorted(), k, scorer, scorer.query_norm(queries.row(first + i)),
+                      first + i, out);
+        });
+    }
+}
+
+std::vector<WrongGuess> scan(const StoredRows& rows, const ScanBatch& batch, std::size_t k,
+                             int threads, const TopKOut& out) {
+    ScanSearch search(rows, batch, k, static_cast<std::size_t>(max_workers(threads)));
+    parallel_for(search.tasks(), threads, [&](std::size_t task, int) { search.run(task, out); });
+    return search.wrong_guesses();
+}
+
+/// Queries whose floor was guessed too high, once more from a floor that is certain.
+void scan_again(const StoredRows& rows, const ScanBatch& all, const std::vector<WrongGuess>& wrong,
+                std::size_t k, int threads, const TopKOut& out) {
+    std::vector<std::size_t> numbers;
+    for (const WrongGuess& guess : wrong) numbers.push_back(guess.query);
+    QuerySubset subset(all.queries, std::move(numbers), k);
+    ScanBatch batch{subset.queries(), {}, {}};
+    for (const WrongGuess& guess : wrong) {
+        batch.floors.push_back(guess.certain);
+        if (!all.selves.empty()) batch.selves.push_back(all.selves[guess.query]);
+    }
+    scan(rows, batch, k, threads, subset.answers());
+    subset.deliver(out);
+}
+
+}  // namespace
+
+void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
+                 bool exclude_self, int threads, const TopKOut& out) {
+    if (queries.rows == 0) return;
+    const std::size_t n = rows.codes.count;
+    const std::size_t wanted = rows.filter != nullptr ? rows.filter->count() : n;
+    // Few rows that may answer are scored outright: their floor would let nearly all others through.
+    if (n < kScanRows || k > wanted / 4 || wanted < n / 128) {
+        search_all(rows, queries, k, exclude_self, threads, out);
+        return;
+    }
+    ScanBatch batch{queries, {}, {}};
+    for (std::size_t i = 0; exclude_self && i < queries.rows; ++i) {
+        batch.selves.push_back(static_cast<Id>(i));
+    }
+    if (queries.rows * k * kBytesPerGuess < n * rows.codes.stride) {
+        batch.floors.assign(queries.rows, -std::numeric_limits<float>::infinity());
+    }
+    const std::vector<WrongGuess> wrong = scan(rows, batch, k, threads, out);
+    if (!wrong.empty()) scan_again(rows, batch, wrong, k, threads, out);
+}
+
+}  // namespace nearfield

@@ -1,0 +1,65 @@
+// Exhaustive search over one set of rows: scan codes, keep what the bounds cannot exclude, re-check.
+//
+// scan_search.h does that; few rows, or a large share of them wanted, are scored outright. Neither
+// changes the answer: the k best by exact float64 key, ties by smaller label.
+// Cost: one pass over the codes per group of up to 1,024 queries, a second one for wrong guesses, and
+// about 1.5 k exact scores a query.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/view.h"
+#include "index/lists.h"
+#include "quant/raw/codes.h"
+#include "quant/raw/exact.h"
+#include "select/filter.h"
+
+namespace nearfield {
+
+/// The rows a search runs over. Row i of `codes`, `rows`, `norms` and `labels` is the same vector.
+struct StoredRows {
+    CodeView codes;
+    RowsView rows;
+    const double* norms;         // cosine only, else null
+    const std::int64_t* labels;  // null: labels are arrival numbers
+    const Id* arrivals;          // null: they are row numbers
+    const RowFilter* filter;     // rows that may answer; null: all
+
+    std::int64_t label(Id row) const noexcept {
+        if (labels != nullptr) return labels[row];
+        return static_cast<std::int64_t>(arrivals != nullptr ? arrivals[row] : row);
+    }
+    bool passes(Id row) const noexcept { return filter == nullptr || filter->test(row); }
+};
+
+inline constexpr std::int64_t kMissing = INT64_MIN;
+
+/// Where results go: row-major n x k.
+struct TopKOut {
+    std::int64_t* ids;
+    float* scores;
+    std::int64_t* counts;
+};
+
+/// One answer list per query.
+struct RangeHits {
+    std::vector<std::int64_t> ids;
+    std::vector<float> scores;
+};
+
+/// exclude_self: query i is row i and must not find itself.
+void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
+                 bool exclude_self, int threads, const TopKOut& out);
+
+/// All rows with score >= threshold (ip, cosine) or <= threshold (l2), best first.
+std::vector<RangeHits> range_search_rows(const StoredRows& rows, MatrixView<float> queries,
+                                         double threshold, int threads);
+
+/// The same for one query among the rows of some runs.
+RangeHits range_search_runs(const StoredRows& rows, MatrixView<float> query, double threshold,
+                            std::span<const Run> runs);
+
+}  // namespace nearfield

@@ -1,0 +1,254 @@
+// Index and its kinds, topk, load, verify.
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <functional>
+
+#include "arrays.h"
+#include "bind.h"
+#include "index/flat/flat_index.h"
+#include "index/ivf/ivf_index.h"
+#include "index/load.h"
+#include "io/archive.h"
+
+namespace nearfield::bindings {
+namespace {
+
+using Triple = std::tuple<py::array, py::array, py::array>;
+
+/// Allocates n x k results, runs the search without the GIL.
+Triple run_top_k(std::size_t n, std::size_t k, const std::function<void(const TopKOut&)>& search) {
+    const auto rows = static_cast<py::ssize_t>(n);
+    const auto cols = static_cast<py::ssize_t>(k);
+    auto ids = make_array<std::int64_t>({rows, cols});
+    auto scores = make_array<float>({rows, cols});
+    auto counts = make_array<std::int64_t>({rows});
+    const TopKOut out{ids.mutable_data(), scores.mutable_data(), counts.mutable_data()};
+    {
+        const py::gil_scoped_release release;
+        search(out);
+    }
+    return {ids, scores, counts};
+}
+
+SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe) {
+    SearchOptions options;
+    options.mask = as_mask(mask);
+    options.threads = threads;
+    options.nprobe = nprobe;
+    return options;
+}
+
+Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
+              int threads, std::size_t nprobe) {
+    const auto queries = as_queries(q);
+    const auto options = options_from(mask, threads, nprobe);
+    return run_top_k(queries.rows, k,
+                     [&](const TopKOut& out) { index.search(queries, k, options, out); });
+}
+
+Triple range_search(const Index& index, const py::array& q, double threshold,
+                    const py::object& mask, int threads, std::size_t nprobe) {
+    const auto queries = as_queries(q);
+    const auto options = options_from(mask, threads, nprobe);
+    std::vector<RangeHits> found;
+    {
+        const py::gil_scoped_release release;
+        found = index.range_search(queries, threshold, options);
+    }
+    auto lims = make_array<std::int64_t>({static_cast<py::ssize_t>(found.size() + 1)});
+    std::int64_t total = 0;
+    lims.mutable_data()[0] = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        total += static_cast<std::int64_t>(found[i].ids.size());
+        lims.mutable_data()[i + 1] = total;
+    }
+    auto ids = make_array<std::int64_t>({total});
+    auto scores = make_array<float>({total});
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const auto at = lims.data()[i];
+        std::copy(found[i].ids.begin(), found[i].ids.end(), ids.mutable_data() + at);
+        std::copy(found[i].scores.begin(), found[i].scores.end(), scores.mutable_data() + at);
+    }
+    return {lims, ids, scores};
+}
+
+void add(Index& index, const py::array& rows, const py::object& labels, bool replace, int threads) {
+    const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
+    const std::int64_t* names = nullptr;
+    if (!labels.is_none()) {
+        const auto array = py::reinterpret_borrow<py::array>(labels);
+        const auto span = as_labels(array);
+        if (span.size() != view.rows) {
+            throw py::value_error("ids: got " + std::to_string(span.size()) + " for " +
+                                  std::to_string(view.rows) + " rows; expected one id per row");
+        }
+        names = span.data();
+    }
+    const py::gil_scoped_release release;
+    index.add(view, names, replace, threads);
+}
+
+py::array reconstruct(const Index& index, const py::array& labels) {
+    const auto names = as_labels(labels);
+    auto out = make_array<float>({static_cast<py::ssize_t>(names.size()),
+                                  static_cast<py::ssize_t>(index.snapshot()->spec.dim)});
+    float* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    index.reconstruct(names, data);
+    return out;
+}
+
+py::array contains(const Index& index, const py::array& labels) {
+    const auto names = as_labels(labels);
+    std::vector<bool> found;
+    {
+        // A long add holds the lock that this waits for, and needs the GIL to look for signals.
+        const py::gil_scoped_release release;
+        found = index.contains(names);
+    }
+    auto out = make_array<bool>({static_cast<py::ssize_t>(found.size())});
+    std::copy(found.begin(), found.end(), out.mutable_data());
+    return out;
+}
+
+py::array labels_of(const Index& index) {
+    const auto labels = index.labels();
+    auto out = make_array<std::int64_t>({static_cast<py::ssize_t>(labels.size())});
+    std::copy(labels.begin(), labels.end(), out.mutable_data());
+    return out;
+}
+
+py::dict stats(const Index& index) {
+    const auto store = index.snapshot();
+    py::dict d;
+    d["kind"] = index.kind();
+    d["count"] = store->live_count();
+    d["removed"] = store->dead;
+    d["dim"] = store->spec.dim;
+    d["metric"] = name_of(store->spec.metric);
+    d["dtype"] = name_of(store->spec.dtype);
+    d["scan"] = store->spec.kind == ScanKind::kBytes ? "int8" : "bfloat16";
+    d["bytes"] = index.bytes();
+    d["row_bytes"] = store->rows.bytes();
+    d["code_bytes"] = store->codes.bytes();
+    return d;
+}
+
+void train(IvfIndex& index, const py::array& rows, int threads) {
+    const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
+    const py::gil_scoped_release release;
+    index.train(view, threads);
+}
+
+py::array centroids_of(const IvfIndex& index) {
+    const auto lists = index.centroids();
+    const std::size_t dim = index.snapshot()->spec.dim;
+    auto out =
+        make_array<float>({static_cast<py::ssize_t>(index.nlist()), static_cast<py::ssize_t>(dim)});
+    std::copy_n(lists->centroids(), index.nlist() * dim, out.mutable_data());
+    return out;
+}
+
+py::array list_sizes_of(const IvfIndex& index) {
+    const auto sizes = index.list_sizes();
+    auto out = make_array<std::uint32_t>({static_cast<py::ssize_t>(sizes.size())});
+    std::copy(sizes.begin(), sizes.end(), out.mutable_data());
+    return out;
+}
+
+Triple topk(const py::array& q, const py::array& corpus, const std::string& dtype, std::size_t k,
+            const std::string& metric, const py::object& mask, bool exclude_self, int threads) {
+    const auto queries = as_queries(q);
+    const RowsView rows = as_rows(corpus, dtype_from(dtype));
+    const Metric kind = metric_from(metric);
+    const auto allowed = as_mask(mask);
+    return run_top_k(queries.rows, k, [&](const TopKOut& out) {
+        topk_once(rows, kind, queries, k, allowed, exclude_self, threads, out);
+    });
+}
+
+py::dict verify(const std::string& path) {
+    std::vector<py::dict> sections;
+    py::dict d;
+    std::unique_ptr<Index> index;
+    {
+        const py::gil_scoped_release release;
+        index = load_index(path, true, true);
+    }
+    const io::Archive archive = io::Archive::open(path, true, false);
+    for (const io::Section& section : archive.sections()) {
+        py::dict s;
+        s["name"] = std::string(io::name_of(section.type));
+        s["element"] = std::string(io::name_of(section.element));
+        s["rows"] = section.rows;
+        s["cols"] = section.cols;
+        s["offset"] = section.offset;
+        s["bytes"] = section.data.size();
+        s["crc32c"] = section.crc;
+        sections.push_back(s);
+    }
+    d = stats(*index);
+    d["sections"] = sections;
+    d["file_bytes"] = archive.file_bytes();
+    d["format_version"] = archive.format_version();
+    return d;
+}
+
+}  // namespace
+
+void bind_index(py::module_& module) {
+    py::class_<Index>(module, "Index")
+        .def("__len__", &Index::size)
+        .def_property_readonly("dim", [](const Index& i) { return i.snapshot()->spec.dim; })
+        .def_property_readonly("metric",
+                               [](const Index& i) { return name_of(i.snapshot()->spec.metric); })
+        .def_property_readonly("dtype",
+                               [](const Index& i) { return name_of(i.snapshot()->spec.dtype); })
+        .def_property_readonly("nbytes", &Index::bytes)
+        .def("add", &add, py::arg("rows"), py::arg("labels"), py::arg("replace"),
+             py::arg("threads"))
+        .def(
+            "remove",
+            [](Index& index, const py::array& labels) {
+                const auto names = as_labels(labels);
+                const py::gil_scoped_release release;
+                return index.remove(names);
+            },
+            py::arg("labels"))
+        .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"),
+             py::arg("nprobe") = 1)
+        .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
+             py::arg("threads"), py::arg("nprobe") = 1)
+        .def("reconstruct", &reconstruct, py::arg("labels"))
+        .def("labels", &labels_of)
+        .def("contains", &contains, py::arg("labels"))
+        .def("save", &Index::save, py::arg("path"), py::arg("durable"),
+             py::call_guard<py::gil_scoped_release>())
+        .def("stats", &stats);
+    py::class_<FlatIndex, Index>(module, "FlatIndex")
+        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype) {
+                 return std::make_unique<FlatIndex>(dim, metric_from(metric), dtype_from(dtype));
+             }),
+             py::arg("dim"), py::arg("metric"), py::arg("dtype"));
+    py::class_<IvfIndex, Index>(module, "IVFIndex")
+        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype,
+                         std::size_t nlist, std::uint64_t seed) {
+                 return std::make_unique<IvfIndex>(dim, metric_from(metric), dtype_from(dtype),
+                                                   nlist, seed);
+             }),
+             py::arg("dim"), py::arg("metric"), py::arg("dtype"), py::arg("nlist"), py::arg("seed"))
+        .def_property_readonly("nlist", &IvfIndex::nlist)
+        .def_property_readonly("is_trained", &IvfIndex::is_trained)
+        .def("train", &train, py::arg("rows"), py::arg("threads"))
+        .def("centroids", &centroids_of)
+        .def("list_sizes", &list_sizes_of);
+    module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),
+               py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threads"));
+    module.def("load", &load_index, py::arg("path"), py::arg("mmap"), py::arg("verify"),
+               py::call_guard<py::gil_scoped_release>());
+    module.def("verify", &verify, py::arg("path"));
+    module.attr("MISSING") = kMissing;
+}
+
+}  // namespace nearfield::bindings

@@ -1,0 +1,162 @@
+"""Search in the inverted lists near a query: :class:`IVFIndex`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from .arguments import (
+    LARGEST_DIM,
+    Metric,
+    as_metric,
+    as_natural,
+    as_positive,
+    as_threads,
+    choose,
+    naming,
+)
+from .arrays import STORAGES, as_rows
+from .index import Index
+
+__all__ = ["IVFIndex"]
+
+
+class IVFIndex(Index):
+    """Inverted file: rows lie in the lists of their nearest centroids, a search looks into a few.
+
+    Within the lists it looks into, search is exact: with ``nprobe=nlist`` it answers as
+    :class:`FlatIndex` does.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of the vectors, at most 65,536.
+    nlist : int
+        Inverted lists. A few times the square root of the number of rows is usual.
+    metric : {"l2", "ip", "cosine"}, default "l2"
+        Squared Euclidean distance, inner product, or cosine similarity.
+    quantizer : {"float32", "float16", "bfloat16", "int8", "uint8"}, default "float32"
+        Type the rows are stored in, as in :class:`FlatIndex`.
+    refine : None
+        These quantizers lose nothing that a second store could bring back.
+    coarse : {"flat"}, default "flat"
+        How the nearest lists of a query are found: every centroid is looked at.
+    seed : int, default 0
+        What training draws its sample and first centroids by.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter of the wrong type, or an unknown name (the message lists the names).
+
+    Notes
+    -----
+    Any number of threads may search while others add, remove or save.
+
+    The first :meth:`add` to an index that is not trained yet trains it on the rows it adds, with a
+    warning.
+
+    Search parameter: `nprobe`, the lists to look into, by default the square root of `nlist`.
+    Where these hold fewer than `k` rows that may answer, more lists are looked into.
+
+    Examples
+    --------
+    >>> import numpy as np, nearfield as nf
+    >>> rows = np.float32([[0, 0], [0, 1], [9, 9], [9, 8]])
+    >>> index = nf.IVFIndex(2, nlist=2)
+    >>> index.train(rows)
+    >>> index.add(rows)
+    >>> index.search(np.float32([8, 8]), k=2, nprobe=1).ids
+    array([3, 2])
+    """
+
+    _core: _core.IVFIndex
+    _search_params = ("nprobe",)
+
+    def __init__(
+        self,
+        dim: int,
+        nlist: int,
+        metric: Metric = "l2",
+        *,
+        quantizer: str = "float32",
+        refine: None = None,
+        coarse: str = "flat",
+        seed: int = 0,
+    ) -> None:
+        dim = as_positive(dim, name="dim", largest=LARGEST_DIM)
+        nlist = as_positive(nlist, name="nlist", largest=2**24)
+        dtype = choose(quantizer, STORAGES, name="quantizer")
+        if refine is not None:
+            raise ValueError(f"refine: got {refine!r}, expected None: rows are stored as they are")
+        choose(coarse, ("flat",), name="coarse")
+        seed = as_natural(seed, name="seed")
+        self._bind(_core.IVFIndex(dim, as_metric(metric), dtype, nlist, seed))
+
+    def train(self, x: ArrayLike, *, threads: int | None = None) -> None:
+        """Find the centroids of the lists by k-means.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, dim)
+            Rows like those that will be added, at least `nlist` of them; of many, 256 a list are
+            drawn.
+        threads : int, optional
+            Threads for this call. Never changes the result.
+
+        Raises
+        ------
+        ValueError
+            Fewer rows than lists, NaN or infinity, or an index that is trained already.
+
+        Examples
+        --------
+        See :class:`IVFIndex`.
+        """
+        rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
+        try:
+            self._core.train(rows, as_threads(threads))
+        except ValueError as error:
+            raise naming(error, query="q", row="x") from None
+
+    def _before_add(self, count: int) -> None:
+        if count and not self.is_trained:
+            warnings.warn(
+                f"the index is not trained yet: its {self.nlist} lists are now trained on the "
+                f"{count} rows added; call train() first to choose the rows",
+                stacklevel=3,
+            )
+
+    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
+        asked = super()._read_params(method, params)
+        return {"nprobe": max(1, round(self.nlist**0.5))} | asked
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the lists have centroids."""
+        return self._core.is_trained
+
+    @property
+    def nlist(self) -> int:
+        """Inverted lists."""
+        return self._core.nlist
+
+    @property
+    def centroids(self) -> NDArray[np.float32]:
+        """Centroids of the lists, shape (nlist, dim); a copy."""
+        return self._core.centroids()
+
+    @property
+    def list_sizes(self) -> NDArray[np.uint32]:
+        """Rows of every list, shape (nlist,), those removed since the last compaction included."""
+        return self._core.list_sizes()
+
+    def __repr__(self) -> str:
+        return (
+            f"IVFIndex(dim={self.dim}, nlist={self.nlist}, metric={self.metric!r}, "
+            f"quantizer={self.quantizer!r}) with {len(self)} rows"
+        )

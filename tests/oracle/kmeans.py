@@ -1,0 +1,52 @@
+"""k-means by its definition: float64 NumPy, one row after the other.
+
+The rules the engine follows as well: ties go to the smaller number; inertia is the sum of squared
+distances of rows to the centroids they were assigned to, before those move. An empty cluster keeps
+its centroid here: tests choose starts that leave none empty.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def assign(x: Array, centroids: Array, *, spherical: bool = False) -> NDArray[np.int64]:
+    """Return the number of the nearest centroid of every row."""
+    labels = np.empty(len(x), np.int64)
+    for i, row in enumerate(x):
+        if spherical:
+            scores = centroids @ row
+        else:
+            scores = -((centroids - row) ** 2).sum(axis=1)
+        labels[i] = int(np.argmax(scores))
+    return labels
+
+
+def inertia(x: Array, centroids: Array, labels: NDArray[np.int64]) -> float:
+    """Return the sum of squared distances of rows to their centroids."""
+    return float(((x - centroids[labels]) ** 2).sum())
+
+
+def lloyd(
+    x: Array, start: Array, iterations: int, *, spherical: bool = False
+) -> tuple[Array, list[float]]:
+    """Return the centroids after some iterations and the inertia seen by each."""
+    centroids = start.astype(np.float64)
+    if spherical:
+        centroids = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
+    seen = []
+    for _ in range(iterations):
+        labels = assign(x, centroids, spherical=spherical)
+        seen.append(inertia(x, centroids, labels))
+        for j in range(len(centroids)):
+            members = x[labels == j]
+            if len(members):
+                centroids[j] = members.mean(axis=0)
+                if spherical:
+                    centroids[j] /= np.linalg.norm(centroids[j])
+        # The engine keeps float32 centroids between iterations.
+        centroids = centroids.astype(np.float32).astype(np.float64)
+    return centroids, seen
