@@ -13,9 +13,14 @@ std::size_t LabelMap::home(std::int64_t label) const noexcept {
     return static_cast<std::size_t>(splitmix64(state)) & (slots_.size() - 1);
 }
 
-void LabelMap::insert(std::int64_t label, Id row) noexcept {
+void LabelMap::insert(const RowStore& store, Id row) noexcept {
+    const std::int64_t label = store.label(row);
     std::size_t at = home(label);
-    while (slots_[at] != kEmpty) at = (at + 1) & (slots_.size() - 1);
+    // An earlier row of this label is dead: its place is taken, so that a label which is replaced again
+    // and again does not leave a chain behind.
+    while (slots_[at] != kEmpty && store.label(slots_[at]) != label) {
+        at = (at + 1) & (slots_.size() - 1);
+    }
     slots_[at] = row;
 }
 
@@ -32,8 +37,7 @@ void LabelMap::follow(const RowStore& store) {
     }
     for (; rows_ < store.count; ++rows_) {
         if (rows_ % 4096 == 0) checkpoint();
-        const auto row = static_cast<Id>(rows_);
-        insert(store.label(row), row);
+        insert(store, static_cast<Id>(rows_));
     }
 }
 

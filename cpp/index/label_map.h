@@ -2,7 +2,7 @@
 //
 // An open-addressing table of row numbers; the labels themselves stay in the store, and so does which
 // rows are dead. Stores that call rows by their numbers need no table at all.
-// Memory: about 7 bytes a row once something was looked up by label. Cost: one probe a look-up; the
+// Memory: 6 to 16 bytes a row once something was looked up by label. Cost: one probe a look-up; the
 // first after an add hashes the rows added, the first after a compaction all rows.
 // Source: own.
 #pragma once
@@ -28,7 +28,7 @@ private:
 
     std::size_t home(std::int64_t label) const noexcept;
     void follow(const RowStore& store);
-    void insert(std::int64_t label, Id row) noexcept;
+    void insert(const RowStore& store, Id row) noexcept;
 
     std::vector<Id> slots_;  // a power of two of them, or none
     std::size_t rows_ = 0;   // the first rows of the store are in the table

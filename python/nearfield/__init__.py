@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .encoders import Encoder
     from .evaluate import evaluate
     from .exact import topk
+    from .factory import index_factory
     from .filters import Filter
     from .flat import FlatIndex
     from .index import Index, load
@@ -56,6 +57,7 @@ __all__ = [
     "__version__",
     "cpu_features",
     "evaluate",
+    "index_factory",
     "isa",
     "load",
     "num_threads",
@@ -80,6 +82,7 @@ _HOME = {
     "SearchResult": "result",
     "cpu_features": "runtime",
     "evaluate": "evaluate",
+    "index_factory": "factory",
     "isa": "runtime",
     "load": "index",
     "num_threads": "runtime",

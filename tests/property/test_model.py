@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from oracle import dense
 from property.adversarial import stored
 from property.work import typed
+from reliability.samples import empty_lists
 
 METRICS = st.sampled_from(["l2", "ip", "cosine"])
 STORAGES = st.sampled_from(["float32", "float16", "bfloat16", "int8", "uint8"])
@@ -25,10 +26,22 @@ SEEDS = st.integers(0, 2**32 - 1)
 class IndexModel(RuleBasedStateMachine):
     """Adds, replaces, removes, saves and searches; the model is a dict label -> vector."""
 
-    @initialize(metric=METRICS, storage=STORAGES, dim=st.sampled_from([1, 2, 17, 64]))
-    def start(self, metric: str, storage: str, dim: int) -> None:
-        self.index = nf.FlatIndex(dim, metric, quantizer=storage)
+    @initialize(
+        metric=METRICS,
+        storage=STORAGES,
+        dim=st.sampled_from([1, 2, 17, 64]),
+        nlist=st.sampled_from([0, 0, 1, 5]),
+        seed=SEEDS,
+    )
+    def start(self, metric: str, storage: str, dim: int, nlist: int, seed: int) -> None:
         self.storage, self.metric, self.dim = storage, metric, dim
+        self.index: nf.Index
+        if nlist:
+            centroids = np.random.default_rng(seed).integers(1, 9, (nlist, dim))
+            self.index = empty_lists(metric, storage, centroids.astype(np.float32))
+        else:
+            self.index = nf.FlatIndex(dim, metric, quantizer=storage)
+        self.params = {"nprobe": nlist} if nlist else {}
         self.vectors: dict[int, np.ndarray] = {}
         self.next_label = 0
 
@@ -92,7 +105,7 @@ class IndexModel(RuleBasedStateMachine):
         rng = np.random.default_rng(seed)
         queries = rng.integers(-2, 3, (5, self.dim)).astype(np.float32)
         mask = None if share is None else rng.random(len(x)) < share
-        ids, scores, counts = self.index.search(queries, k, filter=mask)
+        ids, scores, counts = self.index.search(queries, k, filter=mask, **self.params)
         rows = np.full(ids.shape, dense.MISSING)
         for i, count in enumerate(counts):
             rows[i, :count] = [ordered.index(label) for label in ids[i, :count].tolist()]

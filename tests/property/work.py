@@ -19,6 +19,7 @@ class Run(NamedTuple):
     threads: int = 1
     mask: np.ndarray | None = None
     direct: bool = False  # nf.topk instead of an index
+    nprobe: int = 0  # lists to look into; 0: the index has none
     exclude_self: bool = False
 
 
@@ -48,7 +49,23 @@ def answers(
     rows: np.ndarray, storage: str, metric: str, queries: np.ndarray, runs: list[Run]
 ) -> list[Answer]:
     """Answer all queries once per run, in batches of the run's size."""
-    index = build(rows, storage, metric)
+    return _all_runs(build(rows, storage, metric), rows, storage, queries, runs)
+
+
+def listed(
+    path: str, rows: np.ndarray, storage: str, queries: np.ndarray, runs: list[Run]
+) -> tuple[list[int], list[Answer]]:
+    """Add rows in pieces to the lists of a file; return the list sizes and answers as above."""
+    index = nf.load(path)
+    assert isinstance(index, nf.IVFIndex)
+    for part in np.split(rows, [len(rows) // 2, len(rows) // 2 + 1, len(rows) - 30]):
+        index.add(typed(part, storage))
+    return index.list_sizes.tolist(), _all_runs(index, rows, storage, queries, runs)
+
+
+def _all_runs(
+    index: nf.Index, rows: np.ndarray, storage: str, queries: np.ndarray, runs: list[Run]
+) -> list[Answer]:
     results = []
     for run in runs:
         parts = [queries[i : i + run.batch] for i in range(0, len(queries), run.batch)]
@@ -57,7 +74,7 @@ def answers(
 
 
 def _search(
-    index: nf.FlatIndex, rows: np.ndarray, storage: str, queries: np.ndarray, run: Run
+    index: nf.Index, rows: np.ndarray, storage: str, queries: np.ndarray, run: Run
 ) -> nf.SearchResult:
     if run.direct:
         return nf.topk(
@@ -69,7 +86,8 @@ def _search(
             exclude_self=run.exclude_self,
             threads=run.threads,
         )
-    return index.search(queries, run.k, filter=run.mask, threads=run.threads)
+    params = {"nprobe": run.nprobe} if run.nprobe else {}
+    return index.search(queries, run.k, filter=run.mask, threads=run.threads, **params)
 
 
 def _joined(parts: list[nf.SearchResult]) -> Answer:

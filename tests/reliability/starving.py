@@ -12,26 +12,27 @@ from typing import Any
 import nearfield as nf
 import numpy as np
 from reliability.child import how_ended, limit_address_space
+from reliability.samples import centroids_of, empty_lists
 
 MIB = 1 << 20
 ENDS = {0: "done", 10: "MemoryError", 11: "wrong exception", 12: "changed", 13: "unusable"}
 
 
-def small() -> nf.FlatIndex:
-    """Return an index whose state is easy to compare."""
-    index = nf.FlatIndex(8)
+def small(index: nf.Index | None = None) -> nf.Index:
+    """Return an index (a flat one by default) whose state is easy to compare."""
+    index = nf.FlatIndex(8) if index is None else index
     index.add(np.arange(800, dtype=np.float32).reshape(100, 8), ids=np.arange(100) * 2 + 10**9)
     return index
 
 
-def state(index: nf.FlatIndex) -> tuple[Any, ...]:
+def state(index: nf.Index) -> tuple[Any, ...]:
     """Return everything observable."""
     found = index.search(np.ones((2, 8)), k=5)
     rows = index.reconstruct(index.ids)
     return index.ids.tolist(), rows.tobytes(), found.ids.tolist(), found.scores.tolist()
 
 
-def starved(work: Callable[[], Any], index: nf.FlatIndex, expected: Any, more: int) -> str:
+def starved(work: Callable[[], Any], index: nf.Index, expected: Any, more: int) -> str:
     """Run `work` in a fork that may use `more` bytes; the index must be as it was after."""
     pid = os.fork()
     if pid == 0:
@@ -80,6 +81,10 @@ def sweep(folder: str, steps: int, largest: int) -> dict[str, dict[str, int]]:
     big.save(path, durable=False)
     bytes_index = nf.FlatIndex(8, quantizer="int8")
     bytes_index.add(zeros.astype(np.int8))
+    lists = small(empty_lists("l2", "float32", centroids_of("float32", 20, 8)))
+    expected_of_lists = state(lists)
+    big_lists = empty_lists("cosine", "float32", rows[::4000] + np.float32(0.01))
+    big_lists.add(rows)
     some = list(range(10**9, 10**9 + 60, 2))
     works: dict[str, Callable[[], Any]] = {
         "add": lambda: index.add(zeros, threads=2),
@@ -94,12 +99,24 @@ def sweep(folder: str, steps: int, largest: int) -> dict[str, dict[str, int]]:
         "filtered": lambda: big.search(rows[:50], k=9, filter=np.arange(0, 200_000, 3)),
         "reconstruct": lambda: big.reconstruct(np.arange(200_000)),
     }
+    works_on_lists: dict[str, Callable[[], Any]] = {
+        "lists: add": lambda: lists.add(rows, threads=2),
+        "lists: add with ids": lambda: lists.add(rows, ids=labels[: len(rows)], threads=2),
+        "lists: train": lambda: nf.IVFIndex(8, 50).train(rows, threads=2),
+        "lists: search": lambda: big_lists.search(rows[:2000], k=200, nprobe=9, threads=2),
+        "lists: filtered": lambda: big_lists.search(rows[:50], k=9, nprobe=1, filter=labels[:900]),
+        "lists: range_search": lambda: big_lists.range_search(rows[:20], -1.0, nprobe=49),
+        "lists: save": lambda: big_lists.save(os.path.join(folder, "lists.nf"), durable=False),
+    }
     out: dict[str, dict[str, int]] = {}
-    for name, work in works.items():
+    for name, work in [*works.items(), *works_on_lists.items()]:
+        subject, before = (
+            (lists, expected_of_lists) if name in works_on_lists else (index, expected)
+        )
         ends: Counter[str] = Counter()
         for step in range(steps):
             more = int(largest * (step / steps) ** 3)  # most of it near nothing
-            ends[starved(work, index, expected, more)] += 1
+            ends[starved(work, subject, before, more)] += 1
         out[name] = dict(ends)
     # removing cannot be tried on the index whose state is compared
     ends = Counter(

@@ -122,7 +122,6 @@ void ListSearch::scan(Task& task, std::size_t first_probe, std::size_t last_prob
 void ListSearch::scan_list(Task& task, std::size_t list, std::span<const std::uint32_t> members) {
     if (lists_.rows(list) == 0) return;
     for (std::size_t m = 0; m < members.size(); m += kernels::kPanelLanes) {
-        checkpoint();
         const std::size_t n = std::min(kernels::kPanelLanes, members.size() - m);
         PanelLane from[kernels::kPanelLanes];
         Lane lanes[kernels::kPanelLanes];
@@ -148,6 +147,7 @@ void ListSearch::scan_list(Task& task, std::size_t list, std::span<const std::ui
             const std::size_t end = run.first + run.count;
             for (std::size_t row = run.first; row < end;
                  row += step, step = std::min(2 * step, kBlockRows)) {
+                checkpoint();
                 collector_.scan(task.panel, {lanes, n}, row, std::min(row + step, end), k_,
                                 share_floor);
             }

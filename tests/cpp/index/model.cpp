@@ -246,6 +246,31 @@ TEST(histories_of_flat) { run_histories(0, 100); }
 TEST(histories_of_one_list) { run_histories(1, 200); }
 TEST(histories_of_ivf) { run_histories(9, 300); }
 
+/// The last row of a label counts, however many it had; other labels are found past it.
+TEST(one_label_replaced_again_and_again) {
+    for (const Lists nlist : {0, 5}) {
+        Random random(29);
+        const auto index = make_index(nlist, Metric::kL2, DType::kF32, 3, random);
+        const auto add = [&](std::int64_t label, float value) {
+            const float x[] = {value, -value, 1.0f};
+            index->add({x, 1, 3, sizeof x, DType::kF32}, &label, true, 1);
+        };
+        for (std::int64_t label = 0; label < 300; ++label) add(label * 64 - 5, 0.5f);
+        for (int i = 0; i < 4000; ++i) {
+            add(i % 3 == 0 ? 59 : 123, static_cast<float>(i));
+            if (i % 500 != 0) continue;
+            CHECK_EQ(index->remove(std::vector<std::int64_t>{59}), std::size_t{1});
+            CHECK(!index->contains(std::vector<std::int64_t>{59})[0]);
+            add(59, -1.0f);
+        }
+        CHECK_EQ(index->size(), std::size_t{300});
+        const std::int64_t labels[] = {59, 123, -5, 299 * 64 - 5};
+        float out[12];
+        index->reconstruct(labels, out);
+        CHECK(out[0] == 3999.0f && out[3] == 3998.0f && out[6] == 0.5f && out[9] == 0.5f);
+    }
+}
+
 /// More than a quarter dead: the next store holds live rows alone, and nothing else changes.
 TEST(removing_much_compacts) {
     for (const auto& [nlist, own_labels] :
