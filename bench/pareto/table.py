@@ -89,14 +89,13 @@ def _ratio(ours: Record | None, peer: Record | None) -> str:
 def exact_table(rows: Sequence[Record], group: Group) -> list[str]:
     """QPS by batch: ours at every level, the best exact peer, the ratio (and its worst case)."""
     here = _of(rows, group)
-    ours = list(dict.fromkeys(row.method for row in here if row.ours))
-    peers = list(
-        dict.fromkeys(r.method for r in here if r.family == "exact" and r.method not in ours)
-    )
+    exact = [row for row in here if row.family == "exact"]
+    ours = list(dict.fromkeys(row.method for row in exact if row.ours))
+    peers = list(dict.fromkeys(row.method for row in exact if not row.ours))
     heads = ["batch", *ours, *peers, "best exact peer", *(f"{name} / best" for name in ours)]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for batch in sorted({row.batch for row in here if row.family == "exact"}):
-        by_name = {row.method: row for row in here if row.batch == batch and row.family == "exact"}
+    for batch in sorted({row.batch for row in exact}):
+        by_name = {row.method: row for row in exact if row.batch == batch}
         peer = best_peer(here, batch)
         cells = [f"{batch:,}", *(_cell(by_name.get(name)) for name in (*ours, *peers))]
         cells.append(peer.method if peer else "-")
@@ -161,7 +160,7 @@ def approximate_table(rows: Sequence[Record], group: Group, batch: int) -> list[
     levels = [f"recall {level:.2f}" for level in LEVELS_OF_RECALL]
     lines = ["| method | " + " | ".join([*levels, "highest recall", "build s", "B/vector"]) + " |"]
     lines.append("|---|" + "---|" * (len(levels) + 3))
-    exact = [row for row in here if row.ours]
+    exact = [row for row in here if row.ours and row.family == "exact"]
     for row in exact:
         cells = [_cell(row)] * len(levels)
         recall = "-" if row.recall is None else f"{row.recall:.4f}"
@@ -185,7 +184,7 @@ def headline(rows: Sequence[Record], group: Group, batch: int, recall: float = 0
     here = [row for row in _of(rows, group) if row.batch == batch]
     ours = next((row for row in here if row.method == SUBJECT and row.exact), None)
     rates: dict[str, float] = {}
-    for name in dict.fromkeys(r.method for r in here if r.family != "exact"):
+    for name in dict.fromkeys(r.method for r in here if r.family != "exact" and not r.ours):
         points = [(r.recall, r.qps) for r in here if r.method == name and r.recall is not None]
         rate = qps_at(points, recall)
         if rate is not None:

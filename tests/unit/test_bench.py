@@ -406,6 +406,16 @@ def test_headline_compares_with_recall_099():
     assert table.headline(rows[:2], ("d", 10, 2), 10_000) == ""
 
 
+def test_our_approximate_indexes_are_no_exact_search_and_no_peer():
+    ours = [row("nearfield-ivf", 9000.0, recall=0.98), row("nearfield-ivf", 7000.0, recall=0.999)]
+    rows = [row("nearfield", 1300.0), row("g", 500.0, recall=0.99)]
+    rows += [replace(point, family="ivf") for point in ours]
+    lines = table.approximate_table(rows, ("d", 10, 2), 10_000)
+    assert sum("nearfield-ivf" in line for line in lines) == 1
+    assert "nearfield-ivf" not in "".join(table.exact_table(rows, ("d", 10, 2)))
+    assert "(g, " in table.headline(rows, ("d", 10, 2), 10_000)
+
+
 def test_cliffs_are_found():
     rows = [row("faiss-flat", q, batch=b) for b, q in ((1, 100.0), (512, 20.0), (4096, 500.0))]
     assert list(table.cliffs(rows, ("d", 10, 2))) == [
