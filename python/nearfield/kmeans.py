@@ -42,7 +42,7 @@ class KMeans:
         For large `k`: ``sqrt(k)`` clusters first, each of them is then cut into as many as its size
         deserves (`niter` counts the iterations of that), and two iterations over all rows end it.
         With ten thousand clusters and more it is several times faster and ends with an inertia
-        that is 1 to 2 % larger; with fewer than some thousands it gains nothing.
+        that is about 2 % larger; with fewer than some thousands it gains nothing.
     threads : int, optional
         Threads of each call; :func:`nearfield.num_threads` by default. Never changes the result.
 

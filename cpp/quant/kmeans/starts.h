@@ -2,7 +2,7 @@
 //
 // Hierarchical: sqrt(k) clusters first, each then cut into as many as its size deserves. What a row is
 // compared with falls from k to about 2 sqrt(k) centroids; two iterations over everything then mend the
-// boundaries. glove100, k = 16,384: a third of the time of ten iterations, inertia 1 to 2 % larger; below
+// boundaries. glove100, k = 16,384: a third of the time of ten iterations, inertia about 2 % larger; below
 // some thousands of clusters it gains nothing.
 // (Iterations over growing samples of the rows were tried: the same inertia for 15 % less time at
 // k = 256, for more at k = 4,096, since the first iteration over any rows costs as much as two.)
