@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/interrupt.h"
+#include "index/train_coding.h"
 #include "quant/raw/exact.h"
 
 namespace nearfield {
@@ -99,8 +100,32 @@ void Index::check_new_labels(std::span<const std::int64_t> labels, bool replace)
     }
 }
 
+void Index::check_rows(const RowsView& rows) const {
+    const CodeSpec& spec = snapshot()->spec;
+    if (rows.cols == spec.dim && rows.dtype == spec.dtype) return;
+    throw std::invalid_argument("rows: got dim " + std::to_string(rows.cols) + ", expected " +
+                                std::to_string(spec.dim) + " and the storage type of the index");
+}
+
+bool Index::is_trained() const {
+    const auto store = snapshot();
+    return store->coding == nullptr || store->coding->is_trained();
+}
+
+void Index::train(const RowsView& rows, int threads) {
+    check_rows(rows);
+    const std::lock_guard lock(write_mutex_);
+    if (is_trained()) return;
+    RowStore next = *snapshot();
+    next.coding = train_coding(*next.coding, rows, next.spec.metric, 0, {}, threads);
+    publish(std::move(next));
+}
+
 void Index::append(RowStore& store, const RowsView& rows, const std::int64_t* labels, int threads) {
-    store.append(rows, labels, nullptr, threads);
+    if (store.coding != nullptr && !store.coding->is_trained()) {
+        store.coding = train_coding(*store.coding, rows, store.spec.metric, 0, {}, threads);
+    }
+    store.append(rows, labels, {}, threads);
 }
 
 RowStore Index::compacted(const RowStore& store, int threads) const {
@@ -114,11 +139,7 @@ void Index::drop_dead(RowStore& store, int threads) const {
 void Index::add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads) {
     const std::lock_guard lock(write_mutex_);
     RowStore next = *snapshot();
-    if (rows.cols != next.spec.dim || rows.dtype != next.spec.dtype) {
-        throw std::invalid_argument("rows: got dim " + std::to_string(rows.cols) + ", expected " +
-                                    std::to_string(next.spec.dim) +
-                                    " and the storage type of the index");
-    }
+    check_rows(rows);
     if (rows.rows == 0) return;
     std::vector<std::int64_t> names;
     if (labels != nullptr) {
@@ -200,9 +221,15 @@ void Index::reconstruct(std::span<const std::int64_t> labels, float* out) const 
             rows.push_back(*row);
         }
     }
-    const RowsView view = store->view(nullptr).rows;
+    const StoredRows stored = store->view(nullptr);
+    const RowsView& view = stored.rows;
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        widen(view.dtype, view.row(rows[i]), out + i * view.cols, view.cols);
+        float* const to = out + i * view.cols;
+        if (view.data == nullptr && stored.coded) {
+            stored.coded->rows.read(rows[i], 1, to);
+        } else {
+            widen(view.dtype, view.row(rows[i]), to, view.cols);
+        }
     }
 }
 

@@ -27,6 +27,7 @@ struct SearchOptions {
     std::optional<Mask> mask;
     int threads = 0;
     std::size_t nprobe = 1;  // ivf: lists to look into
+    std::size_t rerank = 0;  // of how many rows, the best by code, what was kept is scored
 };
 
 class Index {
@@ -37,6 +38,12 @@ public:
 
     /// "flat", "ivf".
     virtual const char* kind() const noexcept = 0;
+
+    /// Learns what coding rows takes; nothing where that is nothing. std::invalid_argument for too few rows
+    /// or, in a kind that has lists, when it is trained already. add() trains an index that is not trained
+    /// on the rows it is given.
+    virtual void train(const RowsView& rows, int threads);
+    virtual bool is_trained() const;
 
     /// labels null: row numbers. Duplicate labels throw unless replace, which drops the old rows.
     void add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads);
@@ -66,6 +73,11 @@ public:
 protected:
     explicit Index(RowStore store);
 
+    /// Throws std::invalid_argument unless rows have the dim and storage type of the index.
+    void check_rows(const RowsView& rows) const;
+
+    void publish(RowStore store);
+
     /// Writers, one at a time.
     std::unique_lock<std::mutex> write_lock() const { return std::unique_lock(write_mutex_); }
 
@@ -86,7 +98,6 @@ protected:
 private:
     void check_new_labels(std::span<const std::int64_t> labels, bool replace) const;
     void drop_dead(RowStore& store, int threads) const;
-    void publish(RowStore store);
     std::optional<Id> row_of(const RowStore& store, std::int64_t label) const {
         return label_map_.find(store, label);
     }

@@ -59,17 +59,33 @@ RangeHits within(const StoredRows& rows, const ExactScorer& scorer, const float*
     return hits;
 }
 
+/// The same where rows are coded, by what was kept of them or else by their codes. All are scored: this
+/// call is rare, and bounds would have to come from each quantizer.
+void score_runs(const StoredRows& rows, MatrixView<float> queries, double threshold,
+                std::span<const Run> runs, RangeHits* out) {
+    const ExactScorer scorer = rows.can_refine() ? rows.kept_scorer() : rows.scorer();
+    std::vector<Id> found;
+    for (const Run& run : runs) {
+        for (Id row = run.first; row < run.first + run.count; ++row) {
+            if (rows.passes(row)) found.push_back(row);
+        }
+    }
+    for (std::size_t i = 0; i < queries.rows; ++i) {
+        out[i] = within(rows, scorer, queries.row(i), found, threshold);
+    }
+}
+
 /// The answers of up to kPanelLanes queries among the rows of `runs`.
 void scan_runs(const StoredRows& rows, MatrixView<float> queries, double threshold,
                std::span<const Run> runs, RangeHits* out) {
+    if (rows.coded) return score_runs(rows, queries, threshold, runs, out);
     const std::size_t lanes = queries.rows;
     QueryPanel panel(rows.codes.spec, queries.data, queries.stride / sizeof(float), lanes);
-    const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
+    const ExactScorer scorer = rows.scorer();
     for (std::size_t lane = 0; lane < lanes; ++lane) {
         const double norm = scorer.query_norm(queries.row(lane));
         const double key = key_floor(scorer.metric(), threshold, norm);
-        panel.set_floor(lane,
-                        floor_to_float(panel.in_lane_units(lane, key) - panel.key_slack(lane)));
+        panel.set_floor(lane, floor_to_float(panel.units(lane).of(key) - panel.key_slack(lane)));
     }
     std::vector<std::vector<Id>> found(lanes);
     HitBuffer hits;

@@ -20,15 +20,16 @@ double widened(float upper) noexcept {
 
 }  // namespace
 
-Recheck::Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k)
+Recheck::Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
+                 std::size_t rerank)
     : rows_(rows),
       all_queries_(queries),
       k_(k),
-      scorer_(rows.codes.spec.metric, rows.rows, rows.norms) {}
+      found_(rows.can_refine() ? std::max(k, rerank) : k),
+      scorer_(rows.scorer()) {}
 
-void Recheck::add(std::size_t query, std::span<const Candidate> found, const QueryPanel& panel,
-                  std::size_t lane) {
-    queries_.push_back({query, &panel, lane, pairs_.size(), found.size(), 0});
+void Recheck::add(std::size_t query, std::span<const Candidate> found, const KeyUnits& units) {
+    queries_.push_back({query, units, pairs_.size(), found.size(), 0});
     for (const Candidate& c : found) {
         // NaN, from a bound that overflowed, has no place in an order: it may be anything.
         const bool known = c.upper == c.upper;
@@ -39,7 +40,9 @@ void Recheck::add(std::size_t query, std::span<const Candidate> found, const Que
 void Recheck::run(const TopKOut& out) {
     first_round();
     second_round();
-    for (const Query& q : queries_) write(q, out);
+    if (rows_.can_refine()) refine();
+    const ExactScorer scorer = rows_.can_refine() ? rows_.kept_scorer() : scorer_;
+    for (const Query& q : queries_) write(q, scorer, out);
     queries_.clear();
     pairs_.clear();
 }
@@ -54,21 +57,21 @@ void Recheck::visit(const Query& q, std::size_t from, std::size_t to) {
 void Recheck::first_round() {
     for (Query& q : queries_) {
         Pair* pairs = pairs_of(q);
-        q.visited = std::min(k_, q.count);
+        q.visited = std::min(found_, q.count);
         std::nth_element(pairs, pairs + q.visited, pairs + q.count,
                          [](const Pair& a, const Pair& b) { return a.upper > b.upper; });
         visit(q, 0, q.visited);
     }
-    visit_all();
+    visit_all(scorer_);
 }
 
 void Recheck::second_round() {
     for (Query& q : queries_) {
-        if (q.count <= k_) continue;
+        if (q.count <= found_) continue;
         Pair* pairs = pairs_of(q);
         double worst = pairs[0].key;
         for (std::size_t i = 1; i < q.visited; ++i) worst = std::min(worst, pairs[i].key);
-        const double floor = q.panel->in_lane_units(q.lane, worst) - q.panel->key_slack(q.lane);
+        const double floor = q.units.of(worst) - q.units.slack;
         const Pair* end =
             std::partition(pairs + q.visited, pairs + q.count,
                            [floor](const Pair& p) { return !(widened(p.upper) < floor); });
@@ -76,10 +79,25 @@ void Recheck::second_round() {
         visit(q, q.visited, wanted);
         q.visited = wanted;
     }
-    visit_all();
+    visit_all(scorer_);
 }
 
-void Recheck::visit_all() {
+/// The best by code, scored by what was kept of the rows.
+void Recheck::refine() {
+    for (Query& q : queries_) {
+        Pair* pairs = pairs_of(q);
+        const std::size_t best = std::min(found_, q.visited);
+        std::nth_element(
+            pairs, pairs + best, pairs + q.visited, [this](const Pair& a, const Pair& b) {
+                return Ranked{a.key, rows_.label(a.row)} < Ranked{b.key, rows_.label(b.row)};
+            });
+        q.visited = best;
+        visit(q, 0, best);
+    }
+    visit_all(rows_.kept_scorer());
+}
+
+void Recheck::visit_all(const ExactScorer& scorer) {
     // One counting pass is order enough: rows of one bucket lie close together.
     const std::size_t buckets = std::min(kMaxBuckets, visits_.size() + 1);
     const std::size_t per_bucket = rows_.codes.count / buckets + 1;
@@ -91,13 +109,12 @@ void Recheck::visit_all() {
     visits_.clear();
     for (std::size_t i = 0; i < ordered_.size(); ++i) {
         if (i % 256 == 0) checkpoint();
-        if (i + kPrefetchAhead < ordered_.size())
-            scorer_.prefetch(ordered_[i + kPrefetchAhead].row);
-        pairs_[ordered_[i].pair].key = scorer_.key(ordered_[i].query, ordered_[i].row);
+        if (i + kPrefetchAhead < ordered_.size()) scorer.prefetch(ordered_[i + kPrefetchAhead].row);
+        pairs_[ordered_[i].pair].key = scorer.key(ordered_[i].query, ordered_[i].row);
     }
 }
 
-void Recheck::write(const Query& q, const TopKOut& out) {
+void Recheck::write(const Query& q, const ExactScorer& scorer, const TopKOut& out) {
     Pair* pairs = pairs_of(q);
     std::vector<Ranked>& ranked = ranked_;
     ranked.resize(q.visited);
@@ -108,7 +125,7 @@ void Recheck::write(const Query& q, const TopKOut& out) {
     std::nth_element(ranked.begin(), ranked.begin() + kept, ranked.end());
     std::sort(ranked.begin(), ranked.begin() + kept);
     ranked.resize(static_cast<std::size_t>(kept));
-    write_row(ranked, k_, scorer_, scorer_.query_norm(all_queries_.row(q.number)), q.number, out);
+    write_row(ranked, k_, scorer, scorer.query_norm(all_queries_.row(q.number)), q.number, out);
 }
 
 }  // namespace nearfield

@@ -22,11 +22,12 @@ namespace nearfield {
 
 class Recheck {
 public:
-    Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k);
+    /// rerank: how many of the best by code, where rows are codes and there are others to score.
+    Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
+            std::size_t rerank = 0);
 
-    /// One query of the group: its number, its candidates, and the lane their bounds are scaled by.
-    void add(std::size_t query, std::span<const Candidate> found, const QueryPanel& panel,
-             std::size_t lane);
+    /// One query of the group: its number, its candidates, and what keys are in the units of their bounds.
+    void add(std::size_t query, std::span<const Candidate> found, const KeyUnits& units);
 
     /// Answers what has been added and starts anew.
     void run(const TopKOut& out);
@@ -42,8 +43,7 @@ private:
     };
     struct Query {
         std::size_t number;
-        const QueryPanel* panel;
-        std::size_t lane;
+        KeyUnits units;
         std::size_t first;  // its pairs: [first, first + count)
         std::size_t count;
         std::size_t visited;  // the first of them have keys
@@ -58,12 +58,14 @@ private:
     void first_round();
     void second_round();
     void visit(const Query& q, std::size_t from, std::size_t to);
-    void visit_all();
-    void write(const Query& q, const TopKOut& out);
+    void refine();
+    void visit_all(const ExactScorer& scorer);
+    void write(const Query& q, const ExactScorer& scorer, const TopKOut& out);
 
     const StoredRows& rows_;
     MatrixView<float> all_queries_;
     std::size_t k_;
+    std::size_t found_;  // how many of the best by code
     ExactScorer scorer_;
     std::vector<Query> queries_;
     std::vector<Pair> pairs_;

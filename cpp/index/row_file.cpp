@@ -1,10 +1,12 @@
 #include "index/row_file.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <unordered_set>
 
 #include "base/error.h"
+#include "index/coding_file.h"
 
 namespace nearfield {
 namespace {
@@ -26,7 +28,7 @@ io::ElementType element_of(DType dtype) {
 
 /// Rows as files hold them (int8 rows plain, no padding).
 std::vector<std::uint8_t> dense_bytes(const RowStore& store) {
-    if (store.rows_are_dense()) return {};
+    if (store.rows_are_dense() || store.rows.bytes() == 0) return {};
     const RowsView view = store.view(nullptr).rows;
     const std::size_t width = view.cols * size_of(view.dtype);
     std::vector<std::uint8_t> out(view.rows * width);
@@ -57,14 +59,14 @@ IndexKind kind_of(const io::Archive& archive) {
     return IndexKind{kind};
 }
 
-RowSections::Meta RowSections::validate(const io::Archive& archive, IndexKind kind) {
+RowMeta read_meta(const io::Archive& archive, IndexKind kind) {
     const io::Section& section = archive.require(io::SectionType::kMeta, io::ElementType::kBytes);
-    if (section.data.size() != sizeof(Meta)) {
+    if (section.data.size() != sizeof(RowMeta)) {
         corrupt(archive, "meta",
-                "expected " + std::to_string(sizeof(Meta)) + " bytes, got " +
+                "expected " + std::to_string(sizeof(RowMeta)) + " bytes, got " +
                     std::to_string(section.data.size()));
     }
-    Meta meta{};
+    RowMeta meta{};
     std::memcpy(&meta, section.data.data(), sizeof meta);
     if (meta.kind != static_cast<std::uint32_t>(kind)) {
         corrupt(archive, "meta", "unknown index kind " + std::to_string(meta.kind));
@@ -90,8 +92,6 @@ RowSections::Meta RowSections::validate(const io::Archive& archive, IndexKind ki
     if (meta.next_label < 0 || meta.next_label > kMostNextLabel) {
         corrupt(archive, "meta", "next label " + std::to_string(meta.next_label));
     }
-    archive.require(io::SectionType::kRows, element_of(static_cast<DType>(meta.dtype)), meta.count,
-                    meta.dim);
     if (meta.has_labels == 1) {
         const auto labels =
             archive.require(io::SectionType::kLabels, io::ElementType::kI64, meta.count, 1)
@@ -114,26 +114,83 @@ RowSections::RowSections(const RowStore& store, IndexKind kind)
             store.count,
             store.next_label,
             store.default_labels ? 0u : 1u},
-      dense_(dense_bytes(store)) {}
+      dense_(dense_bytes(store)) {
+    if (store.coding != nullptr) coding_ = coding_bytes(*store.coding);
+}
 
 void RowSections::add_to(io::ArchiveWriter& writer) const {
     writer.add(io::SectionType::kMeta, io::ElementType::kBytes, 1, sizeof meta_, &meta_);
-    writer.add(io::SectionType::kRows, element_of(store_.spec.dtype), store_.count, store_.spec.dim,
-               store_.rows_are_dense() ? store_.rows.data() : dense_.data());
+    if (store_.coding == nullptr || store_.coding->keeps_rows) {
+        writer.add(io::SectionType::kRows, element_of(store_.spec.dtype), store_.count,
+                   store_.spec.dim, store_.rows_are_dense() ? store_.rows.data() : dense_.data());
+    }
+    if (store_.coding != nullptr) {
+        writer.add(io::SectionType::kQuantizer, io::ElementType::kBytes, 1, coding_.size(),
+                   coding_.data());
+        writer.add(io::SectionType::kCodes, io::ElementType::kU8, store_.count,
+                   store_.coding->quantizer->code_size(), store_.codes.data());
+    }
     if (!store_.default_labels) {
         writer.add(io::SectionType::kLabels, io::ElementType::kI64, store_.count, 1,
                    store_.labels.data());
     }
 }
 
-RowStore read_rows(const io::Archive& archive, IndexKind kind) {
-    const RowSections::Meta meta = RowSections::validate(archive, kind);
+namespace {
+
+/// The list of each row, list by list.
+Column lists_of_rows(std::span<const std::uint32_t> sizes, std::size_t count) {
+    Column out;
+    auto* to = reinterpret_cast<Id*>(out.extend(count * sizeof(Id)));
+    for (std::size_t list = 0; list < sizes.size(); ++list) {
+        to = std::fill_n(to, sizes[list], static_cast<Id>(list));
+    }
+    return out;
+}
+
+RowStore read_coded(const io::Archive& archive, const RowMeta& meta,
+                    std::shared_ptr<RowCoding> coding, const FileCentres& centres) {
     const auto dtype = static_cast<DType>(meta.dtype);
-    const io::Section& rows = archive.require(io::SectionType::kRows, element_of(dtype));
+    Buffer rows;
+    if (coding->keeps_rows) {
+        rows = archive.buffer(
+            archive.require(io::SectionType::kRows, element_of(dtype), meta.count, meta.dim));
+    }
+    const io::Section& codes = archive.require(io::SectionType::kCodes, io::ElementType::kU8,
+                                               meta.count, coding->quantizer->code_size());
+    Column list_of;
+    if (coding->residual) {
+        if (meta.count != 0 && centres.centres == nullptr) {
+            corrupt(archive, "quantizer", "codes about centroids, but there are none");
+        }
+        coding->centres = centres.centres;
+        coding->max_centre = centres.max_norm;
+        list_of = lists_of_rows(centres.list_sizes, meta.count);
+    }
+    if (meta.count != 0 && !coding->is_trained()) {
+        corrupt(archive, "quantizer", "not trained, but rows are there");
+    }
+    return RowStore::restore_coded(meta.dim, static_cast<Metric>(meta.metric), dtype,
+                                   std::move(coding), meta.count, std::move(rows),
+                                   archive.buffer(codes), std::move(list_of));
+}
+
+RowStore read_plain(const io::Archive& archive, const RowMeta& meta) {
+    const auto dtype = static_cast<DType>(meta.dtype);
+    const io::Section& rows =
+        archive.require(io::SectionType::kRows, element_of(dtype), meta.count, meta.dim);
+    return RowStore::restore(meta.dim, static_cast<Metric>(meta.metric), dtype, meta.count,
+                             archive.buffer(rows));
+}
+
+}  // namespace
+
+RowStore read_rows(const io::Archive& archive, const RowMeta& meta, const FileCentres& centres) {
     const io::Section* labels = archive.find(io::SectionType::kLabels);
+    auto coding = read_coding(archive, meta.dim);
     try {
-        RowStore store = RowStore::restore(meta.dim, static_cast<Metric>(meta.metric), dtype,
-                                           meta.count, archive.buffer(rows));
+        RowStore store = coding != nullptr ? read_coded(archive, meta, std::move(coding), centres)
+                                           : read_plain(archive, meta);
         store.name_rows(meta.has_labels == 1 ? labels->as<std::int64_t>().data() : nullptr,
                         meta.next_label);
         return store;

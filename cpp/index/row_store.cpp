@@ -38,6 +38,20 @@ Column ranked_arrivals(const RowStore& store, std::span<const Id> keep) {
     return out;
 }
 
+/// The elements of `width` bytes that belong to the rows of `keep`, in their order.
+Column picked(const Column& from, std::span<const Id> keep, std::size_t width, int threads) {
+    Column out;
+    if (width == 0) return out;
+    std::uint8_t* to = out.extend(keep.size() * width);
+    parallel_for(ceil_div(keep.size(), kBlockRows), threads, [&](std::size_t block, int) {
+        const std::size_t last = std::min(keep.size(), (block + 1) * kBlockRows);
+        for (std::size_t i = block * kBlockRows; i < last; ++i) {
+            std::memcpy(to + i * width, from.data() + keep[i] * width, width);
+        }
+    });
+    return out;
+}
+
 }  // namespace
 
 RowStore::RowStore(std::size_t dim, Metric metric, DType dtype, std::optional<ScanKind> kind)
@@ -60,7 +74,7 @@ bool RowStore::rows_are_dense() const noexcept {
 
 std::size_t RowStore::bytes() const noexcept {
     return rows.bytes() + codes.bytes() + scale.bytes() + spread.bytes() + bias.bytes() +
-           norms.bytes() + labels.bytes() + arrival.bytes() +
+           norms.bytes() + labels.bytes() + arrival.bytes() + list_of.bytes() +
            (lists != nullptr ? lists->bytes() : 0) + errors->size() * sizeof(BlockError) +
            (live != nullptr ? live->words().size() * 8 : 0);
 }
@@ -68,18 +82,23 @@ std::size_t RowStore::bytes() const noexcept {
 StoredRows RowStore::view(const RowFilter* filter) const noexcept {
     StoredRows v{};
     v.codes.spec = spec;
-    v.codes.codes = spec.rows_are_codes() ? rows.data() : codes.data();
-    v.codes.stride = code_stride(spec);
     v.codes.count = count;
-    v.codes.scale = scale.as<float>();
-    v.codes.spread = spec.kind == ScanKind::kBF16 ? spread.as<float>() : v.codes.scale;
-    v.codes.bias = spec.metric == Metric::kL2 ? bias.as<float>() : nullptr;
-    v.codes.errors = errors->data();
-    v.rows = {rows.data(), count, spec.dim, row_stride(), spec.dtype};
     v.norms = spec.metric == Metric::kCosine ? norms.as<double>() : nullptr;
     v.labels = default_labels ? nullptr : labels.as<std::int64_t>();
     v.arrivals = lists != nullptr ? arrival.as<Id>() : nullptr;
     v.filter = filter != nullptr ? filter : live.get();
+    const bool kept = coding == nullptr || coding->keeps_rows;
+    v.rows = {kept ? rows.data() : nullptr, count, spec.dim, row_stride(), spec.dtype};
+    if (coding != nullptr) {
+        v.coded.emplace(CodedRows{decoded(), bias.as<float>(), max_norm, coding->max_centre});
+        return v;
+    }
+    v.codes.codes = spec.rows_are_codes() ? rows.data() : codes.data();
+    v.codes.stride = code_stride(spec);
+    v.codes.scale = scale.as<float>();
+    v.codes.spread = spec.kind == ScanKind::kBF16 ? spread.as<float>() : v.codes.scale;
+    v.codes.bias = spec.metric == Metric::kL2 ? bias.as<float>() : nullptr;
+    v.codes.errors = errors->data();
     return v;
 }
 
@@ -93,19 +112,21 @@ std::vector<Id> RowStore::live_rows() const {
     return out;
 }
 
-void RowStore::append(const RowsView& rows_in, const std::int64_t* row_labels, const Id* order,
-                      int threads) {
+void RowStore::append(const RowsView& rows_in, const std::int64_t* row_labels,
+                      const Placement& place, int threads) {
     if (rows_in.rows == 0) return;
     if (count + rows_in.rows >= UINT32_MAX) {
         throw std::invalid_argument("an index holds at most 4294967294 vectors; got " +
                                     std::to_string(count + rows_in.rows));
     }
     const std::size_t first = count;
-    append_labels(row_labels, order, rows_in.rows);
-    copy_rows(rows_in, order, threads);
+    append_labels(row_labels, place.order, rows_in.rows);
+    if (coding == nullptr || coding->keeps_rows) copy_rows(rows_in, place.order, threads);
     count += rows_in.rows;
     // A choice that few rows made is made once more when there are enough.
-    if (first == 0 || (first < kBlockRows && count >= kBlockRows)) {
+    if (coding != nullptr) {
+        encode_coded(rows_in, place, threads);
+    } else if (first == 0 || (first < kBlockRows && count >= kBlockRows)) {
         encode_all(threads);
     } else {
         encode(first, threads);
@@ -252,7 +273,7 @@ RowStore RowStore::restore(std::size_t dim, Metric metric, DType dtype, std::siz
     const std::size_t stride = dim * size_of(dtype);
     const std::uint8_t* data = static_cast<const Buffer&>(dense).data();
     if (!store.rows_are_dense()) {
-        store.append({data, n, dim, stride, dtype}, nullptr, nullptr, 0);
+        store.append({data, n, dim, stride, dtype}, nullptr, {}, 0);
     } else if (n != 0) {
         store.rows = Column(std::move(dense));
         store.count = n;
@@ -275,7 +296,7 @@ void RowStore::name_rows(const std::int64_t* row_labels, std::int64_t next) {
 RowStore RowStore::borrow(const RowsView& rows_in, Metric metric, int threads) {
     RowStore store(rows_in.cols, metric, rows_in.dtype);
     if (!store.rows_are_dense()) {
-        store.append(rows_in, nullptr, nullptr, threads);
+        store.append(rows_in, nullptr, {}, threads);
     } else if (rows_in.rows != 0) {
         store.rows = Column(Buffer::borrow(rows_in.data, rows_in.rows * rows_in.stride, nullptr));
         store.count = rows_in.rows;
@@ -299,17 +320,11 @@ void RowStore::mark_dead(std::span<const Id> dead_rows) {
 
 RowStore RowStore::taken(std::span<const Id> keep, int threads) const {
     RowStore out(spec.dim, spec.metric, spec.dtype, wanted_kind);
+    out.coding = coding;
     out.layout = layout + 1;
     out.next_label = next_label;
     if (keep.empty()) return out;
-    const std::size_t stride = row_stride();
-    std::uint8_t* to = out.rows.extend(keep.size() * stride);
-    parallel_for(ceil_div(keep.size(), kBlockRows), threads, [&](std::size_t block, int) {
-        const std::size_t last = std::min(keep.size(), (block + 1) * kBlockRows);
-        for (std::size_t i = block * kBlockRows; i < last; ++i) {
-            std::memcpy(to + i * stride, rows.data() + keep[i] * stride, stride);
-        }
-    });
+    out.rows = picked(rows, keep, rows.bytes() / count, threads);
     out.count = keep.size();
     if (lists != nullptr) out.arrival = ranked_arrivals(*this, keep);
     if (lists == nullptr || !default_labels || keep.size() < count) {
@@ -318,7 +333,13 @@ RowStore RowStore::taken(std::span<const Id> keep, int threads) const {
         for (std::size_t i = 0; i < keep.size(); ++i) names[i] = label(keep[i]);
         out.default_labels = false;
     }
-    out.encode_all(threads);
+    if (coding == nullptr) {
+        out.encode_all(threads);
+    } else {
+        out.codes = picked(codes, keep, codes.bytes() / count, threads);
+        out.list_of = picked(list_of, keep, list_of.bytes() / count, threads);
+        out.derive_coded(0, threads);
+    }
     return out;
 }
 

@@ -16,11 +16,18 @@
 #include "base/view.h"
 #include "index/column.h"
 #include "index/lists.h"
+#include "index/row_coding.h"
 #include "index/search.h"
 #include "quant/raw/codes.h"
 #include "select/filter.h"
 
 namespace nearfield {
+
+/// Where rows go that lie by lists; null: as they come.
+struct Placement {
+    const Id* order = nullptr;    // the i-th row stored is the order[i]-th of those that come
+    const Id* list_of = nullptr;  // of the rows as they come
+};
 
 struct RowStore {
     CodeSpec spec;
@@ -32,7 +39,7 @@ struct RowStore {
     double max_norm = 0.0;
     bool norms_fit = true;  // fits_in_place() of every row
 
-    Column rows;
+    Column rows;   // empty where they are coded and not kept
     Column codes;  // empty where rows are their own codes
     Column scale;
     Column spread;  // bfloat16 scans only
@@ -41,8 +48,10 @@ struct RowStore {
     Column labels;  // empty while default_labels
     Column
         arrival;  // by lists: as how many-th each row came, from 0; else empty, it is the row number
-    std::shared_ptr<const Lists> lists;  // null: rows lie as they came
-    std::uint64_t layout = 0;            // another number whenever rows have changed places
+    Column list_of;                           // where codes are about the centroids of lists
+    std::shared_ptr<const RowCoding> coding;  // null: codes are of the elements themselves
+    std::shared_ptr<const Lists> lists;       // null: rows lie as they came
+    std::uint64_t layout = 0;                 // another number whenever rows have changed places
     std::shared_ptr<const std::vector<BlockError>> errors;
     std::shared_ptr<const RowFilter> live;  // null while nothing is dead
 
@@ -69,9 +78,8 @@ struct RowStore {
     StoredRows view(const RowFilter* filter) const noexcept;
 
     /// Appends rows; int8 rows come as plain int8 and are stored excess-128. `row_labels` null: the
-    /// next row numbers. `order`, needed by lists and only there: the i-th row stored is
-    /// rows_in.row(order[i]). Throws std::invalid_argument naming the first row that is not finite.
-    void append(const RowsView& rows_in, const std::int64_t* row_labels, const Id* order,
+    /// next row numbers. Throws std::invalid_argument naming the first row that is not finite.
+    void append(const RowsView& rows_in, const std::int64_t* row_labels, const Placement& place,
                 int threads);
 
     /// Works on `rows_in` in place (it must outlive the store), unless integer rows or the padding of
@@ -83,6 +91,12 @@ struct RowStore {
     static RowStore restore(std::size_t dim, Metric metric, DType dtype, std::size_t n,
                             Buffer dense);
 
+    /// A store of `n` coded rows as files hold them; `dense` is empty unless rows are kept, list_of unless
+    /// codes are about centroids. std::invalid_argument where a code stands for no finite row.
+    static RowStore restore_coded(std::size_t dim, Metric metric, DType dtype,
+                                  std::shared_ptr<const RowCoding> coding, std::size_t n,
+                                  Buffer dense, Buffer codes, Column list_of);
+
     /// Calls every row by another label (null: its arrival number), the next one `next`.
     void name_rows(const std::int64_t* row_labels, std::int64_t next);
 
@@ -93,6 +107,11 @@ struct RowStore {
 
 private:
     void copy_rows(const RowsView& rows_in, const Id* order, int threads);
+    /// Codes of rows that come, by the store's quantizer.
+    void encode_coded(const RowsView& rows_in, const Placement& place, int threads);
+    /// What searches need to know of coded rows [first, count); false where one is not finite.
+    bool derive_coded(std::size_t first, int threads);
+    DecodedRows decoded() const noexcept;
     /// Codes and constants of rows [first, count).
     void encode(std::size_t first, int threads);
     /// Chooses unit and kind, then encodes every row.

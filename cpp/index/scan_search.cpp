@@ -141,8 +141,8 @@ void ScanSearch::finish(Group& group, const std::vector<QueryPanel>& panels, con
             const std::lock_guard lock(mutex_);
             wrong_guesses_.push_back({group.first + i, certain});
         } else {
-            recheck.add(group.first + i, merged.list(), panels[i / plan_.panel_lanes],
-                        i % plan_.panel_lanes);
+            recheck.add(group.first + i, merged.list(),
+                        panels[i / plan_.panel_lanes].units(i % plan_.panel_lanes));
         }
         merged = Candidates(k_);
         if (recheck.pending() >= kMaxPending) recheck.run(out);

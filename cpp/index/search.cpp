@@ -24,7 +24,7 @@ std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 /// split by rows, so that all threads have work.
 void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
                 int threads, const TopKOut& out) {
-    const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
+    const ExactScorer scorer = rows.scorer();
     const std::size_t n = rows.codes.count;
     const auto workers = static_cast<std::size_t>(max_workers(threads));
     const std::size_t ranges = std::clamp<std::size_t>(

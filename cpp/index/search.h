@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,20 +20,37 @@
 
 namespace nearfield {
 
+/// Rows that are found by a quantizer's codes.
+struct CodedRows {
+    DecodedRows rows;
+    const float* bias;  // l2: -|x|^2 / 2 of the decoded row; else null
+    double max_norm;    // of decoded rows, and of the centres they are about
+    double max_centre;
+};
+
 /// The rows a search runs over. Row i of `codes`, `rows`, `norms` and `labels` is the same vector.
 struct StoredRows {
-    CodeView codes;
-    RowsView rows;
-    const double* norms;         // cosine only, else null
+    CodeView codes;       // of coded rows: spec and count alone
+    RowsView rows;        // of coded rows: what re-ranks them, data null where there is nothing
+    const double* norms;  // cosine only, else null
     const std::int64_t* labels;  // null: labels are arrival numbers
     const Id* arrivals;          // null: they are row numbers
     const RowFilter* filter;     // rows that may answer; null: all
+    std::optional<CodedRows> coded;
 
     std::int64_t label(Id row) const noexcept {
         if (labels != nullptr) return labels[row];
         return static_cast<std::int64_t>(arrivals != nullptr ? arrivals[row] : row);
     }
     bool passes(Id row) const noexcept { return filter == nullptr || filter->test(row); }
+
+    bool can_refine() const noexcept { return coded.has_value() && rows.data != nullptr; }
+    /// Of the rows as they are found: decoded, where they are coded.
+    ExactScorer scorer() const {
+        return coded ? ExactScorer(codes.spec.metric, coded->rows) : kept_scorer();
+    }
+    /// Of the rows that are kept.
+    ExactScorer kept_scorer() const { return {codes.spec.metric, rows, norms}; }
 };
 
 inline constexpr std::int64_t kMissing = INT64_MIN;

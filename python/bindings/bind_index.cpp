@@ -31,18 +31,34 @@ Triple run_top_k(std::size_t n, std::size_t k, const std::function<void(const To
     return {ids, scores, counts};
 }
 
-SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe) {
+/// quantizer: a Quantizer or None; the index gets its own copy.
+std::shared_ptr<const RowCoding> coding_from(const py::object& quantizer, bool keeps_rows,
+                                             bool residual) {
+    if (quantizer.is_none()) return nullptr;
+    const auto& given = quantizer.cast<const Quantizer&>();
+    auto own = make_quantizer(given.name(), given.dim());
+    if (given.is_trained()) own->restore(given.parameters());
+    auto coding = std::make_shared<RowCoding>();
+    coding->quantizer = std::move(own);
+    coding->keeps_rows = keeps_rows;
+    coding->residual = residual;
+    return coding;
+}
+
+SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe,
+                           std::size_t rerank = 0) {
     SearchOptions options;
     options.mask = as_mask(mask);
     options.threads = threads;
     options.nprobe = nprobe;
+    options.rerank = rerank;
     return options;
 }
 
 Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
-              int threads, std::size_t nprobe) {
+              int threads, std::size_t nprobe, std::size_t rerank) {
     const auto queries = as_queries(q);
-    const auto options = options_from(mask, threads, nprobe);
+    const auto options = options_from(mask, threads, nprobe, rerank);
     return run_top_k(queries.rows, k,
                      [&](const TopKOut& out) { index.search(queries, k, options, out); });
 }
@@ -128,14 +144,16 @@ py::dict stats(const Index& index) {
     d["dim"] = store->spec.dim;
     d["metric"] = name_of(store->spec.metric);
     d["dtype"] = name_of(store->spec.dtype);
-    d["scan"] = store->spec.kind == ScanKind::kBytes ? "int8" : "bfloat16";
+    d["scan"] = store->coding != nullptr               ? store->coding->quantizer->name()
+                : store->spec.kind == ScanKind::kBytes ? "int8"
+                                                       : "bfloat16";
     d["bytes"] = index.bytes();
     d["row_bytes"] = store->rows.bytes();
     d["code_bytes"] = store->codes.bytes();
     return d;
 }
 
-void train(IvfIndex& index, const py::array& rows, int threads) {
+void train(Index& index, const py::array& rows, int threads) {
     const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
     const py::gil_scoped_release release;
     index.train(view, threads);
@@ -216,8 +234,22 @@ void bind_index(py::module_& module) {
                 return index.remove(names);
             },
             py::arg("labels"))
+        .def_property_readonly("is_trained", &Index::is_trained)
+        .def_property_readonly("quantizer",
+                               [](const Index& i) {
+                                   const auto store = i.snapshot();
+                                   return store->coding != nullptr
+                                              ? store->coding->quantizer->name()
+                                              : name_of(store->spec.dtype);
+                               })
+        .def_property_readonly("keeps_rows",
+                               [](const Index& i) {
+                                   const auto store = i.snapshot();
+                                   return store->coding == nullptr || store->coding->keeps_rows;
+                               })
+        .def("train", &train, py::arg("rows"), py::arg("threads"))
         .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"),
-             py::arg("nprobe") = 1)
+             py::arg("nprobe") = 1, py::arg("rerank") = 0)
         .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
              py::arg("threads"), py::arg("nprobe") = 1)
         .def("reconstruct", &reconstruct, py::arg("labels"))
@@ -227,20 +259,25 @@ void bind_index(py::module_& module) {
              py::call_guard<py::gil_scoped_release>())
         .def("stats", &stats);
     py::class_<FlatIndex, Index>(module, "FlatIndex")
-        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype) {
-                 return std::make_unique<FlatIndex>(dim, metric_from(metric), dtype_from(dtype));
+        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype,
+                         const py::object& quantizer, bool keeps_rows) {
+                 return std::make_unique<FlatIndex>(dim, metric_from(metric), dtype_from(dtype),
+                                                    coding_from(quantizer, keeps_rows, false));
              }),
-             py::arg("dim"), py::arg("metric"), py::arg("dtype"));
+             py::arg("dim"), py::arg("metric"), py::arg("dtype"), py::arg("quantizer") = py::none(),
+             py::arg("keeps_rows") = false);
     py::class_<IvfIndex, Index>(module, "IVFIndex")
         .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype,
-                         std::size_t nlist, std::uint64_t seed) {
+                         std::size_t nlist, std::uint64_t seed, const py::object& quantizer,
+                         bool keeps_rows, bool residual) {
                  return std::make_unique<IvfIndex>(dim, metric_from(metric), dtype_from(dtype),
-                                                   nlist, seed);
+                                                   nlist, seed,
+                                                   coding_from(quantizer, keeps_rows, residual));
              }),
-             py::arg("dim"), py::arg("metric"), py::arg("dtype"), py::arg("nlist"), py::arg("seed"))
+             py::arg("dim"), py::arg("metric"), py::arg("dtype"), py::arg("nlist"), py::arg("seed"),
+             py::arg("quantizer") = py::none(), py::arg("keeps_rows") = false,
+             py::arg("residual") = false)
         .def_property_readonly("nlist", &IvfIndex::nlist)
-        .def_property_readonly("is_trained", &IvfIndex::is_trained)
-        .def("train", &train, py::arg("rows"), py::arg("threads"))
         .def("centroids", &centroids_of)
         .def("list_sizes", &list_sizes_of);
     module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),

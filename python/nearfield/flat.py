@@ -5,15 +5,17 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from . import _core
-from .arguments import LARGEST_DIM, Metric, as_metric, as_positive, choose
-from .arrays import STORAGES
+from .arguments import LARGEST_DIM, Metric, as_metric, as_positive, as_threads, naming
+from .arrays import as_rows
+from .coding import as_coding
 from .index import Index
+from .quant import Quantizer
 
 __all__ = ["FlatIndex"]
 
 
 class FlatIndex(Index):
-    """Exact index: every search sees every row.
+    """Every search sees every row: exact over what is stored of them.
 
     Parameters
     ----------
@@ -21,11 +23,17 @@ class FlatIndex(Index):
         Columns of the vectors, at most 65,536.
     metric : {"l2", "ip", "cosine"}, default "l2"
         Squared Euclidean distance, inner product, or cosine similarity.
-    quantizer : {"float32", "float16", "bfloat16", "int8", "uint8"}, default "float32"
-        Type the rows are stored in. float32 and float64 rows are rounded to float16 or bfloat16;
-        an int8 or uint8 index takes only rows of that type. Search is exact over what is stored.
-    refine : None
-        A flat index has no second store.
+    quantizer : str or Quantizer, default "float32"
+        What is stored of a row. Its elements, as ``"float32"``, ``"float16"``, ``"bfloat16"``,
+        ``"int8"`` or ``"uint8"``: float32 and float64 rows are rounded to float16 or bfloat16; an
+        int8 or uint8 index takes only rows of that type. Or a small code: ``"sq8"``, ``"sq4"``,
+        ``"pq<m>x<bits>"``, ``"opq<m>x<bits>"``, ``"rabitq<bits>"``, or a quantizer of
+        ``nf.quant``, trained or not. Either way search is exact over what is stored: the best
+        rows are those whose decoded codes score best. Under cosine a quantizer codes unit
+        vectors.
+    refine : {"float32", "float16", "bfloat16", "int8", "uint8"}, optional
+        Type in which rows are kept beside a quantizer's codes, to score the best by code
+        (`rerank` of them, a parameter of :meth:`search`) once more.
 
     Raises
     ------
@@ -54,25 +62,39 @@ class FlatIndex(Index):
         dim: int,
         metric: Metric = "l2",
         *,
-        quantizer: str = "float32",
-        refine: None = None,
+        quantizer: str | Quantizer = "float32",
+        refine: str | None = None,
     ) -> None:
         dim = as_positive(dim, name="dim", largest=LARGEST_DIM)
-        dtype = choose(quantizer, STORAGES, name="quantizer")
-        if refine is not None:
-            raise ValueError(
-                f"refine: got {refine!r}, expected None: a flat index has no second store"
+        coding = as_coding(quantizer, refine, dim)
+        self._bind(
+            _core.FlatIndex(
+                dim, as_metric(metric), coding.dtype, coding.quantizer, coding.keeps_rows
             )
-        self._bind(_core.FlatIndex(dim, as_metric(metric), dtype))
+        )
 
-    def train(self, x: ArrayLike) -> None:
-        """Do nothing: a flat index learns nothing from data.
+    def train(self, x: ArrayLike, *, threads: int | None = None) -> None:
+        """Train the quantizer; where there is none, or a trained one, do nothing.
 
         Parameters
         ----------
         x : array_like, shape (n, dim)
-            Ignored.
+            Rows like those that will be added; large sets are sampled.
+        threads : int, optional
+            Threads for this call. Never changes the result.
+
+        Raises
+        ------
+        ValueError
+            Too few rows for the quantizer, or NaN or infinity.
         """
+        if self.is_trained:
+            return
+        rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
+        try:
+            self._core.train(rows, as_threads(threads))
+        except ValueError as error:
+            raise naming(error, query="q", row="x") from None
 
     def __repr__(self) -> str:
         return (

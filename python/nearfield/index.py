@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from ._core import Index as CoreIndex
 
 __all__ = ["Index", "load"]
+
+RERANK = 8
+"""Rows re-ranked by default, as a multiple of k."""
 
 
 def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) -> Index:
@@ -96,13 +100,17 @@ class Index:
     def _bind(self, core: CoreIndex) -> None:
         self._core = core
         self._rows = LiveRows(core)
+        self._refines = core.keeps_rows and core.quantizer != core.dtype
 
     def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
         """Check the parameters of one search that only some kinds have."""
-        unknown = [name for name in params if name not in self._search_params]
+        known = self._search_params
+        if self._refines and method == "search":
+            known = (*known, "rerank")
+        unknown = [name for name in params if name not in known]
         if unknown:
             names = ", ".join(repr(name) for name in unknown)
-            *others, last = ("filter", "transform", *self._search_params, "threads")
+            *others, last = ("filter", "transform", *known, "threads")
             raise TypeError(
                 f"{method}() got unknown parameters {names}; a {type(self).__name__} "
                 f"takes only {', '.join(others)} and {last}"
@@ -111,6 +119,16 @@ class Index:
 
     def _before_add(self, count: int) -> None:
         """Say what adding `count` rows entails beyond adding them."""
+        if count and not self.is_trained:
+            warnings.warn(
+                f"the index is not trained yet: {self._untrained} now trained on the {count} rows "
+                "added; call train() first to choose the rows",
+                stacklevel=3,
+            )
+
+    @property
+    def _untrained(self) -> str:
+        return f"its {self.quantizer} codes are"
 
     def add(
         self,
@@ -217,13 +235,16 @@ class Index:
         threads : int, optional
             Threads for this call. Never changes the result.
         **params
-            What only some kinds take: `nprobe` (:class:`IVFIndex`). Any other name is a TypeError.
+            What only some indexes take: `nprobe` (:class:`IVFIndex`), and with `refine`,
+            `rerank`: how many rows, the best by code, are scored by what was kept of them (8 `k`
+            by default). Any other name is a TypeError.
 
         Returns
         -------
         SearchResult
             ``ids`` (labels), ``scores`` and ``counts``, best first, ties by smaller id. No query
-            axis for one query of shape ``(dim,)``.
+            axis for one query of shape ``(dim,)``. Scores are those of what the index keeps of a
+            row: the row itself, or what its code says where there is no more.
 
         Raises
         ------
@@ -240,6 +261,8 @@ class Index:
         """
         asked = self._read_params("search", params)
         k = as_positive(k, name="k")
+        if self.refine is not None:
+            asked.setdefault("rerank", RERANK * k)
         refuse_transform(transform)
         thread_count = as_threads(threads)
         queries, one_vector = as_queries(q, name="q", dim=self.dim)
@@ -378,13 +401,18 @@ class Index:
 
     @property
     def quantizer(self) -> str:
-        """Type the rows are stored in."""
-        return self._core.dtype
+        """Name of the type the rows are stored in, or of the quantizer that codes them."""
+        return self._core.quantizer
+
+    @property
+    def refine(self) -> str | None:
+        """Type of the rows kept beside a quantizer's codes; None where there are none."""
+        return self._core.dtype if self._refines else None
 
     @property
     def is_trained(self) -> bool:
         """Whether rows can be added without training first."""
-        return True
+        return self._core.is_trained
 
     @property
     def nbytes(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from . import _core
 from .arguments import (
     LARGEST_DIM,
     Metric,
+    as_flag,
     as_metric,
     as_natural,
     as_positive,
@@ -19,8 +19,10 @@ from .arguments import (
     choose,
     naming,
 )
-from .arrays import STORAGES, as_rows
+from .arrays import as_rows
+from .coding import as_coding
 from .index import Index
+from .quant import Quantizer
 
 __all__ = ["IVFIndex"]
 
@@ -28,8 +30,8 @@ __all__ = ["IVFIndex"]
 class IVFIndex(Index):
     """Inverted file: rows lie in the lists of their nearest centroids, a search looks into a few.
 
-    Within the lists it looks into, search is exact: with ``nprobe=nlist`` it answers as
-    :class:`FlatIndex` does.
+    Within the lists it looks into, search is exact over what is stored, rows or codes, as that of
+    :class:`FlatIndex`: with ``nprobe=nlist`` both answer the same.
 
     Parameters
     ----------
@@ -39,12 +41,13 @@ class IVFIndex(Index):
         Inverted lists. A few times the square root of the number of rows is usual.
     metric : {"l2", "ip", "cosine"}, default "l2"
         Squared Euclidean distance, inner product, or cosine similarity.
-    quantizer : {"float32", "float16", "bfloat16", "int8", "uint8"}, default "float32"
-        Type the rows are stored in, as in :class:`FlatIndex`.
-    refine : None
-        These quantizers lose nothing that a second store could bring back.
+    quantizer, refine
+        What is stored of a row, as in :class:`FlatIndex`.
     coarse : {"flat"}, default "flat"
         How the nearest lists of a query are found: every centroid is looked at.
+    residual : bool, default True
+        Whether a quantizer codes what a row differs from the centroid of its list, which is
+        smaller than the row. Ignored where rows are stored as they are.
     seed : int, default 0
         What training draws its sample and first centroids by.
 
@@ -83,22 +86,27 @@ class IVFIndex(Index):
         nlist: int,
         metric: Metric = "l2",
         *,
-        quantizer: str = "float32",
-        refine: None = None,
+        quantizer: str | Quantizer = "float32",
+        refine: str | None = None,
         coarse: str = "flat",
+        residual: bool = True,
         seed: int = 0,
     ) -> None:
         dim = as_positive(dim, name="dim", largest=LARGEST_DIM)
         nlist = as_positive(nlist, name="nlist", largest=2**24)
-        dtype = choose(quantizer, STORAGES, name="quantizer")
-        if refine is not None:
-            raise ValueError(f"refine: got {refine!r}, expected None: rows are stored as they are")
+        coding = as_coding(quantizer, refine, dim)
+        residual = as_flag(residual, name="residual")
         choose(coarse, ("flat",), name="coarse")
         seed = as_natural(seed, name="seed")
-        self._bind(_core.IVFIndex(dim, as_metric(metric), dtype, nlist, seed))
+        kind = as_metric(metric)
+        self._bind(
+            _core.IVFIndex(
+                dim, kind, coding.dtype, nlist, seed, coding.quantizer, coding.keeps_rows, residual
+            )
+        )
 
     def train(self, x: ArrayLike, *, threads: int | None = None) -> None:
-        """Find the centroids of the lists by k-means.
+        """Find the centroids of the lists by k-means, and train the quantizer, if there is one.
 
         Parameters
         ----------
@@ -123,22 +131,13 @@ class IVFIndex(Index):
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
 
-    def _before_add(self, count: int) -> None:
-        if count and not self.is_trained:
-            warnings.warn(
-                f"the index is not trained yet: its {self.nlist} lists are now trained on the "
-                f"{count} rows added; call train() first to choose the rows",
-                stacklevel=3,
-            )
+    @property
+    def _untrained(self) -> str:
+        return f"its {self.nlist} lists are"
 
     def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
         asked = super()._read_params(method, params)
         return {"nprobe": max(1, round(self.nlist**0.5))} | asked
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether the lists have centroids."""
-        return self._core.is_trained
 
     @property
     def nlist(self) -> int:

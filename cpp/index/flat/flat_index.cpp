@@ -1,24 +1,35 @@
 #include "index/flat/flat_index.h"
 
+#include "index/coded_search.h"
 #include "index/row_file.h"
 
 namespace nearfield {
 namespace {
 
-RowStore empty_store(std::size_t dim, Metric metric, DType dtype) {
+RowStore empty_store(std::size_t dim, Metric metric, DType dtype,
+                     std::shared_ptr<const RowCoding> coding) {
     check_dim(dim);
-    return {dim, metric, dtype};
+    RowStore store(dim, metric, dtype);
+    store.coding = std::move(coding);
+    return store;
 }
 
 }  // namespace
 
-FlatIndex::FlatIndex(std::size_t dim, Metric metric, DType dtype)
-    : Index(empty_store(dim, metric, dtype)) {}
+FlatIndex::FlatIndex(std::size_t dim, Metric metric, DType dtype,
+                     std::shared_ptr<const RowCoding> coding)
+    : Index(empty_store(dim, metric, dtype, std::move(coding))) {}
 
 void FlatIndex::search_store(const RowStore& store, const RowFilter* filter,
                              MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                              const TopKOut& out) const {
-    search_rows(store.view(filter), queries, k, false, options.threads, out);
+    const StoredRows rows = store.view(filter);
+    if (rows.coded) {
+        search_coded(rows, segments_of(store.count), queries, {k, options.rerank}, options.threads,
+                     out);
+    } else {
+        search_rows(rows, queries, k, false, options.threads, out);
+    }
 }
 
 std::vector<RangeHits> FlatIndex::range_search_store(const RowStore& store, const RowFilter* filter,
@@ -41,7 +52,7 @@ std::unique_ptr<FlatIndex> FlatIndex::load(const io::Archive& archive) {
     for (const auto type : {io::SectionType::kListSizes, io::SectionType::kArrival}) {
         if (archive.find(type) != nullptr) corrupt(archive, "meta", "a flat index that has lists");
     }
-    return std::make_unique<FlatIndex>(read_rows(archive, IndexKind::kFlat));
+    return std::make_unique<FlatIndex>(read_rows(archive, read_meta(archive, IndexKind::kFlat)));
 }
 
 void topk_once(const RowsView& rows, Metric metric, MatrixView<float> queries, std::size_t k,

@@ -15,7 +15,9 @@ namespace nearfield {
 class FlatIndex final : public Index {
 public:
     /// Throws std::invalid_argument unless 1 <= dim <= 65536.
-    FlatIndex(std::size_t dim, Metric metric, DType dtype);
+    /// coding: null for rows that are found by their own elements.
+    FlatIndex(std::size_t dim, Metric metric, DType dtype,
+              std::shared_ptr<const RowCoding> coding = nullptr);
     explicit FlatIndex(RowStore store) : Index(std::move(store)) {}
 
     const char* kind() const noexcept override { return "flat"; }

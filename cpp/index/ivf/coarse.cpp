@@ -26,13 +26,6 @@ constexpr std::size_t kRowsAtOnce = std::size_t{1} << 16;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-/// A row as callers hold it; RowStore keeps int8 rows in excess-128 bytes.
-void widen_plain(DType dtype, const void* row, float* out, std::size_t dim) {
-    if (dtype != DType::kI8) return widen(dtype, row, out, dim);
-    const auto* values = static_cast<const std::int8_t*>(row);
-    for (std::size_t k = 0; k < dim; ++k) out[k] = static_cast<float>(values[k]);
-}
-
 /// The rows numbered by `numbers` as float32. Throws std::invalid_argument naming the first that is not
 /// finite.
 std::vector<float> widened(const RowsView& rows, std::span<const Id> numbers, int threads) {
@@ -57,22 +50,11 @@ std::vector<float> widened(const RowsView& rows, std::span<const Id> numbers, in
     return out;
 }
 
-void normalise(std::vector<float>& rows, std::size_t dim, int threads) {
-    parallel_for(rows.size() / dim, threads, [&](std::size_t i, int) {
-        float* x = rows.data() + i * dim;
-        const double norm = norm_of(x, dim);
-        if (!(norm > 0.0)) return;
-        for (std::size_t k = 0; k < dim; ++k) {
-            x[k] = static_cast<float>(static_cast<double>(x[k]) / norm);
-        }
-    });
-}
-
 RowStore store_of(Metric metric, std::size_t dim, std::span<const float> centroids) {
     // Few rows are scanned and many of them wanted: bounds that leave little open.
     RowStore store(dim, metric, DType::kF32, ScanKind::kBF16);
     store.append({centroids.data(), centroids.size() / dim, dim, dim * sizeof(float), DType::kF32},
-                 nullptr, nullptr, 0);
+                 nullptr, {}, 0);
     return store;
 }
 
@@ -119,7 +101,7 @@ void nearest_of_panel(const StoredRows& rows, MatrixView<float> queries, std::si
         collector.scan(panel, lanes, row, last, nprobe);
         step = std::min(2 * step, kBlockRows);
     }
-    const ExactScorer scorer(rows.codes.spec.metric, rows.rows, rows.norms);
+    const ExactScorer scorer = rows.scorer();
     std::vector<Candidate> list;
     for (std::size_t i = 0; i < queries.rows; ++i) {
         found[i].drop();
@@ -153,7 +135,11 @@ CoarseLists CoarseLists::train(const RowsView& rows, Metric metric, std::size_t 
     }
     order.resize(n);
     std::vector<float> sample = widened(rows, order, threads);
-    if (metric == Metric::kCosine) normalise(sample, rows.cols, threads);
+    if (metric == Metric::kCosine) {
+        parallel_for(n, threads, [&](std::size_t i, int) {
+            normalise(sample.data() + i * rows.cols, rows.cols);
+        });
+    }
     KMeansOptions options;
     options.k = nlist;
     options.iterations = kIterations;

@@ -34,6 +34,8 @@ public:
     std::vector<Id> assign(const RowsView& rows, int threads) const;
 
     const float* centroids() const noexcept { return store_.rows.as<float>(); }
+    /// The largest norm of them.
+    double max_norm() const noexcept { return store_.max_norm; }
 
 private:
     RowStore store_;

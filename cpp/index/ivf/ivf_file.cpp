@@ -36,15 +36,15 @@ std::span<const std::uint32_t> list_sizes_of(const io::Archive& archive, std::si
 }
 
 std::shared_ptr<const CoarseLists> centroids_of(const io::Archive& archive, std::size_t nlist,
-                                                const CodeSpec& spec) {
+                                                const RowMeta& meta) {
     if (archive.find(io::SectionType::kCentroids) == nullptr) return nullptr;
     const auto values =
-        archive.require(io::SectionType::kCentroids, io::ElementType::kF32, nlist, spec.dim)
+        archive.require(io::SectionType::kCentroids, io::ElementType::kF32, nlist, meta.dim)
             .as<float>();
     for (const float value : values) {
         if (!std::isfinite(value)) corrupt(archive, "centroids", "NaN or infinity");
     }
-    return std::make_shared<const CoarseLists>(spec.metric, spec.dim, values);
+    return std::make_shared<const CoarseLists>(static_cast<Metric>(meta.metric), meta.dim, values);
 }
 
 }  // namespace
@@ -71,19 +71,25 @@ void IvfIndex::save(const std::string& path, bool durable) const {
 }
 
 std::unique_ptr<IvfIndex> IvfIndex::load(const io::Archive& archive) {
-    RowStore store = read_rows(archive, IndexKind::kIvf);
-    const auto sizes = list_sizes_of(archive, store.count);
+    const RowMeta meta = read_meta(archive, IndexKind::kIvf);
+    const auto sizes = list_sizes_of(archive, meta.count);
     const io::Section& arrival =
-        archive.require(io::SectionType::kArrival, io::ElementType::kU32, store.count, 1);
+        archive.require(io::SectionType::kArrival, io::ElementType::kU32, meta.count, 1);
     if (!is_permutation_of_rows(arrival.as<Id>())) {
         corrupt(archive, "arrival", "not a permutation of the rows");
     }
     const std::uint64_t seed =
         archive.require(io::SectionType::kSeed, io::ElementType::kU64, 1, 1).as<std::uint64_t>()[0];
-    auto centroids = centroids_of(archive, sizes.size(), store.spec);
-    if (centroids == nullptr && store.count != 0) {
+    auto centroids = centroids_of(archive, sizes.size(), meta);
+    if (centroids == nullptr && meta.count != 0) {
         corrupt(archive, "centroids", "missing, but rows are there");
     }
+    FileCentres centres{nullptr, 0.0, sizes};
+    if (centroids != nullptr) {
+        centres.centres = std::shared_ptr<const float>(centroids, centroids->centroids());
+        centres.max_norm = centroids->max_norm();
+    }
+    RowStore store = read_rows(archive, meta, centres);
     store.arrival = Column(archive.buffer(arrival));
     store.lists = std::make_shared<Lists>(Lists(sizes.size()).extended(0, sizes));
     return std::unique_ptr<IvfIndex>(

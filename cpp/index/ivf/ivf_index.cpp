@@ -6,7 +6,9 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "index/coded_search.h"
 #include "index/query_subset.h"
+#include "index/train_coding.h"
 
 namespace nearfield {
 namespace {
@@ -18,7 +20,8 @@ constexpr std::size_t kMinRunRows = 64;
 /// Pairs of a query and a list near it that are held at once, 16 bytes each.
 constexpr std::size_t kMaxPairs = std::size_t{1} << 22;
 
-RowStore empty_store(std::size_t dim, Metric metric, DType dtype, std::size_t nlist) {
+RowStore empty_store(std::size_t dim, Metric metric, DType dtype, std::size_t nlist,
+                     std::shared_ptr<const RowCoding> coding) {
     check_dim(dim);
     if (nlist == 0 || nlist > IvfIndex::kMaxLists) {
         throw std::invalid_argument("nlist: got " + std::to_string(nlist) + ", expected 1 to " +
@@ -26,6 +29,7 @@ RowStore empty_store(std::size_t dim, Metric metric, DType dtype, std::size_t nl
     }
     RowStore store(dim, metric, dtype);
     store.lists = std::make_shared<Lists>(nlist);
+    store.coding = std::move(coding);
     return store;
 }
 
@@ -64,7 +68,7 @@ struct Asked {
     const CoarseLists& coarse;
     const Lists& lists;
     StoredRows rows;
-    std::size_t k;
+    Wanted wanted;
     int threads;
 };
 
@@ -72,7 +76,11 @@ struct Asked {
 void search_nearest(const Asked& asked, MatrixView<float> queries, std::size_t nprobe,
                     const TopKOut& out) {
     if (nprobe == asked.lists.size()) {
-        search_rows(asked.rows, queries, asked.k, false, asked.threads, out);
+        if (asked.rows.coded) {
+            search_coded(asked.rows, asked.lists, queries, asked.wanted, asked.threads, out);
+        } else {
+            search_rows(asked.rows, queries, asked.wanted.k, false, asked.threads, out);
+        }
         return;
     }
     const std::size_t at_once = queries_at_once(nprobe);
@@ -80,16 +88,19 @@ void search_nearest(const Asked& asked, MatrixView<float> queries, std::size_t n
         const std::size_t n = std::min(at_once, queries.rows - first);
         const MatrixView<float> part(queries.row(first), n, queries.cols, queries.stride);
         const std::vector<Id> nearest = asked.coarse.nearest(part, nprobe, asked.threads);
-        search_lists(asked.rows, asked.lists, part, {nearest, nprobe}, asked.k, asked.threads,
-                     {out.ids + first * asked.k, out.scores + first * asked.k, out.counts + first});
+        const std::size_t k = asked.wanted.k;
+        search_lists(asked.rows, asked.lists, part, {nearest, nprobe}, asked.wanted, asked.threads,
+                     {out.ids + first * k, out.scores + first * k, out.counts + first});
     }
 }
 
 }  // namespace
 
 IvfIndex::IvfIndex(std::size_t dim, Metric metric, DType dtype, std::size_t nlist,
-                   std::uint64_t seed)
-    : Index(empty_store(dim, metric, dtype, nlist)), nlist_(nlist), seed_(seed) {}
+                   std::uint64_t seed, std::shared_ptr<const RowCoding> coding)
+    : Index(empty_store(dim, metric, dtype, nlist, std::move(coding))),
+      nlist_(nlist),
+      seed_(seed) {}
 
 IvfIndex::IvfIndex(RowStore store, std::size_t nlist, std::uint64_t seed,
                    std::shared_ptr<const CoarseLists> coarse)
@@ -115,24 +126,38 @@ void IvfIndex::set_coarse(std::shared_ptr<const CoarseLists> lists) {
 }
 
 void IvfIndex::check_untrained() const {
-    if (!is_trained()) return;
+    if (coarse() == nullptr) return;
     throw std::invalid_argument(
         "the index is trained already; make a new one to train on other rows");
 }
 
 void IvfIndex::train(const RowsView& rows, int threads) {
-    const auto store = snapshot();
-    if (rows.cols != store->spec.dim || rows.dtype != store->spec.dtype) {
-        throw std::invalid_argument("x: got dim " + std::to_string(rows.cols) + ", expected " +
-                                    std::to_string(store->spec.dim) +
-                                    " and the storage type of the index");
-    }
+    check_rows(rows);
     check_untrained();
     auto trained = std::make_shared<const CoarseLists>(
-        CoarseLists::train(rows, store->spec.metric, nlist_, seed_, threads));
+        CoarseLists::train(rows, snapshot()->spec.metric, nlist_, seed_, threads));
     const auto lock = write_lock();
     check_untrained();
+    RowStore next = *snapshot();
+    if (next.coding != nullptr) {
+        next.coding = coding_about(next, trained, rows, threads);
+        publish(std::move(next));
+    }
     set_coarse(std::move(trained));
+}
+
+std::shared_ptr<const RowCoding> IvfIndex::coding_about(
+    const RowStore& store, const std::shared_ptr<const CoarseLists>& lists, const RowsView& rows,
+    int threads) const {
+    RowCoding coding = *store.coding;
+    if (coding.residual) {
+        coding.centres = std::shared_ptr<const float>(lists, lists->centroids());
+        coding.max_centre = lists->max_norm();
+    }
+    const Assign assign = [&](MatrixView<float> sample) {
+        return lists->nearest(sample, 1, threads);
+    };
+    return train_coding(coding, rows, store.spec.metric, seed_, assign, threads);
 }
 
 void IvfIndex::append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
@@ -141,6 +166,9 @@ void IvfIndex::append(RowStore& store, const RowsView& rows, const std::int64_t*
     const auto lists = trained != nullptr ? trained
                                           : std::make_shared<const CoarseLists>(CoarseLists::train(
                                                 rows, store.spec.metric, nlist_, seed_, threads));
+    if (store.coding != nullptr && !store.coding->is_trained()) {
+        store.coding = coding_about(store, lists, rows, threads);
+    }
     const std::vector<Id> list = lists->assign(rows, threads);
     std::vector<std::uint32_t> counts(nlist_, 0);
     for (const Id l : list) ++counts[l];
@@ -150,7 +178,7 @@ void IvfIndex::append(RowStore& store, const RowsView& rows, const std::int64_t*
     for (std::size_t i = 0; i < rows.rows; ++i) order[next[list[i]]++] = static_cast<Id>(i);
 
     const std::size_t first = store.count;
-    store.append(rows, labels, order.data(), threads);
+    store.append(rows, labels, {order.data(), list.data()}, threads);
     store.lists = std::make_shared<Lists>(store.lists->extended(first, counts));
     if (store.lists->runs() > std::max(kMaxRuns * nlist_, store.count / kMinRunRows)) {
         store = ordered(store, threads);
@@ -180,7 +208,8 @@ void IvfIndex::search_store(const RowStore& store, const RowFilter* filter,
                             MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                             const TopKOut& out) const {
     const auto coarse = centroids();
-    const Asked asked{*coarse, *store.lists, store.view(filter), k, options.threads};
+    const Asked asked{
+        *coarse, *store.lists, store.view(filter), {k, options.rerank}, options.threads};
     const std::size_t there = filter != nullptr ? filter->count() : store.live_count();
     const std::size_t wanted = std::min(k, there);
     // Where every row that may answer does, no list can be left out.

@@ -12,7 +12,7 @@
 
 #include "index/index.h"
 #include "index/ivf/coarse.h"
-#include "index/ivf/list_search.h"
+#include "index/list_search.h"
 #include "io/archive.h"
 
 namespace nearfield {
@@ -22,15 +22,16 @@ public:
     static constexpr std::size_t kMaxLists = std::size_t{1} << 24;
 
     /// Throws std::invalid_argument unless 1 <= dim <= 65536 and 1 <= nlist <= 2^24.
-    IvfIndex(std::size_t dim, Metric metric, DType dtype, std::size_t nlist, std::uint64_t seed);
+    /// coding: null for rows that are found by their own elements.
+    IvfIndex(std::size_t dim, Metric metric, DType dtype, std::size_t nlist, std::uint64_t seed,
+             std::shared_ptr<const RowCoding> coding = nullptr);
 
     const char* kind() const noexcept override { return "ivf"; }
     std::size_t nlist() const noexcept { return nlist_; }
-    bool is_trained() const { return coarse() != nullptr; }
+    bool is_trained() const override { return coarse() != nullptr && Index::is_trained(); }
 
-    /// Finds the centroids. std::invalid_argument for fewer rows than lists, or when there are some
-    /// already. add() trains an index that is not trained on the rows it is given.
-    void train(const RowsView& rows, int threads);
+    /// Finds the centroids, and the codes that rows get.
+    void train(const RowsView& rows, int threads) override;
 
     /// NotTrained before train(). nlist x dim floats.
     std::shared_ptr<const CoarseLists> centroids() const;
@@ -60,6 +61,10 @@ private:
     std::shared_ptr<const CoarseLists> coarse() const;
     void set_coarse(std::shared_ptr<const CoarseLists> lists);
     void check_untrained() const;
+    /// The store's coding, once there are these lists.
+    std::shared_ptr<const RowCoding> coding_about(const RowStore& store,
+                                                  const std::shared_ptr<const CoarseLists>& lists,
+                                                  const RowsView& rows, int threads) const;
     std::size_t probes_of(const SearchOptions& options) const;
 
     std::size_t nlist_;

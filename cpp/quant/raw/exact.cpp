@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace nearfield {
 namespace {
@@ -69,6 +70,18 @@ ExactScorer::ExactScorer(Metric metric, RowsView rows, const double* norms)
       norms_(norms),
       score_(metric == Metric::kL2 ? l2_of(rows.dtype) : ip_of(rows.dtype)) {}
 
+ExactScorer::ExactScorer(Metric metric, const DecodedRows& rows)
+    : ExactScorer(metric, {nullptr, 0, rows.dim(), 0, DType::kF32}, nullptr) {
+    decoded_ = &rows;
+}
+
+double ExactScorer::score_decoded(const float* query, Id row) const {
+    thread_local std::vector<float> x;
+    x.resize(rows_.cols);
+    decoded_->read(row, 1, x.data());
+    return score_(query, x.data(), rows_.cols);
+}
+
 double ExactScorer::score(double key, double query_norm) const noexcept {
     switch (metric_) {
         case Metric::kIp: return key;
@@ -83,6 +96,7 @@ double ExactScorer::query_norm(const float* query) const noexcept {
 }
 
 void ExactScorer::prefetch(Id row) const noexcept {
+    if (decoded_ != nullptr) return __builtin_prefetch(decoded_->code(row), 0, 2);
     const auto* p = static_cast<const char*>(rows_.row(row));
     const std::size_t bytes = rows_.cols * size_of(rows_.dtype);
     // Past a few KiB the hardware follows by itself.
@@ -111,6 +125,20 @@ void widen(DType dtype, const void* row, float* out, std::size_t dim) noexcept {
         case DType::kU8:
             for (std::size_t k = 0; k < dim; ++k) out[k] = static_cast<float>(bytes(row)[k]);
             return;
+    }
+}
+
+void widen_plain(DType dtype, const void* row, float* out, std::size_t dim) noexcept {
+    if (dtype != DType::kI8) return widen(dtype, row, out, dim);
+    const auto* values = static_cast<const std::int8_t*>(row);
+    for (std::size_t k = 0; k < dim; ++k) out[k] = static_cast<float>(values[k]);
+}
+
+void normalise(float* x, std::size_t dim) noexcept {
+    const double norm = norm_of(x, dim);
+    if (!(norm > 0.0)) return;
+    for (std::size_t k = 0; k < dim; ++k) {
+        x[k] = static_cast<float>(static_cast<double>(x[k]) / norm);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "base/types.h"
 #include "base/view.h"
 #include "kernels/resolve.h"
+#include "quant/decoded_rows.h"
 
 namespace nearfield {
 
@@ -18,12 +19,18 @@ public:
     /// norms: |x| of every row, needed for cosine only (else null).
     ExactScorer(Metric metric, RowsView rows, const double* norms);
 
-    double key(const float* query, Id row) const noexcept {
-        const double raw = score_(query, rows_.row(row), rows_.cols);
+    /// Rows as their codes say. Under cosine they count as unit vectors: they were when they were encoded.
+    ExactScorer(Metric metric, const DecodedRows& rows);
+
+    double key(const float* query, Id row) const {
+        const double raw = decoded_ == nullptr ? score_(query, rows_.row(row), rows_.cols)
+                                               : score_decoded(query, row);
         switch (metric_) {
             case Metric::kIp: return raw;
             case Metric::kL2: return -raw;
-            case Metric::kCosine: return norms_[row] > 0.0 ? raw / norms_[row] : 0.0;
+            case Metric::kCosine:
+                if (norms_ == nullptr) return raw;
+                return norms_[row] > 0.0 ? raw / norms_[row] : 0.0;
         }
         return raw;
     }
@@ -41,8 +48,11 @@ public:
 private:
     using Score = double (*)(const float*, const void*, std::size_t);
 
+    double score_decoded(const float* query, Id row) const;
+
     Metric metric_;
     RowsView rows_;
+    const DecodedRows* decoded_ = nullptr;
     const double* norms_;
     Score score_;
 };
@@ -54,5 +64,11 @@ bool all_finite(const float* x, std::size_t dim) noexcept;
 
 /// Widens count elements of a stored row to float32, exactly.
 void widen(DType dtype, const void* row, float* out, std::size_t dim) noexcept;
+
+/// The same of a row as callers hold it: stored int8 rows are excess-128.
+void widen_plain(DType dtype, const void* row, float* out, std::size_t dim) noexcept;
+
+/// x / |x|; zero stays zero.
+void normalise(float* x, std::size_t dim) noexcept;
 
 }  // namespace nearfield

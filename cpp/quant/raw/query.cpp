@@ -123,14 +123,15 @@ float QueryPanel::slacken(float floor) noexcept {
     return floor - std::fabs(floor) * 0x1p-20f - 0x1p-120f;
 }
 
-double QueryPanel::in_lane_units(std::size_t lane, double key) const noexcept {
+KeyUnits QueryPanel::units(std::size_t lane) const noexcept {
+    const double per_step = 1.0 / step_[lane];
     switch (spec_.metric) {
-        case Metric::kIp: return key * spec_.unit * spec_.unit / step_[lane];
-        case Metric::kCosine: return key * spec_.unit / step_[lane];
-        case Metric::kL2:
-            return 0.5 * (squared_norm_[lane] + key * spec_.unit * spec_.unit) / step_[lane];
+        case Metric::kIp: return {spec_.unit * spec_.unit * per_step, 0.0, key_slack_[lane]};
+        case Metric::kCosine: return {spec_.unit * per_step, 0.0, key_slack_[lane]};
+        case Metric::kL2: break;
     }
-    return key;
+    return {0.5 * spec_.unit * spec_.unit * per_step, 0.5 * squared_norm_[lane] * per_step,
+            key_slack_[lane]};
 }
 
 }  // namespace nearfield

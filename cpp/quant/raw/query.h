@@ -22,6 +22,15 @@ namespace nearfield {
 
 class QueryPanel;
 
+/// What a float64 key of ExactScorer is in the units of a query's bounds, and how far both may be apart.
+struct KeyUnits {
+    double per_key;
+    double at_zero;
+    double slack;
+
+    double of(double key) const noexcept { return key * per_key + at_zero; }
+};
+
 /// One lane of a panel.
 struct PanelLane {
     const QueryPanel* panel;
@@ -52,9 +61,8 @@ public:
     /// Lane's pairs below `floor` (a lower bound from this panel) are no longer wanted.
     void set_floor(std::size_t lane, float floor) noexcept { threshold_[lane] = slacken(floor); }
 
-    /// A float64 key of ExactScorer in this lane's units, and how far both may be apart.
-    double in_lane_units(std::size_t lane, double key) const noexcept;
     double key_slack(std::size_t lane) const noexcept { return key_slack_[lane]; }
+    KeyUnits units(std::size_t lane) const noexcept;
 
     const std::uint8_t* packed() const noexcept { return packed_.data() + offset_; }
     const std::int8_t* codes(std::size_t lane) const noexcept { return lane_codes_[lane]; }

@@ -57,7 +57,7 @@ double wrong_share(Metric metric, ScanKind kind, bool side_by_side, std::size_t 
     const std::vector<float> x = draw(kRows, side_by_side, random);
     const std::vector<float> q = draw(kQueries, false, random);
     RowStore store(kDim, metric, DType::kF32, kind);
-    store.append({x.data(), kRows, kDim, kDim * sizeof(float), DType::kF32}, nullptr, nullptr, 1);
+    store.append({x.data(), kRows, kDim, kDim * sizeof(float), DType::kF32}, nullptr, {}, 1);
     const nearfield::StoredRows rows = store.view(nullptr);
     const nearfield::MatrixView<float> queries(q.data(), kQueries, kDim);
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "check.h"
-#include "index/ivf/list_search.h"
+#include "index/list_search.h"
 #include "index/oracle.h"
 
 using nearfield::DType;
@@ -46,7 +46,7 @@ struct Held {
         std::stable_sort(order.begin(), order.end(), [&](Id a, Id b) { return list[a] < list[b]; });
         const std::size_t first = store.count;
         store.append({bytes.data(), n, dim, dim * nearfield::size_of(dtype), dtype}, nullptr,
-                     order.data(), 2);
+                     {order.data(), nullptr}, 2);
         store.lists = std::make_shared<Lists>(store.lists->extended(first, counts));
         for (std::size_t i = 0; i < n; ++i) {
             const float* from = x.data() + order[i] * dim;
@@ -82,7 +82,7 @@ void compare(Held& held, std::size_t queries, std::size_t nprobe, std::size_t k,
     std::vector<float> scores(queries * k, 7.0f);
     std::vector<std::int64_t> counts(queries, 7);
     const nearfield::StoredRows view = held.store.view(filter);
-    nearfield::search_lists(view, *held.store.lists, {q.data(), queries, dim}, probes, k, threads,
+    nearfield::search_lists(view, *held.store.lists, {q.data(), queries, dim}, probes, {k}, threads,
                             {ids.data(), scores.data(), counts.data()});
     for (std::size_t i = 0; i < queries; ++i) {
         const auto mine = probes.of(i);

@@ -156,7 +156,7 @@ void check_problem(const Problem& p, Random& random) {
     std::vector<float> queries = data::draw(p.queries_kind, p.queries, p.dim, 1e30, random);
     RowStore store(p.dim, p.metric, p.dtype, p.kind);
     store.append({rows.bytes.data(), p.count, p.dim, p.dim * nearfield::size_of(p.dtype), p.dtype},
-                 nullptr, nullptr, 1);
+                 nullptr, {}, 1);
     QueryPanel panel(store.spec, queries.data(), p.dim, p.queries);
     Pairs pairs = scan_all(store, panel);
     const nearfield::StoredRows view = store.view(nullptr);
@@ -164,7 +164,7 @@ void check_problem(const Problem& p, Random& random) {
     for (std::size_t row = 0; row < p.count; ++row) {
         for (std::size_t lane = 0; lane < p.queries; ++lane) {
             const double key = scorer.key(queries.data() + lane * p.dim, static_cast<Id>(row));
-            pairs.exact.push_back(panel.in_lane_units(lane, key));
+            pairs.exact.push_back(panel.units(lane).of(key));
         }
     }
     check_bounds(p, panel, pairs);
@@ -230,7 +230,7 @@ TEST_AT_LEVELS(integers_have_no_margin) {
                 for (float& v : queries) v = std::fabs(v) + (metric == Metric::kL2 ? 90.0f : 0.0f);
             }
             RowStore store(dim, metric, dtype);
-            store.append({rows.bytes.data(), 300, dim, dim, dtype}, nullptr, nullptr, 1);
+            store.append({rows.bytes.data(), 300, dim, dim, dtype}, nullptr, {}, 1);
             QueryPanel panel(store.spec, queries.data(), dim, 20);
             panel.enter_block(store.view(nullptr).codes.errors[0]);
             for (std::size_t lane = 0; lane < 20; ++lane) CHECK_EQ(panel.width(lane), 0.0f);

@@ -40,7 +40,7 @@ data::Rows drawn(DType dtype, std::size_t count, std::size_t dim, float factor, 
 
 ScanKind choice(const data::Rows& rows, Metric metric) {
     RowStore store(rows.dim, metric, rows.dtype);
-    store.append(view(rows, 0, rows.count), nullptr, nullptr, 1);
+    store.append(view(rows, 0, rows.count), nullptr, {}, 1);
     return store.spec.kind;
 }
 
@@ -85,13 +85,13 @@ TEST_AT_LEVELS(a_growing_store_chooses_once_more) {
     Random random(44);
     const data::Rows rows = drawn(DType::kF32, 700, 96, 100.0f, random);
     RowStore store(96, Metric::kL2, DType::kF32);
-    store.append(view(rows, 0, 100), nullptr, nullptr, 1);
+    store.append(view(rows, 0, 100), nullptr, {}, 1);
     CHECK(store.spec.kind == ScanKind::kBytes);
     const RowStore before = store;
-    store.append(view(rows, 100, 200), nullptr, nullptr, 1);
+    store.append(view(rows, 100, 200), nullptr, {}, 1);
     CHECK(store.spec.kind == ScanKind::kBF16);
     CHECK_EQ(store.codes.bytes(), 300 * 192U);
-    store.append(view(rows, 300, 400), nullptr, nullptr, 1);
+    store.append(view(rows, 300, 400), nullptr, {}, 1);
     CHECK_EQ(store.codes.bytes(), 700 * 192U);
     CHECK_EQ(store.spread.bytes(), 700 * sizeof(float));
     CHECK(before.spec.kind == ScanKind::kBytes);
@@ -103,7 +103,7 @@ TEST_AT_LEVELS(bfloat16_rows_are_scanned_in_place) {
     for (const std::size_t dim : {std::size_t{96}, std::size_t{100}}) {
         const data::Rows rows = drawn(DType::kBF16, 600, dim, 1.0f, random);
         RowStore store(dim, Metric::kIp, DType::kBF16);
-        store.append(view(rows, 0, 600), nullptr, nullptr, 1);
+        store.append(view(rows, 0, 600), nullptr, {}, 1);
         CHECK(store.spec.kind == (has_tiles() ? ScanKind::kBF16 : ScanKind::kBytes));
         CHECK_EQ(store.rows.bytes(), 600 * nearfield::round_up(2 * dim, 64));
         CHECK_EQ(store.codes.bytes(), has_tiles() ? 0U : 600 * nearfield::round_up(dim, 64));
@@ -124,12 +124,12 @@ TEST_AT_LEVELS(extreme_bfloat16_rows_become_bytes) {
     for (const Metric metric : kMetrics) {
         for (const float factor : {1e-30f, 1e20f, 1e30f}) {
             RowStore store(32, metric, DType::kBF16, ScanKind::kBF16);
-            store.append(view(rows, 0, 300), nullptr, nullptr, 1);
+            store.append(view(rows, 0, 300), nullptr, {}, 1);
             CHECK(store.spec.rows_are_codes());
             std::vector<float> x = data::draw("gaussian", 20, 32, 1e30, random);
             for (float& v : x) v *= factor;
             const data::Rows extreme = data::store(DType::kBF16, 20, 32, x);
-            store.append(view(extreme, 0, 20), nullptr, nullptr, 1);
+            store.append(view(extreme, 0, 20), nullptr, {}, 1);
             CHECK(store.spec.kind == ScanKind::kBytes);
             CHECK_EQ(store.codes.bytes(), 320 * 32U);
             CHECK_EQ(store.spread.bytes(), 0U);
@@ -145,8 +145,7 @@ TEST(rows_that_are_not_finite_are_named) {
         const data::Rows rows = data::store(dtype, 512, 32, x);
         for (const ScanKind kind : {ScanKind::kBytes, ScanKind::kBF16}) {
             RowStore store(32, Metric::kL2, dtype, kind);
-            CHECK_THROWS(std::invalid_argument,
-                         store.append(view(rows, 0, 512), nullptr, nullptr, 1));
+            CHECK_THROWS(std::invalid_argument, store.append(view(rows, 0, 512), nullptr, {}, 1));
         }
         CHECK_THROWS(std::invalid_argument, choice(rows, Metric::kL2));
     }

@@ -259,8 +259,8 @@ TEST(wrong_arguments) {
     const std::vector<float> c(60, std::nanf(""));
     CHECK_THROWS(
         std::invalid_argument,
-        (nearfield::assign({x.data(), 5, 30}, {c.data(), 2, 30}, false, nullptr, nullptr, 1), 0));
+        (nearfield::assign({x.data(), 5, 30}, {c.data(), 2, 30}, false, nullptr, {}, 1), 0));
     CHECK_THROWS(
         std::invalid_argument,
-        (nearfield::assign({x.data(), 5, 30}, {c.data(), 3, 20}, false, nullptr, nullptr, 1), 0));
+        (nearfield::assign({x.data(), 5, 30}, {c.data(), 3, 20}, false, nullptr, {}, 1), 0));
 }

@@ -5,7 +5,7 @@
 // nearest list of every query first, which sets floors, then the others. The last share of a group to
 // finish merges and re-checks. As with exhaustive search the answer does not depend on any of this:
 // the k best rows of the probed lists by exact key, ties by smaller label.
-// Cost of a pair: packing the query's codes (about dim / 4 moves), then dim byte products a row.
+// How lists are scanned is a ListScanner's matter.
 // Source: own; list-major order as in IVF on GPUs (Johnson et al., Billion-scale similarity search, 2017).
 #pragma once
 
@@ -18,27 +18,28 @@
 
 #include "base/view.h"
 #include "index/collector.h"
+#include "index/list_scanner.h"
 #include "index/lists.h"
+#include "index/probes.h"
 #include "index/search.h"
-#include "quant/raw/query.h"
 #include "select/candidates.h"
 
 namespace nearfield {
 
-/// Lists to look into: row-major queries x nprobe, nearest list first.
-struct Probes {
-    std::span<const Id> lists;
-    std::size_t nprobe;
+/// How many answers are wanted, and of how many rows, the best by code, what was kept of them is scored.
+struct Wanted {
+    std::size_t k;
+    std::size_t rerank = 0;
 
-    std::span<const Id> of(std::size_t query) const noexcept {
-        return lists.subspan(query * nprobe, nprobe);
+    std::size_t found(const StoredRows& rows) const noexcept {
+        return rows.can_refine() && rerank > k ? rerank : k;
     }
 };
 
 class ListSearch {
 public:
     ListSearch(const StoredRows& rows, const Lists& lists, MatrixView<float> queries,
-               const Probes& probes, std::size_t k, std::size_t threads);
+               const Probes& probes, const Wanted& wanted, std::size_t threads);
 
     std::size_t tasks() const noexcept { return groups_.size() * shares_; }
 
@@ -53,23 +54,18 @@ private:
         std::vector<std::vector<Candidates>> found;    // per share, per query
         std::atomic<std::size_t> open{0};
     };
-    /// What a task works with.
-    struct Task {
-        Group& group;
-        std::vector<QueryPanel> queries;  // as they come, kPanelLanes each
-        std::vector<Candidates>& found;
-        QueryPanel panel;  // those that want one list
-    };
 
-    void scan(Task& task, std::size_t first_probe, std::size_t last_probe, std::size_t share);
-    void scan_list(Task& task, std::size_t list, std::span<const std::uint32_t> members);
-    void finish(Group& group, const std::vector<QueryPanel>& queries, const TopKOut& out);
+    /// This share's probes from first_probe on, list by list.
+    void scan(ListScanner& scanner, const Group& group, std::size_t first_probe,
+              std::size_t last_probe, std::size_t share) const;
+    void finish(Group& group, const ListScanner& scanner, const TopKOut& out);
 
     const StoredRows& rows_;
     const Lists& lists_;
     MatrixView<float> queries_;
     const Probes& probes_;
-    std::size_t k_;
+    Wanted wanted_;
+    bool one_by_one_;
     std::size_t shares_;
     Collector collector_;
     std::vector<Group> groups_;
@@ -77,6 +73,6 @@ private:
 
 /// The k best rows of the lists each query probes.
 void search_lists(const StoredRows& rows, const Lists& lists, MatrixView<float> queries,
-                  const Probes& probes, std::size_t k, int threads, const TopKOut& out);
+                  const Probes& probes, const Wanted& wanted, int threads, const TopKOut& out);
 
 }  // namespace nearfield

@@ -1,0 +1,132 @@
+// RowStore, where rows are found by the codes of a quantizer.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/parallel.h"
+#include "index/row_store.h"
+#include "quant/raw/exact.h"
+
+namespace nearfield {
+namespace {
+
+/// Rows widened and encoded at once.
+constexpr std::size_t kRowsAtOnce = std::size_t{1} << 14;
+/// Rows decoded at once.
+constexpr std::size_t kDecoded = 32;
+
+std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+DecodedRows RowStore::decoded() const noexcept {
+    const float* centres = coding->residual ? coding->centres.get() : nullptr;
+    return {*coding->quantizer, codes.data(), centres, list_of.as<Id>()};
+}
+
+void RowStore::encode_coded(const RowsView& rows_in, const Placement& place, int threads) {
+    const std::size_t n = rows_in.rows;
+    const std::size_t first = count - n;
+    const std::size_t code_size = coding->quantizer->code_size();
+    const std::size_t dim = spec.dim;
+    std::uint8_t* const out = codes.extend(n * code_size);
+    const auto source = [&](std::size_t i) { return place.order != nullptr ? place.order[i] : i; };
+    if (coding->residual) {
+        auto* lists_out = reinterpret_cast<Id*>(list_of.extend(n * sizeof(Id)));
+        for (std::size_t i = 0; i < n; ++i) lists_out[i] = place.list_of[source(i)];
+    }
+    std::vector<float> wide(std::min(n, kRowsAtOnce) * dim);
+    for (std::size_t begin = 0; begin < n; begin += kRowsAtOnce) {
+        const std::size_t rows_now = std::min(kRowsAtOnce, n - begin);
+        std::atomic<std::size_t> bad{SIZE_MAX};
+        parallel_for(rows_now, threads, [&](std::size_t i, int) {
+            float* x = wide.data() + i * dim;
+            widen_plain(rows_in.dtype, rows_in.row(source(begin + i)), x, dim);
+            if (!all_finite(x, dim)) {
+                std::size_t seen = bad.load();
+                while (source(begin + i) < seen &&
+                       !bad.compare_exchange_weak(seen, source(begin + i))) {
+                }
+            }
+            if (spec.metric == Metric::kCosine) normalise(x, dim);
+            if (!coding->residual) return;
+            const float* c = decoded().centre(first + begin + i);
+            for (std::size_t k = 0; k < dim; ++k) x[k] -= c[k];
+        });
+        if (bad.load() != SIZE_MAX) {
+            throw std::invalid_argument("row " + std::to_string(bad.load()) +
+                                        " holds NaN or infinity; expected finite values. Nothing "
+                                        "was added: drop or repair that row.");
+        }
+        coding->quantizer->encode({wide.data(), rows_now, dim}, out + begin * code_size, threads);
+    }
+    if (!derive_coded(first, threads)) {
+        throw std::invalid_argument(
+            "a row is so large that its code stands for no finite row; scale the rows down");
+    }
+}
+
+bool RowStore::derive_coded(std::size_t first, int threads) {
+    const std::size_t n = count - first;
+    const std::size_t dim = spec.dim;
+    auto* biases = spec.metric == Metric::kL2
+                       ? reinterpret_cast<float*>(bias.extend(n * sizeof(float)))
+                       : nullptr;
+    auto* row_norms = spec.metric == Metric::kCosine && coding->keeps_rows
+                          ? reinterpret_cast<double*>(norms.extend(n * sizeof(double)))
+                          : nullptr;
+    std::vector<double> largest(static_cast<std::size_t>(max_workers(threads)), max_norm);
+    std::atomic<bool> finite{true};
+    const DecodedRows all = decoded();
+    parallel_for(ceil_div(n, kBlockRows), threads, [&](std::size_t block, int worker) {
+        std::vector<float> wide(kDecoded * dim);
+        double& most = largest[static_cast<std::size_t>(worker)];
+        const std::size_t end = std::min(n, (block + 1) * kBlockRows);
+        for (std::size_t i = block * kBlockRows; i < end; i += kDecoded) {
+            const std::size_t now = std::min(kDecoded, end - i);
+            all.read(first + i, now, wide.data());
+            for (std::size_t r = 0; r < now; ++r) {
+                const float* x = wide.data() + r * dim;
+                if (!all_finite(x, dim)) finite = false;
+                const double norm = norm_of(x, dim);
+                most = std::max(most, norm);
+                if (biases != nullptr) biases[i + r] = static_cast<float>(-0.5 * norm * norm);
+            }
+            for (std::size_t r = 0; row_norms != nullptr && r < now; ++r) {
+                const std::size_t row = first + i + r;
+                widen(spec.dtype, rows.data() + row * row_stride(), wide.data(), dim);
+                row_norms[i + r] = norm_of(wide.data(), dim);
+            }
+        }
+    });
+    max_norm = *std::max_element(largest.begin(), largest.end());
+    return finite;
+}
+
+RowStore RowStore::restore_coded(std::size_t dim, Metric metric, DType dtype,
+                                 std::shared_ptr<const RowCoding> coding, std::size_t n,
+                                 Buffer dense, Buffer codes, Column list_of) {
+    RowStore store(dim, metric, dtype);
+    store.coding = std::move(coding);
+    store.next_label = static_cast<std::int64_t>(n);
+    if (n == 0) return store;
+    const std::size_t stride = dim * size_of(dtype);
+    if (store.coding->keeps_rows && store.rows_are_dense()) {
+        store.rows = Column(std::move(dense));
+    } else if (store.coding->keeps_rows) {
+        const std::uint8_t* data = static_cast<const Buffer&>(dense).data();
+        store.copy_rows({data, n, dim, stride, dtype}, nullptr, 0);
+    }
+    store.codes = Column(std::move(codes));
+    store.list_of = std::move(list_of);
+    store.count = n;
+    if (!store.derive_coded(0, 0)) {
+        throw std::invalid_argument("a code stands for no finite row");
+    }
+    return store;
+}
+
+}  // namespace nearfield

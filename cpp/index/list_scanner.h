@@ -1,0 +1,87 @@
+// ListScanner: how one task scans lists for the queries of its group. There is one for every way rows are
+// coded; ListSearch decides which lists meet which queries, and when.
+//
+// What a scanner must do: every row of a list that may belong to a query's answer becomes one of its
+// Candidates, with certain bounds in the query's units; whatever the bounds exclude may be left out.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+
+#include "base/interrupt.h"
+#include "base/view.h"
+#include "index/collector.h"
+#include "index/lists.h"
+#include "index/search.h"
+#include "select/candidates.h"
+
+namespace nearfield {
+
+/// The first rows pass every threshold: small pieces let floors rise early.
+inline constexpr std::size_t kFirstPiece = 32;
+
+/// What a scanner works on: a group of queries, and what has been found for them so far.
+struct ListTask {
+    const StoredRows& rows;
+    const Lists& lists;
+    const Collector& collector;
+    MatrixView<float> queries;    // of the group
+    std::size_t first;            // number of its first query
+    std::size_t keep;             // candidates to keep of each query
+    std::span<Candidates> found;  // per query
+    std::atomic<float>*
+        shared;  // floors that other tasks of the group see; null where there are none
+
+    Lane lane(std::size_t member) const noexcept { return {first + member, &found[member]}; }
+
+    /// Takes and gives the best floor that any task of the group knows.
+    void share_floor(std::size_t member) const {
+        if (shared == nullptr) return;
+        Candidates& mine = found[member];
+        float seen = shared[member].load(std::memory_order_relaxed);
+        while (mine.floor() > seen && !shared[member].compare_exchange_weak(
+                                          seen, mine.floor(), std::memory_order_relaxed)) {
+        }
+        mine.raise(seen);
+    }
+
+    bool has_floor(std::size_t member) const noexcept {
+        return found[member].floor() != -std::numeric_limits<float>::infinity();
+    }
+
+    /// scan(first row, last row) for pieces of a list: at most kBlockRows, small ones first where a query
+    /// has no floor yet.
+    template <class Scan>
+    void for_each_piece(std::size_t list, bool no_floor, Scan&& scan) const {
+        std::size_t step = no_floor ? kFirstPiece : kBlockRows;
+        for (const Run& run : lists.runs(list)) {
+            const std::size_t end = std::size_t{run.first} + run.count;
+            for (std::size_t row = run.first; row < end;
+                 row += step, step = std::min(2 * step, kBlockRows)) {
+                checkpoint();
+                scan(row, std::min(row + step, end));
+            }
+        }
+    }
+};
+
+class ListScanner {
+public:
+    virtual ~ListScanner() = default;
+
+    /// members: queries of the group that probe the list.
+    virtual void scan(std::size_t list, std::span<const std::uint32_t> members) = 0;
+
+    /// What keys are in the units of a query's bounds.
+    virtual KeyUnits units(std::size_t member) const = 0;
+};
+
+/// A scanner for the way these rows are coded. one_by_one: hardly more than one query wants a list.
+std::unique_ptr<ListScanner> make_list_scanner(const ListTask& task, bool one_by_one);
+
+}  // namespace nearfield

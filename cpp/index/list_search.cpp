@@ -1,0 +1,127 @@
+#include "index/list_search.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/parallel.h"
+#include "index/recheck.h"
+
+namespace nearfield {
+namespace {
+
+/// Queries of a group: enough to fill panels, few enough that their candidates stay in cache.
+constexpr std::size_t kMaxGroup = 4096;
+constexpr std::size_t kMinGroup = 512;
+/// Bytes of codes that a thread of its own is worth.
+constexpr std::size_t kBytesPerShare = std::size_t{1} << 20;
+/// Coded rows that fewer queries than this meet, on average, are scored for each of them; a group's tables
+/// then take 32 times up to a few hundred KiB.
+constexpr std::size_t kFewSharers = 8;
+constexpr std::size_t kOneByOneGroup = 32;
+/// Probes of the first round.
+constexpr std::size_t kFirstProbes = 1;
+/// Candidates re-checked together.
+constexpr std::size_t kMaxPending = std::size_t{1} << 20;
+
+constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
+
+std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/// Into how many shares the probes of one group are cut, so that all threads have work worth a task.
+std::size_t share_count(const StoredRows& rows, const Lists& lists, std::size_t queries,
+                        std::size_t nprobe, std::size_t threads) {
+    if (queries >= threads || queries == 0) return 1;
+    const std::size_t row_bytes =
+        rows.coded ? rows.coded->rows.quantizer().code_size() : rows.codes.stride;
+    const std::size_t bytes = rows.codes.count * row_bytes / lists.size() * nprobe;
+    return std::clamp<std::size_t>(bytes * queries / kBytesPerShare, 1,
+                                   std::min(ceil_div(threads, queries), nprobe));
+}
+
+/// Queries of a group: every list should meet a panel full of them.
+std::size_t group_size(std::size_t nprobe, std::size_t nlist) {
+    return std::clamp(kernels::kPanelLanes * nlist / nprobe, kMinGroup, kMaxGroup);
+}
+
+std::size_t group_count(std::size_t queries, std::size_t size, std::size_t threads) {
+    return std::min(queries, round_up(std::max<std::size_t>(ceil_div(queries, size), 1), threads));
+}
+
+}  // namespace
+
+ListSearch::ListSearch(const StoredRows& rows, const Lists& lists, MatrixView<float> queries,
+                       const Probes& probes, const Wanted& wanted, std::size_t threads)
+    : rows_(rows),
+      lists_(lists),
+      queries_(queries),
+      probes_(probes),
+      wanted_(wanted),
+      one_by_one_(rows.coded && queries.rows * probes.nprobe < kFewSharers * lists.size()),
+      shares_(share_count(rows, lists, queries.rows, probes.nprobe, threads)),
+      collector_(rows, queries, {}, wanted.found(rows)),
+      groups_(group_count(queries.rows,
+                          one_by_one_ ? kOneByOneGroup : group_size(probes.nprobe, lists.size()),
+                          threads)) {
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+        Group& group = groups_[g];
+        group.first = queries.rows * g / groups_.size();
+        group.count = queries.rows * (g + 1) / groups_.size() - group.first;
+        group.found.resize(shares_);
+        group.open = shares_;
+        if (shares_ == 1) continue;
+        group.floors = std::make_unique<std::atomic<float>[]>(group.count);
+        for (std::size_t i = 0; i < group.count; ++i) group.floors[i] = kNoFloor;
+    }
+}
+
+void ListSearch::run(std::size_t number, const TopKOut& out) {
+    Group& group = groups_[number / shares_];
+    const std::size_t share = number % shares_;
+    std::vector<Candidates>& found = group.found[share];
+    found.reserve(group.count);
+    for (std::size_t i = 0; i < group.count; ++i) found.emplace_back(wanted_.found(rows_));
+    const MatrixView<float> queries(queries_.row(group.first), group.count, queries_.cols,
+                                    queries_.stride);
+    const ListTask task{rows_,       lists_,
+                        collector_,  queries,
+                        group.first, wanted_.found(rows_),
+                        found,       group.floors.get()};
+    const auto scanner = make_list_scanner(task, one_by_one_);
+    const std::size_t first_round = std::min(kFirstProbes * shares_, probes_.nprobe);
+    scan(*scanner, group, 0, first_round, share);
+    scan(*scanner, group, first_round, probes_.nprobe, share);
+    if (group.open.fetch_sub(1, std::memory_order_acq_rel) == 1) finish(group, *scanner, out);
+}
+
+void ListSearch::scan(ListScanner& scanner, const Group& group, std::size_t first_probe,
+                      std::size_t last_probe, std::size_t share) const {
+    const ProbeSet set{probes_, group.first, group.count, first_probe, last_probe, share, shares_};
+    for_each_list(set, lists_.size(),
+                  [&](std::size_t list, std::span<const std::uint32_t> members) {
+                      if (lists_.rows(list) != 0) scanner.scan(list, members);
+                  });
+}
+
+void ListSearch::finish(Group& group, const ListScanner& scanner, const TopKOut& out) {
+    Recheck recheck(rows_, queries_, wanted_.k, wanted_.rerank);
+    for (std::size_t i = 0; i < group.count; ++i) {
+        Candidates& merged = group.found[0][i];
+        for (std::size_t s = 1; s < shares_; ++s) merged.merge(group.found[s][i]);
+        merged.drop();
+        recheck.add(group.first + i, merged.list(), scanner.units(i));
+        if (recheck.pending() >= kMaxPending) recheck.run(out);
+    }
+    recheck.run(out);
+    group.found.clear();
+}
+
+void search_lists(const StoredRows& rows, const Lists& lists, MatrixView<float> queries,
+                  const Probes& probes, const Wanted& wanted, int threads, const TopKOut& out) {
+    if (queries.rows == 0) return;
+    ListSearch search(rows, lists, queries, probes, wanted,
+                      static_cast<std::size_t>(max_workers(threads)));
+    parallel_for(search.tasks(), threads, [&](std::size_t task, int) { search.run(task, out); });
+}
+
+}  // namespace nearfield
