@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/resolve.h"
 #include "quant/raw/exact.h"
 
 namespace nearfield {

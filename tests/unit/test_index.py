@@ -245,7 +245,7 @@ WRONG_CALLS: list[tuple[Callable[[nf.FlatIndex], Any], type[Exception], str]] = 
     (lambda i: nf.FlatIndex(2.0), TypeError, "dim: got 2.0"),
     (lambda i: nf.FlatIndex(2**40), ValueError, "dim: got"),
     (lambda i: nf.FlatIndex(2, "L2"), ValueError, "'L2'.*'l2', 'ip', 'cosine'"),
-    (lambda i: nf.FlatIndex(2, quantizer="sq8"), ValueError, "'sq8'.*'float32', 'float16', 'bf"),
+    (lambda i: nf.FlatIndex(2, quantizer="sq9"), ValueError, "'sq9'.*sq8.*float32, float16, bf"),
     (lambda i: nf.FlatIndex(2, quantizer=8), TypeError, "quantizer: got a int"),
     (lambda i: nf.FlatIndex(2, refine="float32"), ValueError, "refine: got 'float32'.*None"),
     (lambda i: i.save(3), TypeError, "path: got a int"),

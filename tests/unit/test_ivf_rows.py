@@ -279,7 +279,7 @@ WRONG: list[tuple[Callable[[nf.IVFIndex], Any], type[Exception], str]] = [
     (lambda i: nf.IVFIndex(2, 2**24 + 1), ValueError, "nlist: got 16777217"),
     (lambda i: nf.IVFIndex(2, 2.0), TypeError, "nlist: got 2.0"),
     (lambda i: nf.IVFIndex(2, 2, "dot"), ValueError, "'dot'.*'l2', 'ip', 'cosine'"),
-    (lambda i: nf.IVFIndex(2, 2, quantizer="pq"), ValueError, "'pq'.*'float32', 'float16'"),
+    (lambda i: nf.IVFIndex(2, 2, quantizer="pq"), ValueError, "'pq'.*sq8.*float32, float16"),
     (lambda i: nf.IVFIndex(2, 2, refine="float32"), ValueError, "refine: got 'float32'.*None"),
     (lambda i: nf.IVFIndex(2, 2, coarse="hnsw"), ValueError, "coarse: got 'hnsw'.*'flat'"),
     (lambda i: nf.IVFIndex(2, 2, seed=-1), ValueError, "seed: got -1"),

@@ -104,6 +104,10 @@ void ExactScorer::prefetch(Id row) const noexcept {
     for (std::size_t k = 0; k < ahead; k += 64) __builtin_prefetch(p + k, 0, 2);
 }
 
+double dot(const float* a, const float* b, std::size_t dim) noexcept {
+    return kernels::active().ip_f32(a, b, dim);
+}
+
 double norm_of(const float* x, std::size_t dim) noexcept {
     return std::sqrt(kernels::active().ip_f32(x, x, dim));
 }

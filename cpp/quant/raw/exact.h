@@ -57,6 +57,9 @@ private:
     Score score_;
 };
 
+/// <a,b> of float32 values in the canonical order.
+double dot(const float* a, const float* b, std::size_t dim) noexcept;
+
 /// |x| of float32 values in the canonical order.
 double norm_of(const float* x, std::size_t dim) noexcept;
 
