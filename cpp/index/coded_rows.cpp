@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/parallel.h"
 #include "index/row_store.h"
+#include "quant/pq/fast_scan.h"
 #include "quant/raw/exact.h"
 
 namespace nearfield {
@@ -23,7 +25,7 @@ std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 }  // namespace
 
 DecodedRows RowStore::decoded() const noexcept {
-    const float* centres = coding->residual ? coding->centres.get() : nullptr;
+    const float* centres = coding->residual ? coding->rotated_centres() : nullptr;
     return {*coding->quantizer, codes.data(), centres, list_of.as<Id>()};
 }
 
@@ -53,7 +55,8 @@ void RowStore::encode_coded(const RowsView& rows_in, const Placement& place, int
             }
             if (spec.metric == Metric::kCosine) normalise(x, dim);
             if (!coding->residual) return;
-            const float* c = decoded().centre(first + begin + i);
+            const float* c =
+                coding->centres() + std::size_t{place.list_of[source(begin + i)]} * dim;
             for (std::size_t k = 0; k < dim; ++k) x[k] -= c[k];
         });
         if (bad.load() != SIZE_MAX) {
@@ -69,7 +72,27 @@ void RowStore::encode_coded(const RowsView& rows_in, const Placement& place, int
     }
 }
 
+void RowStore::decode_row(Id row, float* out) const {
+    coding->quantizer->decode(decoded().code(row), 1, out, 1);
+    if (!coding->residual) return;
+    const float* c = coding->centres() + std::size_t{list_of.as<Id>()[row]} * spec.dim;
+    for (std::size_t k = 0; k < spec.dim; ++k) out[k] += c[k];
+}
+
+/// Rows short of a whole block wait for more: a block that is read is never written to.
+void RowStore::pack_codes() {
+    const std::size_t numbers = coding->quantizer->scan_numbers();
+    const std::size_t whole = count / kScanBlock * kScanBlock;
+    if (numbers == 0 || whole == packed_rows) return;
+    const std::size_t bytes = packed_scan_bytes(numbers, whole - packed_rows);
+    std::uint8_t* const out = packed.extend(bytes);
+    std::memset(out, 0, bytes);
+    pack_scan_rows(decoded().code(packed_rows), whole - packed_rows, numbers, 0, out);
+    packed_rows = whole;
+}
+
 bool RowStore::derive_coded(std::size_t first, int threads) {
+    pack_codes();
     const std::size_t n = count - first;
     const std::size_t dim = spec.dim;
     auto* biases = spec.metric == Metric::kL2

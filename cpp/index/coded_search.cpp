@@ -61,12 +61,14 @@ std::vector<std::vector<Scored>> score_all(const StoredRows& rows, MatrixView<fl
 
 void search_outright(const StoredRows& rows, MatrixView<float> queries, const Wanted& wanted,
                      int threads, const TopKOut& out) {
+    const CodeQueries turned(*rows.coded, queries, threads);
     const std::size_t at_once = std::clamp<std::size_t>(
         kMaxPairs / std::max<std::size_t>(rows.codes.count, 1), 1, kSharers);
     parallel_for(ceil_div(queries.rows, at_once), threads, [&](std::size_t part, int) {
         const std::size_t first = part * at_once;
         const std::size_t n = std::min(at_once, queries.rows - first);
-        auto scored = score_all(rows, {queries.row(first), n, queries.cols, queries.stride});
+        const MatrixView<float> as_coded = turned.view();
+        auto scored = score_all(rows, {as_coded.row(first), n, as_coded.cols, as_coded.stride});
         const ExactScorer scorer = rows.can_refine() ? rows.kept_scorer() : rows.scorer();
         for (std::size_t i = 0; i < n; ++i) {
             const float* query = queries.row(first + i);

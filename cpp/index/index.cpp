@@ -221,12 +221,11 @@ void Index::reconstruct(std::span<const std::int64_t> labels, float* out) const 
             rows.push_back(*row);
         }
     }
-    const StoredRows stored = store->view(nullptr);
-    const RowsView& view = stored.rows;
+    const RowsView view = store->view(nullptr).rows;
     for (std::size_t i = 0; i < rows.size(); ++i) {
         float* const to = out + i * view.cols;
-        if (view.data == nullptr && stored.coded) {
-            stored.coded->rows.read(rows[i], 1, to);
+        if (store->coding != nullptr && !store->coding->keeps_rows) {
+            store->decode_row(rows[i], to);
         } else {
             widen(view.dtype, view.row(rows[i]), to, view.cols);
         }

@@ -1,6 +1,7 @@
 #include "index/list_scanner.h"
 
 #include "index/decoded_scanner.h"
+#include "index/fast_scanner.h"
 #include "index/panel_scanner.h"
 #include "index/score_scanner.h"
 
@@ -8,6 +9,7 @@ namespace nearfield {
 
 std::unique_ptr<ListScanner> make_list_scanner(const ListTask& task, bool one_by_one) {
     if (!task.rows.coded) return std::make_unique<PanelScanner>(task);
+    if (one_by_one && task.rows.coded->packed_rows != 0) return std::make_unique<FastScanner>(task);
     if (one_by_one) return std::make_unique<ScoreScanner>(task);
     return std::make_unique<DecodedScanner>(task);
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -24,6 +25,15 @@ namespace nearfield {
 
 /// The first rows pass every threshold: small pieces let floors rise early.
 inline constexpr std::size_t kFirstPiece = 32;
+
+/// A candidate with these bounds; what overflowed says nothing.
+inline Candidate bounded(double upper, double lower, Id row) noexcept {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    const auto u = static_cast<float>(upper);
+    const auto l = static_cast<float>(lower);
+    return std::isfinite(u) && std::isfinite(l) ? Candidate{u, l, row}
+                                                : Candidate{kInfinity, -kInfinity, row};
+}
 
 /// What a scanner works on: a group of queries, and what has been found for them so far.
 struct ListTask {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "base/parallel.h"
@@ -51,15 +52,17 @@ std::size_t group_count(std::size_t queries, std::size_t size, std::size_t threa
 }  // namespace
 
 ListSearch::ListSearch(const StoredRows& rows, const Lists& lists, MatrixView<float> queries,
-                       const Probes& probes, const Wanted& wanted, std::size_t threads)
+                       MatrixView<float> code_queries, const Probes& probes, const Wanted& wanted,
+                       std::size_t threads)
     : rows_(rows),
       lists_(lists),
       queries_(queries),
+      code_queries_(code_queries),
       probes_(probes),
       wanted_(wanted),
       one_by_one_(rows.coded && queries.rows * probes.nprobe < kFewSharers * lists.size()),
       shares_(share_count(rows, lists, queries.rows, probes.nprobe, threads)),
-      collector_(rows, queries, {}, wanted.found(rows)),
+      collector_(rows, code_queries, {}, wanted.found(rows)),
       groups_(group_count(queries.rows,
                           one_by_one_ ? kOneByOneGroup : group_size(probes.nprobe, lists.size()),
                           threads)) {
@@ -81,8 +84,8 @@ void ListSearch::run(std::size_t number, const TopKOut& out) {
     std::vector<Candidates>& found = group.found[share];
     found.reserve(group.count);
     for (std::size_t i = 0; i < group.count; ++i) found.emplace_back(wanted_.found(rows_));
-    const MatrixView<float> queries(queries_.row(group.first), group.count, queries_.cols,
-                                    queries_.stride);
+    const MatrixView<float> queries(code_queries_.row(group.first), group.count, code_queries_.cols,
+                                    code_queries_.stride);
     const ListTask task{rows_,       lists_,
                         collector_,  queries,
                         group.first, wanted_.found(rows_),
@@ -104,7 +107,7 @@ void ListSearch::scan(ListScanner& scanner, const Group& group, std::size_t firs
 }
 
 void ListSearch::finish(Group& group, const ListScanner& scanner, const TopKOut& out) {
-    Recheck recheck(rows_, queries_, wanted_.k, wanted_.rerank);
+    Recheck recheck(rows_, queries_, code_queries_, wanted_.k, wanted_.rerank);
     for (std::size_t i = 0; i < group.count; ++i) {
         Candidates& merged = group.found[0][i];
         for (std::size_t s = 1; s < shares_; ++s) merged.merge(group.found[s][i]);
@@ -119,7 +122,9 @@ void ListSearch::finish(Group& group, const ListScanner& scanner, const TopKOut&
 void search_lists(const StoredRows& rows, const Lists& lists, MatrixView<float> queries,
                   const Probes& probes, const Wanted& wanted, int threads, const TopKOut& out) {
     if (queries.rows == 0) return;
-    ListSearch search(rows, lists, queries, probes, wanted,
+    std::optional<CodeQueries> turned;
+    if (rows.coded) turned.emplace(*rows.coded, queries, threads);
+    ListSearch search(rows, lists, queries, turned ? turned->view() : queries, probes, wanted,
                       static_cast<std::size_t>(max_workers(threads)));
     parallel_for(search.tasks(), threads, [&](std::size_t task, int) { search.run(task, out); });
 }

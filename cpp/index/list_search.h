@@ -38,8 +38,10 @@ struct Wanted {
 
 class ListSearch {
 public:
+    /// code_queries: queries as the rows' codes take them.
     ListSearch(const StoredRows& rows, const Lists& lists, MatrixView<float> queries,
-               const Probes& probes, const Wanted& wanted, std::size_t threads);
+               MatrixView<float> code_queries, const Probes& probes, const Wanted& wanted,
+               std::size_t threads);
 
     std::size_t tasks() const noexcept { return groups_.size() * shares_; }
 
@@ -63,6 +65,7 @@ private:
     const StoredRows& rows_;
     const Lists& lists_;
     MatrixView<float> queries_;
+    MatrixView<float> code_queries_;
     const Probes& probes_;
     Wanted wanted_;
     bool one_by_one_;

@@ -70,8 +70,10 @@ void score_runs(const StoredRows& rows, MatrixView<float> queries, double thresh
             if (rows.passes(row)) found.push_back(row);
         }
     }
+    const CodeQueries turned(*rows.coded, queries, 1);
+    const MatrixView<float> asked = rows.can_refine() ? queries : turned.view();
     for (std::size_t i = 0; i < queries.rows; ++i) {
-        out[i] = within(rows, scorer, queries.row(i), found, threshold);
+        out[i] = within(rows, scorer, asked.row(i), found, threshold);
     }
 }
 

@@ -20,10 +20,11 @@ double widened(float upper) noexcept {
 
 }  // namespace
 
-Recheck::Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
-                 std::size_t rerank)
+Recheck::Recheck(const StoredRows& rows, MatrixView<float> queries, MatrixView<float> code_queries,
+                 std::size_t k, std::size_t rerank)
     : rows_(rows),
       all_queries_(queries),
+      code_queries_(code_queries),
       k_(k),
       found_(rows.can_refine() ? std::max(k, rerank) : k),
       scorer_(rows.scorer()) {}
@@ -47,8 +48,8 @@ void Recheck::run(const TopKOut& out) {
     pairs_.clear();
 }
 
-void Recheck::visit(const Query& q, std::size_t from, std::size_t to) {
-    const float* query = all_queries_.row(q.number);
+void Recheck::visit(const Query& q, MatrixView<float> queries, std::size_t from, std::size_t to) {
+    const float* query = queries.row(q.number);
     for (std::size_t i = q.first + from; i < q.first + to; ++i) {
         visits_.push_back({pairs_[i].row, static_cast<std::uint32_t>(i), query});
     }
@@ -60,7 +61,7 @@ void Recheck::first_round() {
         q.visited = std::min(found_, q.count);
         std::nth_element(pairs, pairs + q.visited, pairs + q.count,
                          [](const Pair& a, const Pair& b) { return a.upper > b.upper; });
-        visit(q, 0, q.visited);
+        visit(q, code_queries_, 0, q.visited);
     }
     visit_all(scorer_);
 }
@@ -76,7 +77,7 @@ void Recheck::second_round() {
             std::partition(pairs + q.visited, pairs + q.count,
                            [floor](const Pair& p) { return !(widened(p.upper) < floor); });
         const auto wanted = static_cast<std::size_t>(end - pairs);
-        visit(q, q.visited, wanted);
+        visit(q, code_queries_, q.visited, wanted);
         q.visited = wanted;
     }
     visit_all(scorer_);
@@ -92,7 +93,7 @@ void Recheck::refine() {
                 return Ranked{a.key, rows_.label(a.row)} < Ranked{b.key, rows_.label(b.row)};
             });
         q.visited = best;
-        visit(q, 0, best);
+        visit(q, all_queries_, 0, best);
     }
     visit_all(rows_.kept_scorer());
 }

@@ -22,9 +22,12 @@ namespace nearfield {
 
 class Recheck {
 public:
-    /// rerank: how many of the best by code, where rows are codes and there are others to score.
-    Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
-            std::size_t rerank = 0);
+    Recheck(const StoredRows& rows, MatrixView<float> queries, std::size_t k)
+        : Recheck(rows, queries, queries, k, k) {}
+    /// For coded rows: queries as their codes take them, and how many of the best by code are scored by what
+    /// was kept of them, where anything was.
+    Recheck(const StoredRows& rows, MatrixView<float> queries, MatrixView<float> code_queries,
+            std::size_t k, std::size_t rerank);
 
     /// One query of the group: its number, its candidates, and what keys are in the units of their bounds.
     void add(std::size_t query, std::span<const Candidate> found, const KeyUnits& units);
@@ -57,13 +60,14 @@ private:
     Pair* pairs_of(const Query& q) noexcept { return pairs_.data() + q.first; }
     void first_round();
     void second_round();
-    void visit(const Query& q, std::size_t from, std::size_t to);
+    void visit(const Query& q, MatrixView<float> queries, std::size_t from, std::size_t to);
     void refine();
     void visit_all(const ExactScorer& scorer);
     void write(const Query& q, const ExactScorer& scorer, const TopKOut& out);
 
     const StoredRows& rows_;
     MatrixView<float> all_queries_;
+    MatrixView<float> code_queries_;
     std::size_t k_;
     std::size_t found_;  // how many of the best by code
     ExactScorer scorer_;

@@ -163,8 +163,7 @@ RowStore read_coded(const io::Archive& archive, const RowMeta& meta,
         if (meta.count != 0 && centres.centres == nullptr) {
             corrupt(archive, "quantizer", "codes about centroids, but there are none");
         }
-        coding->centres = centres.centres;
-        coding->max_centre = centres.max_norm;
+        coding->set_centres(centres.centres, centres.list_sizes.size(), centres.max_norm);
         list_of = lists_of_rows(centres.list_sizes, meta.count);
     }
     if (meta.count != 0 && !coding->is_trained()) {

@@ -74,7 +74,7 @@ bool RowStore::rows_are_dense() const noexcept {
 
 std::size_t RowStore::bytes() const noexcept {
     return rows.bytes() + codes.bytes() + scale.bytes() + spread.bytes() + bias.bytes() +
-           norms.bytes() + labels.bytes() + arrival.bytes() + list_of.bytes() +
+           norms.bytes() + labels.bytes() + arrival.bytes() + packed.bytes() + list_of.bytes() +
            (lists != nullptr ? lists->bytes() : 0) + errors->size() * sizeof(BlockError) +
            (live != nullptr ? live->words().size() * 8 : 0);
 }
@@ -90,7 +90,8 @@ StoredRows RowStore::view(const RowFilter* filter) const noexcept {
     const bool kept = coding == nullptr || coding->keeps_rows;
     v.rows = {kept ? rows.data() : nullptr, count, spec.dim, row_stride(), spec.dtype};
     if (coding != nullptr) {
-        v.coded.emplace(CodedRows{decoded(), bias.as<float>(), max_norm, coding->max_centre});
+        v.coded.emplace(CodedRows{decoded(), bias.as<float>(), max_norm, coding->max_centre(),
+                                  packed.data(), packed_rows});
         return v;
     }
     v.codes.codes = spec.rows_are_codes() ? rows.data() : codes.data();

@@ -48,6 +48,8 @@ struct RowStore {
     Column labels;  // empty while default_labels
     Column
         arrival;  // by lists: as how many-th each row came, from 0; else empty, it is the row number
+    Column packed;  // complete blocks of codes, where a fast scan can read them
+    std::size_t packed_rows = 0;
     Column list_of;                           // where codes are about the centroids of lists
     std::shared_ptr<const RowCoding> coding;  // null: codes are of the elements themselves
     std::shared_ptr<const Lists> lists;       // null: rows lie as they came
@@ -66,6 +68,8 @@ struct RowStore {
         if (!default_labels) return labels.as<std::int64_t>()[row];
         return static_cast<std::int64_t>(lists != nullptr ? arrival.as<Id>()[row] : row);
     }
+    /// A coded row as it was, but for what its code has lost.
+    void decode_row(Id row, float* out) const;
     /// The live rows in the order in which they came.
     std::vector<Id> live_rows() const;
     /// Bytes between rows: bfloat16 rows are padded with zeros to whole tiles, integer rows likewise.
@@ -109,8 +113,9 @@ private:
     void copy_rows(const RowsView& rows_in, const Id* order, int threads);
     /// Codes of rows that come, by the store's quantizer.
     void encode_coded(const RowsView& rows_in, const Placement& place, int threads);
-    /// What searches need to know of coded rows [first, count); false where one is not finite.
+    /// What searches need of coded rows [first, count) beside their codes; false where one is not finite.
     bool derive_coded(std::size_t first, int threads);
+    void pack_codes();
     DecodedRows decoded() const noexcept;
     /// Codes and constants of rows [first, count).
     void encode(std::size_t first, int threads);

@@ -18,7 +18,7 @@ ScoreScanner::ScoreScanner(const ListTask& task) : task_(task) {
         const double terms = norm * (coded.max_norm + 2.0 * coded.max_centre);
         const double rounding = l2 ? coded.max_norm * coded.max_norm * 0x1p-22 : 0.0;
         queries_.push_back(
-            {coded.rows.quantizer().make_scorer(Metric::kIp, q),
+            {coded.rows.quantizer().make_rotated_scorer(Metric::kIp, q),
              static_cast<float>((dim + 64.0) * 0x1p-22 * terms + rounding + 0x1p-118),
              norm * norm});
     }
@@ -55,7 +55,6 @@ void ScoreScanner::scan(std::size_t list, std::uint32_t member) {
 
 void ScoreScanner::collect(const Lane& lane, const Query& query, float shift, std::size_t first,
                            std::size_t last) const {
-    constexpr float kInfinity = std::numeric_limits<float>::infinity();
     const CodedRows& coded = *task_.rows.coded;
     float scores[kBlockRows];
     query.scorer->scores(coded.rows.code(first), last - first, scores);
@@ -67,10 +66,7 @@ void ScoreScanner::collect(const Lane& lane, const Query& query, float shift, st
         const auto row = static_cast<Id>(first + i);
         if (!task_.collector.may_answer(lane.query, row)) continue;
         const float lower = score - query.slack;
-        // What overflowed says nothing.
-        const bool known = std::isfinite(upper) && std::isfinite(lower);
-        lane.found->append({known ? upper : kInfinity, known ? lower : -kInfinity, row},
-                           task_.keep);
+        lane.found->append(bounded(upper, lower, row), task_.keep);
     }
 }
 

@@ -26,6 +26,28 @@ struct CodedRows {
     const float* bias;  // l2: -|x|^2 / 2 of the decoded row; else null
     double max_norm;    // of decoded rows, and of the centres they are about
     double max_centre;
+    const std::uint8_t* packed;  // whole blocks for fast scans, and how many rows these hold
+    std::size_t packed_rows;
+};
+
+/// Queries as coded rows are scored against them: rotated where those are, see Quantizer::rotates().
+class CodeQueries {
+public:
+    CodeQueries(const CodedRows& rows, MatrixView<float> queries, int threads) : view_(queries) {
+        const Quantizer& quantizer = rows.rows.quantizer();
+        if (!quantizer.rotates() || queries.rows == 0) return;
+        rotated_.resize(queries.rows * queries.cols);
+        quantizer.rotate(queries, rotated_.data(), threads);
+        view_ = {rotated_.data(), queries.rows, queries.cols};
+    }
+    CodeQueries(const CodeQueries&) = delete;
+    CodeQueries& operator=(const CodeQueries&) = delete;
+
+    MatrixView<float> view() const noexcept { return view_; }
+
+private:
+    std::vector<float> rotated_;
+    MatrixView<float> view_;
 };
 
 /// The rows a search runs over. Row i of `codes`, `rows`, `norms` and `labels` is the same vector.

@@ -51,7 +51,7 @@ std::shared_ptr<const RowCoding> train_coding(const RowCoding& coding, const Row
     if (coding.residual) {
         const std::vector<Id> lists = assign(view);
         parallel_for(chosen.size(), threads, [&](std::size_t i, int) {
-            const float* c = coding.centres.get() + std::size_t{lists[i]} * dim;
+            const float* c = coding.centres() + std::size_t{lists[i]} * dim;
             float* x = sample.data() + i * dim;
             for (std::size_t k = 0; k < dim; ++k) x[k] -= c[k];
         });
@@ -59,7 +59,7 @@ std::shared_ptr<const RowCoding> train_coding(const RowCoding& coding, const Row
     auto trained = make_quantizer(coding.quantizer->name(), dim);
     trained->train(view, seed, threads);
     auto next = std::make_shared<RowCoding>(coding);
-    next->quantizer = std::move(trained);
+    next->set_quantizer(std::move(trained));
     return next;
 }
 

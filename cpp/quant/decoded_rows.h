@@ -1,5 +1,5 @@
 // DecodedRows: rows that exist as codes only, read back as floats: decode(code), plus the row's centre where
-// codes are of what rows differ from one.
+// codes are of what rows differ from one. Where codes are of rotated rows, so are these.
 //
 // Cost: one decode() a row, see the quantizers.
 #pragma once
@@ -14,7 +14,8 @@ namespace nearfield {
 
 class DecodedRows {
 public:
-    /// centres: dim floats each, and whose a row is; null: none. All must outlive this.
+    /// centres: dim floats each, rotated where codes are, and whose a row is; null: none. All must outlive
+    /// this.
     DecodedRows(const Quantizer& quantizer, const std::uint8_t* codes, const float* centres,
                 const Id* centre_of) noexcept
         : quantizer_(&quantizer), codes_(codes), centres_(centres), centre_of_(centre_of) {}
@@ -31,12 +32,13 @@ public:
 
     /// Rows [first, first + n), dim floats each.
     void read(std::size_t first, std::size_t n, float* out) const {
-        quantizer_->decode(code(first), n, out, 1);
+        quantizer_->decode_rotated(code(first), n, out);
         if (centres_ == nullptr) return;
+        const std::size_t width = dim();
         for (std::size_t i = 0; i < n; ++i) {
-            const float* c = centre(first + i);
-            float* x = out + i * dim();
-            for (std::size_t k = 0; k < dim(); ++k) x[k] += c[k];
+            const float* c = centres_ + std::size_t{centre_of_[first + i]} * width;
+            float* x = out + i * width;
+            for (std::size_t k = 0; k < width; ++k) x[k] += c[k];
         }
     }
 

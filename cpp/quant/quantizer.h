@@ -63,6 +63,27 @@ public:
     /// metric: l2 or ip; cosine is ip over rows that were normalised before they were encoded.
     virtual std::unique_ptr<CodeScorer> make_scorer(Metric metric, const float* query) const = 0;
 
+    // Where codes are of rotated rows, searches stay on the far side of the rotation: it is done once a
+    // query instead of once a row, and scores there are those of decoded rows.
+
+    virtual bool rotates() const noexcept { return false; }
+    /// Writes rows.rows * dim() floats. Only where rotates().
+    virtual void rotate(MatrixView<float> rows, float* rotated, int threads) const;
+    /// decode(), not rotated back.
+    virtual void decode_rotated(const std::uint8_t* codes, std::size_t n, float* rows) const {
+        decode(codes, n, rows, 1);
+    }
+    /// make_scorer() for a query that is rotated.
+    virtual std::unique_ptr<CodeScorer> make_rotated_scorer(Metric metric,
+                                                            const float* query) const {
+        return make_scorer(metric, query);
+    }
+
+    /// How many numbers of 4 bits a code is, where a fast scan can read it (quant/pq/fast_scan.h); else 0.
+    virtual std::size_t scan_numbers() const noexcept { return 0; }
+    /// Writes scan_numbers() x 16 scores of a query that is rotated; their sum is the score of a code.
+    virtual void scan_tables(Metric metric, const float* query, float* tables) const;
+
     /// Everything train() has found.
     virtual std::vector<Parameter> parameters() const = 0;
 

@@ -151,8 +151,8 @@ std::shared_ptr<const RowCoding> IvfIndex::coding_about(
     int threads) const {
     RowCoding coding = *store.coding;
     if (coding.residual) {
-        coding.centres = std::shared_ptr<const float>(lists, lists->centroids());
-        coding.max_centre = lists->max_norm();
+        coding.set_centres(std::shared_ptr<const float>(lists, lists->centroids()), nlist_,
+                           lists->max_norm());
     }
     const Assign assign = [&](MatrixView<float> sample) {
         return lists->nearest(sample, 1, threads);

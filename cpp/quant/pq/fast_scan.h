@@ -17,6 +17,9 @@
 
 namespace nearfield {
 
+/// Rows of a block.
+inline constexpr std::size_t kScanBlock = 32;
+
 /// Chunks of 8 sub-quantizers.
 constexpr std::size_t scan_chunks(std::size_t m) noexcept { return (m + 7) / 8; }
 

@@ -112,14 +112,35 @@ void OpqQuantizer::decode(const std::uint8_t* codes, std::size_t n, float* rows,
     });
 }
 
+void OpqQuantizer::rotate(MatrixView<float> rows, float* rotated, int threads) const {
+    const RotatedCodebooks& state = state_.get("rotate");
+    const std::size_t dim = shape_.dim;
+    parallel_for(rows.rows, threads, [&](std::size_t row, int) {
+        for (std::size_t i = 0; i < dim; ++i) {
+            rotated[row * dim + i] = static_cast<float>(
+                kernels::active().ip_f32(rows.row(row), state.rotation.data() + i * dim, dim));
+        }
+    });
+}
+
+void OpqQuantizer::decode_rotated(const std::uint8_t* codes, std::size_t n, float* rows) const {
+    state_.get("decode").books.decode(codes, n, rows);
+}
+
+std::unique_ptr<CodeScorer> OpqQuantizer::make_rotated_scorer(Metric metric,
+                                                              const float* query) const {
+    return state_.get("make_scorer").books.make_scorer(metric, query);
+}
+
+void OpqQuantizer::scan_tables(Metric metric, const float* query, float* tables) const {
+    const auto found = state_.get("scan_tables").books.score_tables(metric, query);
+    std::copy_n(found.begin(), shape_.m * shape_.k(), tables);
+}
+
 std::unique_ptr<CodeScorer> OpqQuantizer::make_scorer(Metric metric, const float* query) const {
-    const RotatedCodebooks& state = state_.get("make_scorer");
     std::vector<float> rotated(shape_.dim);
-    for (std::size_t i = 0; i < shape_.dim; ++i) {
-        rotated[i] = static_cast<float>(
-            kernels::active().ip_f32(query, state.rotation.data() + i * shape_.dim, shape_.dim));
-    }
-    return state.books.make_scorer(metric, rotated.data());
+    rotate({query, 1, shape_.dim}, rotated.data(), 1);
+    return make_rotated_scorer(metric, rotated.data());
 }
 
 std::vector<Parameter> OpqQuantizer::parameters() const {

@@ -37,6 +37,13 @@ public:
     void encode(MatrixView<float> rows, std::uint8_t* codes, int threads) const override;
     void decode(const std::uint8_t* codes, std::size_t n, float* rows, int threads) const override;
     std::unique_ptr<CodeScorer> make_scorer(Metric metric, const float* query) const override;
+    bool rotates() const noexcept override { return true; }
+    void rotate(MatrixView<float> rows, float* rotated, int threads) const override;
+    void decode_rotated(const std::uint8_t* codes, std::size_t n, float* rows) const override;
+    std::unique_ptr<CodeScorer> make_rotated_scorer(Metric metric,
+                                                    const float* query) const override;
+    std::size_t scan_numbers() const noexcept override { return shape_.nbits == 4 ? shape_.m : 0; }
+    void scan_tables(Metric metric, const float* query, float* tables) const override;
     /// "rotation", dim x dim, and "codebooks", m 2^nbits x dim / m.
     std::vector<Parameter> parameters() const override;
     /// The rotation's rows must be orthonormal to 1e-3.

@@ -72,6 +72,11 @@ std::unique_ptr<CodeScorer> ProductQuantizer::make_scorer(Metric metric, const f
     return state_.get("make_scorer").make_scorer(metric, query);
 }
 
+void ProductQuantizer::scan_tables(Metric metric, const float* query, float* tables) const {
+    const auto found = state_.get("scan_tables").score_tables(metric, query);
+    std::copy_n(found.begin(), shape_.m * shape_.k(), tables);
+}
+
 std::vector<Parameter> ProductQuantizer::parameters() const {
     const Codebooks& books = state_.get("parameters");
     return {{"codebooks", shape_.m * shape_.k(), shape_.sub_dim(), books.values()}};
