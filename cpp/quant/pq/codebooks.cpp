@@ -109,15 +109,47 @@ void Codebooks::encode_lanes(float* lanes, std::size_t count, std::uint8_t* code
 }
 
 void Codebooks::decode(const std::uint8_t* codes, std::size_t count, float* rows) const noexcept {
-    const std::size_t width = shape_.sub_dim();
-    const std::size_t k = shape_.k();
+    switch (shape_.sub_dim()) {
+        case 1: return decode_widths<1>(codes, count, rows);
+        case 2: return decode_widths<2>(codes, count, rows);
+        case 4: return decode_widths<4>(codes, count, rows);
+        case 8: return decode_widths<8>(codes, count, rows);
+        default: return decode_widths<0>(codes, count, rows);
+    }
+}
+
+/// Width: sub_dim where the compiler may know it, else 0: copies of a few floats are then no calls.
+template <std::size_t Width>
+void Codebooks::decode_widths(const std::uint8_t* codes, std::size_t count,
+                              float* rows) const noexcept {
     const std::size_t bytes = shape_.code_size();
     for (std::size_t i = 0; i < count; ++i) {
-        for (std::size_t j = 0; j < shape_.m; ++j) {
-            const std::size_t c = get_number(codes + i * bytes, bytes, j, shape_.nbits);
-            std::copy_n(values_.data() + (j * k + c) * width, width,
-                        rows + i * shape_.dim + j * width);
+        const std::uint8_t* code = codes + i * bytes;
+        float* const row = rows + i * shape_.dim;
+        switch (shape_.nbits) {
+            case 4:
+                copy_centroids<Width>(row, [=](std::size_t j) {
+                    return static_cast<std::size_t>(code[j / 2] >> (j % 2 * 4) & 15);
+                });
+                break;
+            case 8:
+                copy_centroids<Width>(row, [=](std::size_t j) { return std::size_t{code[j]}; });
+                break;
+            default:
+                copy_centroids<Width>(row, [&](std::size_t j) {
+                    return static_cast<std::size_t>(get_number(code, bytes, j, shape_.nbits));
+                });
         }
+    }
+}
+
+template <std::size_t Width, class Number>
+void Codebooks::copy_centroids(float* row, Number&& number) const noexcept {
+    const std::size_t width = Width != 0 ? Width : shape_.sub_dim();
+    const std::size_t step = shape_.k() * width;
+    const float* book = values_.data();
+    for (std::size_t j = 0; j < shape_.m; ++j, book += step) {
+        std::memcpy(row + j * width, book + number(j) * width, width * sizeof(float));
     }
 }
 

@@ -51,6 +51,10 @@ public:
 
 private:
     void prepare_encoding(std::size_t j);
+    template <std::size_t Width>
+    void decode_widths(const std::uint8_t* codes, std::size_t count, float* rows) const noexcept;
+    template <std::size_t Width, class Number>
+    void copy_centroids(float* row, Number&& number) const noexcept;
 
     CodebookShape shape_;
     std::vector<float> values_;

@@ -31,8 +31,18 @@ struct Range {
 };
 
 Range range_of(const float* entries) noexcept {
-    const auto [low, high] = std::minmax_element(entries, entries + 16);
-    return {static_cast<double>(*low), static_cast<double>(*high)};
+    // Four at a time, without branches.
+    float low[4];
+    float high[4];
+    for (std::size_t i = 0; i < 4; ++i) low[i] = high[i] = entries[i];
+    for (std::size_t c = 4; c < 16; c += 4) {
+        for (std::size_t i = 0; i < 4; ++i) {
+            low[i] = std::min(low[i], entries[c + i]);
+            high[i] = std::max(high[i], entries[c + i]);
+        }
+    }
+    return {static_cast<double>(std::min(std::min(low[0], low[1]), std::min(low[2], low[3]))),
+            static_cast<double>(std::max(std::max(high[0], high[1]), std::max(high[2], high[3])))};
 }
 
 }  // namespace
