@@ -68,6 +68,7 @@ std::string_view name_of(SectionType type) noexcept {
         case SectionType::kCentroids: return "centroids";
         case SectionType::kArrival: return "arrival";
         case SectionType::kSeed: return "seed";
+        case SectionType::kTuning: return "tuning";
         case SectionType::kUserMetadata: return "user_metadata";
     }
     return "unknown";

@@ -32,6 +32,7 @@ enum class SectionType : std::uint32_t {
     kCentroids = 9,       // one vector per inverted list
     kArrival = 10,        // as how many-th each row was added
     kSeed = 11,           // what training draws by
+    kTuning = 20,         // which search parameters reach which recall
     kUserMetadata = 100,  // opaque to this library
 };
 
