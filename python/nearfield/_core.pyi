@@ -106,6 +106,8 @@ def kmeans(
     spherical: bool,
     tolerance: float,
     hierarchical: bool,
+    growing: bool,
+    balance: float,
     start: NDArray[np.float32] | None,
     threads: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], float, NDArray[np.float64]]: ...
