@@ -99,12 +99,17 @@ class Index:
         self._core = core
         self._rows = LiveRows(core)
 
+    @property
+    def _known_params(self) -> tuple[str, ...]:
+        """What a search of this index can be told, beyond what every index takes."""
+        return self._search_params
+
     def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
         """Check the parameters of one search that only some kinds have."""
-        unknown = [name for name in params if name not in self._search_params]
+        unknown = [name for name in params if name not in self._known_params]
         if unknown:
             names = ", ".join(repr(name) for name in unknown)
-            allowed = ["filter", "transform", *self._search_params, "recall", "threads"]
+            allowed = ["filter", "transform", *self._known_params, "recall", "threads"]
             if method != "search":
                 allowed.remove("recall")
             *others, last = allowed
@@ -116,9 +121,9 @@ class Index:
 
     def _params_reaching(self, recall: float, k: int, n: int) -> dict[str, int]:
         """Return the parameters that reach a recall for n queries, by what tuning has found."""
-        if not self._search_params and self.quantizer in STORAGES:
+        if not self._known_params and self.quantizer in STORAGES:
             return {}  # every search is exhaustive and exact
-        setting = setting_of(self._core.setting_for(k, recall, n), self._search_params)
+        setting = setting_of(self._core.setting_for(k, recall, n), self._known_params)
         if not setting.rows <= 2 * len(self) <= 4 * setting.rows:
             warnings.warn(
                 f"the index was tuned with {setting.rows} rows and has {len(self)} now: what "
@@ -438,7 +443,7 @@ class Index:
         rows = self._core.tuning()
         if not rows:
             return None
-        return Tuning(tuple(setting_of(row, self._search_params) for row in rows))
+        return Tuning(tuple(setting_of(row, self._known_params) for row in rows))
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the index: rows, bytes and what the scan stores beside them."""

@@ -363,7 +363,7 @@ def _ladders(index: Index, k: int) -> tuple[list[dict[str, int]], list[dict[str,
     }
     ladders: list[list[dict[str, int]]] = []
     for names in (("nprobe", "ef_search"), ("rerank",)):
-        name = next((name for name in names if name in index._search_params), None)
+        name = next((name for name in names if name in index._known_params), None)
         ladders.append([{name: value} for value in values[name]()] if name else [{}])
     return ladders[0], ladders[1]
 

@@ -11,6 +11,7 @@ from typing import Any
 import nearfield as nf
 import numpy as np
 import pytest
+from nearfield import tuning
 from oracle import dense
 from unit.clumps import METRICS, assert_same, ivf, rows_of
 
@@ -49,9 +50,9 @@ def recall_of(found: nf.SearchResult, queries: np.ndarray, rows: np.ndarray, met
 def test_what_is_measured_is_what_searches_reach(metric: str) -> None:
     rows, sample, later = noise(4000), noise(300, 1), noise(300, 2)
     index = index_of(metric)
-    tuning = nf.tune(index, sample, 0.9)
-    assert {setting.level for setting in tuning} >= STANDARD | {1.0}
-    for setting in tuning:
+    table = nf.tune(index, sample, 0.9)
+    assert {setting.level for setting in table} >= STANDARD | {1.0}
+    for setting in table:
         assert set(setting.params) == {"nprobe"}
         again = index.search(sample, 10, **setting.params)
         reached = recall_of(again, sample, rows, metric)
@@ -67,13 +68,13 @@ def test_what_is_measured_is_what_searches_reach(metric: str) -> None:
 
 def test_one_setting_per_level_and_batch_and_exhaustive_for_all() -> None:
     index = index_of()
-    tuning = nf.tune(index, noise(200, 1), [0.5, 0.83], k=7)
-    keys = [(setting.k, setting.batch, setting.level) for setting in tuning]
+    table = nf.tune(index, noise(200, 1), [0.5, 0.83], k=7)
+    keys = [(setting.k, setting.batch, setting.level) for setting in table]
     assert keys == sorted(set(keys))
-    assert {setting.batch for setting in tuning} == {1, 32, 200}
-    assert {setting.k for setting in tuning} == {7}
-    assert {0.5, 0.83, 1.0} <= {setting.level for setting in tuning}
-    for setting in tuning:
+    assert {setting.batch for setting in table} == {1, 32, 200}
+    assert {setting.k for setting in table} == {7}
+    assert {0.5, 0.83, 1.0} <= {setting.level for setting in table}
+    for setting in table:
         if setting.level == 1:
             assert setting.params == {"nprobe": NLIST}
             assert setting.recall == setting.lower == 1
@@ -117,8 +118,8 @@ def test_search_uses_the_smallest_level_k_and_nearest_batch_that_suit() -> None:
 def test_where_exhaustive_search_is_faster_it_is_chosen() -> None:
     """Lists of clumps that every query needs: probing nearly all of them one by one cannot pay."""
     index = ivf(noise(20_000), 2, "ip")
-    tuning = nf.tune(index, noise(400, 3), 0.999)
-    chosen = {s.batch: s.params["nprobe"] for s in tuning if s.level == 0.999}
+    table = nf.tune(index, noise(400, 3), 0.999)
+    chosen = {s.batch: s.params["nprobe"] for s in table if s.level == 0.999}
     assert chosen == {1: 2, 32: 2, 400: 2}
 
 
@@ -128,11 +129,11 @@ def test_a_flat_index_is_exact_tuned_or_not() -> None:
     queries = noise(64, 1)
     expected = flat.search(queries, 5)
     assert_same(flat.search(queries, 5, recall=0.9), expected)
-    tuning = nf.tune(flat, queries, 0.9, k=5)
-    assert {(s.params == {}, s.recall, s.lower) for s in tuning} == {(True, 1.0, 1.0)}
+    table = nf.tune(flat, queries, 0.9, k=5)
+    assert {(s.params == {}, s.recall, s.lower) for s in table} == {(True, 1.0, 1.0)}
     assert_same(flat.search(queries, 5, recall=1), expected)
     assert flat.search(queries, 400, recall=0.9).ids.shape == (64, 400)
-    assert "none" in str(tuning)
+    assert "none" in str(table)
 
 
 def test_truth_from_elsewhere() -> None:
@@ -220,6 +221,52 @@ def test_prints_as_a_table(tuned: nf.IVFIndex) -> None:
     assert len(lines) == len(tuned.tuning) + 1
     assert "nprobe=40" in lines[-1]
     assert repr(tuned.tuning) == str(tuned.tuning)
+
+
+class Sketch:
+    """An index that finds a share of the rows which grows with two parameters."""
+
+    metric, nlist, dim = "ip", 16, DIM
+    _known_params = ("nprobe", "rerank")
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return 1000
+
+    def search(self, q: np.ndarray, k: int, *, threads: Any, nprobe: int, rerank: int) -> Any:
+        self.asked.append((nprobe, rerank))
+        share = (nprobe / 16) ** 0.1 * min(1.0, rerank / 80) ** 0.1
+        scores = np.ones((len(q), k), np.float32)
+        scores[:, int(share * k + 1e-6) :] = 0
+        return nf.SearchResult(np.zeros((len(q), k), int), scores, np.full(len(q), k))
+
+
+def test_two_parameters_are_tried_together() -> None:
+    index = Sketch()
+    meter = tuning._Meter(index, noise(40), 20, None, None)  # type: ignore[arg-type]
+    measured = tuning._climb(meter, [0.9])
+    assert index.asked[0] == (16, 1000), "the exhaustive one comes first: it is the truth"
+    assert measured[0].params == {"nprobe": 16, "rerank": 1000}
+    assert (measured[0].exhaustive, measured[0].recall) == (True, 1.0)
+    assert not any(one.exhaustive for one in measured[1:])
+    tried = {(one.params["nprobe"], one.params["rerank"]) for one in measured}
+    assert {(1, 20), (1, 40), (1, 80)} <= tried
+    assert (1, 640) not in tried, "it finds no more than 80 do"
+    assert all(one.recall <= 1 and set(one.seconds) == {1, 32} for one in measured)
+    for batch, level, one in tuning._chosen(measured, {0.8, 0.9, 1.0}):
+        assert one.lower >= level
+        others = [other for other in measured if other.lower >= level]
+        assert one.exhaustive or one.seconds[batch] == min(o.seconds[batch] for o in others)
+
+
+def test_the_bound_is_that_of_the_definition() -> None:
+    shares = np.array([1.0, 0.5, 0.75, 1.0])
+    error = np.sqrt(((shares - shares.mean()) ** 2).sum() / 3 / 4)
+    assert tuning._lower_bound(shares, 10) == pytest.approx(shares.mean() - 1.645 * error)
+    assert tuning._lower_bound(np.ones(100), 10) == pytest.approx(1 - 1.645 / 1000)
+    assert tuning._lower_bound(np.zeros(100), 10) == 0
 
 
 INDEX = ivf(rows_of("float32", 200, DIM), 4)
