@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/interrupt.h"
+#include "index/row_file.h"
 #include "index/train_coding.h"
 #include "quant/raw/exact.h"
 
@@ -66,6 +67,30 @@ Index::Index(RowStore store) : store_(std::make_shared<RowStore>(std::move(store
 std::shared_ptr<const RowStore> Index::snapshot() const {
     const std::lock_guard lock(publish_mutex_);
     return store_;
+}
+
+std::shared_ptr<const TuningTable> Index::tuning() const {
+    const std::lock_guard lock(publish_mutex_);
+    return tuning_;
+}
+
+void Index::add_tuning(std::vector<TunedSetting> settings) {
+    auto table = std::make_shared<const TuningTable>(std::move(settings), most_probes());
+    const auto lock = write_lock();
+    if (const auto old = tuning()) {
+        table = std::make_shared<const TuningTable>(table->merged_with(*old), most_probes());
+    }
+    const std::lock_guard publishing(publish_mutex_);
+    tuning_.swap(table);
+}
+
+void Index::restore_tuning(const io::Archive& archive) {
+    if (archive.find(io::SectionType::kTuning) == nullptr) return;
+    try {
+        add_tuning(read_tuning(archive));
+    } catch (const std::invalid_argument& error) {
+        corrupt(archive, "tuning", error.what());
+    }
 }
 
 std::size_t Index::bytes() const {

@@ -16,6 +16,7 @@
 
 #include "index/label_map.h"
 #include "index/row_store.h"
+#include "index/tuning.h"
 
 namespace nearfield {
 
@@ -66,6 +67,13 @@ public:
     /// Removed rows are not written.
     virtual void save(const std::string& path, bool durable) const = 0;
 
+    /// Null before tuning. Later changes of the rows leave it as it is.
+    std::shared_ptr<const TuningTable> tuning() const;
+    /// Replaces what was measured for the same k. std::invalid_argument as TuningTable.
+    void add_tuning(std::vector<TunedSetting> settings);
+    /// The table of a file. CorruptFile where it does not suit the index.
+    void restore_tuning(const io::Archive& archive);
+
     std::size_t size() const { return snapshot()->live_count(); }
     std::shared_ptr<const RowStore> snapshot() const;
     virtual std::size_t bytes() const;
@@ -84,6 +92,9 @@ protected:
     /// `store` with more rows, while write_lock() is held.
     virtual void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
                         int threads);
+    /// Lists that a search can look into; 0: the kind has none.
+    virtual std::size_t most_probes() const noexcept { return 0; }
+
     /// The live rows of `store` alone.
     virtual RowStore compacted(const RowStore& store, int threads) const;
 
@@ -105,6 +116,7 @@ private:
     mutable std::mutex write_mutex_;  // one writer; also guards label_map_
     mutable std::mutex publish_mutex_;
     std::shared_ptr<const RowStore> store_;
+    std::shared_ptr<const TuningTable> tuning_;
     mutable LabelMap label_map_;
 };
 

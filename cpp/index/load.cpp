@@ -6,14 +6,23 @@
 #include "io/archive.h"
 
 namespace nearfield {
+namespace {
 
-std::unique_ptr<Index> load_index(const std::string& path, bool mmap, bool verify) {
-    const io::Archive archive = io::Archive::open(path, mmap, verify);
+std::unique_ptr<Index> of_kind(const io::Archive& archive) {
     switch (kind_of(archive)) {
         case IndexKind::kFlat: return FlatIndex::load(archive);
         case IndexKind::kIvf: return IvfIndex::load(archive);
     }
     return nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<Index> load_index(const std::string& path, bool mmap, bool verify) {
+    const io::Archive archive = io::Archive::open(path, mmap, verify);
+    std::unique_ptr<Index> index = of_kind(archive);
+    index->restore_tuning(archive);
+    return index;
 }
 
 }  // namespace nearfield

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "arrays.h"
+#include "base/error.h"
 #include "bind.h"
 #include "index/flat/flat_index.h"
 #include "index/ivf/ivf_index.h"
@@ -135,6 +136,43 @@ py::array labels_of(const Index& index) {
     return out;
 }
 
+/// k, batch, nprobe, rerank, ef_search, level, recall, lower, seconds, rows.
+using Setting = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t,
+                           std::uint32_t, double, double, double, double, std::uint64_t>;
+
+Setting plain(const TunedSetting& s) {
+    return {s.k,     s.batch,  s.nprobe, s.rerank,  s.ef_search,
+            s.level, s.recall, s.lower,  s.seconds, s.rows};
+}
+
+std::vector<Setting> tuning_of(const Index& index) {
+    std::vector<Setting> out;
+    if (const auto table = index.tuning()) {
+        for (const TunedSetting& s : table->settings()) out.push_back(plain(s));
+    }
+    return out;
+}
+
+void add_tuning(Index& index, const std::vector<Setting>& settings) {
+    std::vector<TunedSetting> table;
+    for (const auto& [k, batch, nprobe, rerank, ef, level, recall, lower, seconds, rows] :
+         settings) {
+        table.push_back({k, batch, nprobe, rerank, ef, 0, level, recall, lower, seconds, rows});
+    }
+    const py::gil_scoped_release release;
+    index.add_tuning(std::move(table));
+}
+
+Setting setting_for(const Index& index, std::size_t k, double recall, std::size_t queries) {
+    const auto table = index.tuning();
+    if (table == nullptr) {
+        throw NotTrained(
+            "the index is not tuned: run nf.tune(index, queries, recall=..., k=...) "
+            "with queries like those to come before a search with recall=");
+    }
+    return plain(table->choose(k, recall, queries));
+}
+
 py::dict stats(const Index& index) {
     const auto store = index.snapshot();
     py::dict d;
@@ -257,6 +295,9 @@ void bind_index(py::module_& module) {
         .def("contains", &contains, py::arg("labels"))
         .def("save", &Index::save, py::arg("path"), py::arg("durable"),
              py::call_guard<py::gil_scoped_release>())
+        .def("tuning", &tuning_of)
+        .def("add_tuning", &add_tuning, py::arg("settings"))
+        .def("setting_for", &setting_for, py::arg("k"), py::arg("recall"), py::arg("queries"))
         .def("stats", &stats);
     py::class_<FlatIndex, Index>(module, "FlatIndex")
         .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype,

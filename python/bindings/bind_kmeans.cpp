@@ -19,12 +19,14 @@ py::array_t<T> copied(const std::vector<T>& values, std::vector<py::ssize_t> sha
 }
 
 py::tuple fit(const py::array& rows, std::size_t k, int iterations, std::uint64_t seed,
-              bool spherical, double tolerance, bool hierarchical, const py::object& start,
-              int threads) {
+              bool spherical, double tolerance, bool hierarchical, bool growing, double balance,
+              const py::object& start, int threads) {
     const auto view = as_queries(rows);
     KMeansOptions options{.k = k, .iterations = iterations, .seed = seed, .spherical = spherical};
     options.tolerance = tolerance;
     options.hierarchical = hierarchical;
+    options.growing = growing;
+    options.balance = balance;
     options.label_rows = true;
     if (!start.is_none()) options.start = as_queries(py::reinterpret_borrow<py::array>(start));
     KMeansResult result;
@@ -59,7 +61,7 @@ py::array nearest(const py::array& rows, const py::array& centroids, bool spheri
 void bind_kmeans(py::module_& module) {
     module.def("kmeans", &fit, py::arg("rows"), py::arg("k"), py::arg("iterations"),
                py::arg("seed"), py::arg("spherical"), py::arg("tolerance"), py::arg("hierarchical"),
-               py::arg("start"), py::arg("threads"));
+               py::arg("growing"), py::arg("balance"), py::arg("start"), py::arg("threads"));
     module.def("kmeans_assign", &nearest, py::arg("rows"), py::arg("centroids"),
                py::arg("spherical"), py::arg("threads"));
 }

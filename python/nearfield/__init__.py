@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .result import MISSING, RangeResult, SearchResult
     from .retriever import Hit, Retriever
     from .runtime import cpu_features, isa, num_threads, set_num_threads
+    from .tuning import Tuning, tune
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ __all__ = [
     "RangeResult",
     "Retriever",
     "SearchResult",
+    "Tuning",
     "__version__",
     "cpu_features",
     "evaluate",
@@ -64,6 +66,7 @@ __all__ = [
     "quant",
     "set_num_threads",
     "topk",
+    "tune",
 ]
 
 _MODULES = {"quant"}
@@ -80,6 +83,7 @@ _HOME = {
     "RangeResult": "result",
     "Retriever": "retriever",
     "SearchResult": "result",
+    "Tuning": "tuning",
     "cpu_features": "runtime",
     "evaluate": "evaluate",
     "index_factory": "factory",
@@ -88,6 +92,7 @@ _HOME = {
     "num_threads": "runtime",
     "set_num_threads": "runtime",
     "topk": "exact",
+    "tune": "tuning",
 }
 
 

@@ -22,9 +22,10 @@ from .arguments import (
     naming,
     refuse_transform,
 )
-from .arrays import as_labels, as_queries, as_rows
+from .arrays import STORAGES, as_labels, as_queries, as_rows
 from .live import LiveRows
 from .result import MISSING, RangeResult, SearchResult
+from .tuning import Tuning, as_recall, setting_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -102,20 +103,39 @@ class Index:
         self._rows = LiveRows(core)
         self._refines = core.keeps_rows and core.quantizer != core.dtype
 
+    @property
+    def _known_params(self) -> tuple[str, ...]:
+        """What a search of this index can be told, beyond what every index takes."""
+        return (*self._search_params, "rerank") if self._refines else self._search_params
+
     def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
         """Check the parameters of one search that only some kinds have."""
-        known = self._search_params
-        if self._refines and method == "search":
-            known = (*known, "rerank")
+        known = list(self._known_params)
+        if method != "search" and "rerank" in known:
+            known.remove("rerank")
         unknown = [name for name in params if name not in known]
         if unknown:
             names = ", ".join(repr(name) for name in unknown)
-            *others, last = ("filter", "transform", *known, "threads")
+            recall = ("recall",) if method == "search" else ()
+            *others, last = ("filter", "transform", *known, *recall, "threads")
             raise TypeError(
                 f"{method}() got unknown parameters {names}; a {type(self).__name__} "
                 f"takes only {', '.join(others)} and {last}"
             )
         return {name: as_positive(value, name=name) for name, value in params.items()}
+
+    def _params_reaching(self, recall: float, k: int, n: int) -> dict[str, int]:
+        """Return the parameters that reach a recall for n queries, by what tuning has found."""
+        if not self._known_params and self.quantizer in STORAGES:
+            return {}  # every search is exhaustive and exact
+        setting = setting_of(self._core.setting_for(k, recall, n), self._known_params)
+        if not setting.rows <= 2 * len(self) <= 4 * setting.rows:
+            warnings.warn(
+                f"the index was tuned with {setting.rows} rows and has {len(self)} now: what "
+                "reached this recall then may not do so any more; run nf.tune again",
+                stacklevel=3,
+            )
+        return setting.params
 
     def _before_add(self, count: int) -> None:
         """Say what adding `count` rows entails beyond adding them."""
@@ -216,6 +236,7 @@ class Index:
         *,
         filter: Any = None,
         transform: None = None,
+        recall: float | None = None,
         threads: int | None = None,
         **params: Any,
     ) -> SearchResult:
@@ -232,12 +253,19 @@ class Index:
             :class:`nearfield.Filter`.
         transform : None
             Not available in this version.
+        recall : float, optional
+            The share of the nearest rows to be found, in ``(0, 1]``: the search parameters are
+            those that :func:`nearfield.tune` has measured as the fastest way to it, for the
+            smallest level and `k` it knows that are large enough and the batch size nearest to the
+            number of queries, without a filter. A flat index of rows as they are needs no tuning:
+            it finds all.
         threads : int, optional
-            Threads for this call. Never changes the result.
+            Threads for this call. Never changes the result, but for another one than tuning had
+            another setting may be the fastest.
         **params
             What only some indexes take: `nprobe` (:class:`IVFIndex`), and with `refine`,
             `rerank`: how many rows, the best by code, are scored by what was kept of them (8 `k`
-            by default). Any other name is a TypeError.
+            by default). They and `recall` exclude each other; any other name is a TypeError.
 
         Returns
         -------
@@ -249,7 +277,10 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            As :func:`nearfield.topk`.
+            As :func:`nearfield.topk`; `recall` together with other search parameters, or higher
+            than tuning has reached, or for a larger `k`.
+        NotTrainedError
+            The index is not trained, or `recall` is given and it is not tuned.
 
         Examples
         --------
@@ -260,12 +291,18 @@ class Index:
         array([1, 2])
         """
         asked = self._read_params("search", params)
+        if recall is not None and params:
+            raise TypeError(
+                f"search() got recall together with {', '.join(params)}: recall chooses them"
+            )
         k = as_positive(k, name="k")
-        if self.refine is not None:
+        if self._refines:
             asked.setdefault("rerank", RERANK * k)
         refuse_transform(transform)
         thread_count = as_threads(threads)
         queries, one_vector = as_queries(q, name="q", dim=self.dim)
+        if recall is not None:
+            asked |= self._params_reaching(as_recall(recall), k, queries.shape[0])
         check_result_size(queries.shape[0], k, len(self))
         try:
             found = self._rows.masked(
@@ -423,6 +460,14 @@ class Index:
     def ids(self) -> NDArray[np.int64]:
         """Labels of the live rows, in the order a boolean filter names them; a copy."""
         return self._core.labels()
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """What :func:`nearfield.tune` has measured; None where it has not."""
+        rows = self._core.tuning()
+        if not rows:
+            return None
+        return Tuning(tuple(setting_of(row, self._known_params) for row in rows))
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the index: rows, bytes and what the scan stores beside them."""

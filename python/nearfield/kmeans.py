@@ -16,6 +16,7 @@ __all__ = ["KMeans"]
 
 _LARGEST_K = 2**32 - 1
 _LARGEST_NITER = 2**31 - 1
+_BALANCED = 1.25
 
 
 class KMeans:
@@ -43,6 +44,21 @@ class KMeans:
         deserves (`niter` counts the iterations of that), and two iterations over all rows end it.
         With ten thousand clusters and more it is several times faster and ends with an inertia
         that is about 2 % larger; with fewer than some thousands it gains nothing.
+    growing : bool, default False
+        Up to 10 iterations over a tenth of the rows and 10 over three tenths come before those over
+        all, where such a sample has 32 rows a cluster. With 1,000 rows a cluster and more it ends
+        with the same inertia in 0.55 to 0.8 of the time; with fewer than 500 it gains nothing.
+    balanced : bool or float, default False
+        The most rows a cluster may have, as a multiple of the mean, at least 1 (True: 1.25; a
+        fraction of a row is dropped, but all rows find a place). `labels_` keep to it for certain
+        and the centroids are their means; rows need not be in the cluster of the nearest centroid,
+        where `predict` puts them. Small clusters are merged and large ones cut, then prices on
+        crowded clusters and at last single moves keep to the bound; it takes about as long again.
+        The largest of 256 clusters of minilm-debian and of 1,024 of glove100 and sift has 3.5, 3.5
+        and 15 times the mean without it; True costs at most 0.3 % of inertia there, 1.0 costs 1.3
+        to 4.5 %. Where the rows form groups far apart whose sizes do not divide into
+        clusters of such a size, rows go to far clusters and it costs a lot. Some clusters may be
+        empty where many rows are equal.
     threads : int, optional
         Threads of each call; :func:`nearfield.num_threads` by default. Never changes the result.
 
@@ -50,7 +66,8 @@ class KMeans:
     ----------
     centroids : ndarray of float32, shape (k, dim)
     labels_ : ndarray of int64, shape (n,)
-        The cluster of every row of `x`: its nearest centroid, ties to the smaller number.
+        The cluster of every row of `x`: its nearest centroid, ties to the smaller number, unless
+        `balanced`.
     inertia_ : float
         Sum of squared distances of the rows to their centroids, for either kind of clustering.
     n_iter_ : int
@@ -87,6 +104,8 @@ class KMeans:
         *,
         tolerance: float = 1e-4,
         hierarchical: bool = False,
+        growing: bool = False,
+        balanced: bool | float = False,
         threads: int | None = None,
     ) -> None:
         self._k = as_positive(k, name="k", largest=_LARGEST_K)
@@ -97,6 +116,10 @@ class KMeans:
         if self._tolerance < 0:
             raise ValueError(f"tolerance: got {self._tolerance}, expected a number >= 0")
         self._hierarchical = as_flag(hierarchical, name="hierarchical")
+        self._growing = as_flag(growing, name="growing")
+        if self._growing and self._hierarchical:
+            raise ValueError("growing: got True with hierarchical=True, expected one of the two")
+        self._balance = _as_balance(balanced)
         self._threads = as_threads(threads)
         self._found: tuple[NDArray[np.float32], NDArray[np.int64], float, int] | None = None
 
@@ -153,6 +176,8 @@ class KMeans:
                 self._spherical,
                 self._tolerance,
                 self._hierarchical,
+                self._growing,
+                self._balance,
                 start,
                 self._threads,
             )
@@ -218,6 +243,16 @@ class KMeans:
         if self._found is None:
             raise NotTrainedError("KMeans: not fitted yet; call fit(x) first")
         return self._found
+
+
+def _as_balance(balanced: Any) -> float:
+    """Return the largest cluster as a multiple of the mean, 0 for any size."""
+    if isinstance(balanced, (bool, np.bool_)):
+        return _BALANCED if balanced else 0.0
+    balance = as_real(balanced, name="balanced")
+    if balance < 1:
+        raise ValueError(f"balanced: got {balance}, expected True, False or a number >= 1")
+    return balance
 
 
 def _as_float32(x: ArrayLike, name: str) -> NDArray[np.float32]:

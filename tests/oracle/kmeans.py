@@ -30,6 +30,44 @@ def inertia(x: Array, centroids: Array, labels: NDArray[np.int64]) -> float:
     return float(((x - centroids[labels]) ** 2).sum())
 
 
+def means(x: Array, labels: NDArray[np.int64], k: int, *, spherical: bool = False) -> Array:
+    """Return the mean of every cluster, none of them empty."""
+    centroids = np.stack([x[labels == j].mean(axis=0) for j in range(k)])
+    if spherical:
+        centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    return centroids
+
+
+def even_cost(x: Array, centroids: Array, size: int) -> float:
+    """Return the least sum of squared distances when every centroid gets `size` rows.
+
+    By successive shortest paths (Bellman-Ford over clusters), one row after the other.
+    """
+    k = len(centroids)
+    costs = ((x[:, None] - centroids[None]) ** 2).sum(axis=2)
+    labels = np.full(len(x), -1)
+    for row in range(len(x)):
+        # moved[a, b]: what the cheapest row of a costs more in b; a row may come in at any cluster.
+        away, who = np.full((k, k), np.inf), np.zeros((k, k), int)
+        for a in range(k):
+            rows = np.flatnonzero(labels == a)
+            if len(rows):
+                more = costs[rows] - costs[rows, a][:, None]
+                away[a], who[a] = more.min(axis=0), rows[more.argmin(axis=0)]
+        way, came = costs[row].copy(), np.full(k, -1)
+        for _ in range(k):
+            for a in range(k):
+                better = way[a] + away[a] < way - 1e-12
+                way[better], came[better] = (way[a] + away[a])[better], a
+        room = np.bincount(labels[labels >= 0], minlength=k) < size
+        to = int(np.argmin(np.where(room, way, np.inf)))
+        while came[to] >= 0:
+            moved, to_next = who[came[to], to], int(came[to])
+            labels[moved], to = to, to_next
+        labels[row] = to
+    return float(costs[np.arange(len(x)), labels].sum())
+
+
 def lloyd(
     x: Array, start: Array, iterations: int, *, spherical: bool = False
 ) -> tuple[Array, list[float]]:

@@ -12,11 +12,12 @@ from typing import Any
 
 MAGIC = b"\x89NFX\r\n\x1a\n"
 META, ROWS, CODES, LABELS, TOMBSTONES, USER_METADATA = 1, 2, 3, 6, 7, 100
-LIST_SIZES, CENTROIDS, ARRIVAL, SEED = 8, 9, 10, 11
+LIST_SIZES, CENTROIDS, ARRIVAL, SEED, TUNING = 8, 9, 10, 11, 20
 RELEASE = 0x00000100  # the first release that reads version 1
 BYTES, F32, F16, BF16, I8, U8, U32, I64, U64, F64 = range(10)
 ELEMENT_BYTES = (1, 4, 2, 2, 1, 1, 4, 8, 8, 8)
 HEADER, ENTRY = struct.Struct("<8sIIQQQIII2I"), struct.Struct("<IIQQQQII")
+SETTING = struct.Struct("<IIIIIIddddQ")
 ROW_META = struct.Struct("<IIIIQQqQ")
 ROW_FIELDS = (
     *("kind", "kind_version", "metric", "dtype", "dim", "count", "next_label", "has_labels"),

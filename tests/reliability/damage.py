@@ -35,6 +35,8 @@ def use(index: nf.Index) -> None:
         assert (counts == min(k, len(index))).all()
         assert ((ids == nf.MISSING).sum(axis=1) == np.maximum(k - counts, 0)).all()
     index.search(queries, k=2, filter=np.arange(len(index)) % 2 == 0)
+    for setting in index.tuning or ():
+        index.search(queries, k=min(setting.k, 50), recall=setting.level)
     labels = index.ids
     assert np.unique(labels).size == len(index)
     index.reconstruct(labels[:3])

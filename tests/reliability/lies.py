@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from reliability import container as c
 from reliability.container import Container, Section
@@ -168,6 +169,43 @@ def _of_centroids(true: Container) -> Iterator[Lie]:
     yield "centroids of other columns", narrow
 
 
+def of_tuning(true: Container) -> Iterator[Lie]:
+    """Yield settings out of range, in two places at once, and sections of another shape."""
+    section = true.find(c.TUNING)
+    settings = [list(one) for one in c.SETTING.iter_unpack(section.data)]
+    nlist = true.find(c.LIST_SIZES).rows
+    nan, inf = float("nan"), float("inf")
+    wrong = {
+        0: (0,),
+        1: (0,),
+        2: (0, nlist + 1, 2**31, 2**32 - 1),
+        5: (1, 2**32 - 1),
+        6: (nan, inf, 0.0, -0.5, 1.0000001, 2.0, settings[-1][8] + 1e-9),
+        7: (nan, inf, -inf, -0.5, 1.0000001, settings[-1][8] - 1e-9),
+        8: (nan, inf, -0.5, 2.0, settings[-1][6] - 1e-9),
+        9: (nan, inf, -inf, -1.0),
+        10: (0, 2**32, 2**63, MOST),
+    }
+
+    def told(values: list[list[Any]]) -> Container:
+        data = b"".join(c.SETTING.pack(*one) for one in values)
+        return true.with_section(c.TUNING, rows=len(values), data=data)
+
+    for position, values in wrong.items():
+        for value in values:
+            changed = [*settings[-1][:position], value, *settings[-1][position + 1 :]]
+            yield f"setting field {position}: {value}", told([*settings[:-1], changed])
+    yield "a setting twice", told([*settings, settings[1]])
+    yield "no settings", told([])
+    many = [[i + 1, *settings[0][1:]] for i in range(4097)]
+    yield "too many settings", told(many)
+    yield "settings of u64", true.with_section(c.TUNING, element=c.U64, cols=8)
+    yield "settings in a row", true.with_section(c.TUNING, rows=1, cols=len(section.data))
+    short = section.data[: 63 * len(settings)]
+    yield "short settings", true.with_section(c.TUNING, cols=63, data=short)
+    yield "settings of no bytes", true.with_section(c.TUNING, cols=0, data=b"")
+
+
 def of_table(true: Container) -> Iterator[Lie]:
     """Yield every field of every table entry wrong, and sections that do not tile the file."""
     for kind in (section.type for section in true.sections):
@@ -228,6 +266,8 @@ def all_of(true: Container) -> Iterator[Lie]:
         yield from of_labels(true)
     if true.meta()["kind"] == 2:
         yield from of_lists(true)
+    if any(section.type == c.TUNING for section in true.sections):
+        yield from of_tuning(true)
     yield from of_table(true)
     yield from of_header(true)
 
@@ -249,4 +289,12 @@ def truths(true: Container) -> Iterator[Lie]:
         huge = struct.pack("<f", 3e38) * (len(true.find(c.CENTROIDS).data) // 4)
         yield "huge centroids", true.with_section(c.CENTROIDS, data=huge)
         yield "centroids all zero", true.with_section(c.CENTROIDS, data=bytes(len(huge)))
+        one = c.SETTING.pack(2**32 - 1, 2**32 - 1, 1, 2**32 - 1, 2**32 - 1, 0, 5e-324, 1, 1, 0, 1)
+        odd = Section(c.TUNING, c.BYTES, 1, 64, one)
+        others = [section for section in true.sections if section.type != c.TUNING]
+        yield "not tuned", replace(true, sections=others)
+        yield "tuned to something odd", replace(true, sections=[*others, odd])
+        most = b"".join(struct.pack("<I", i + 1) + one[4:] for i in range(4096))
+        all_k = Section(c.TUNING, c.BYTES, 4096, 64, most)
+        yield "tuned for every k", replace(true, sections=[*others, all_k])
         yield "another seed", true.with_section(c.SEED, data=b"\xff" * 8)

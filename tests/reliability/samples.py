@@ -14,8 +14,19 @@ from reliability import container as c
 METRICS = ("l2", "ip", "cosine")
 STORAGES = ("float32", "float16", "bfloat16", "int8", "uint8")
 KINDS = [(metric, storage) for metric in METRICS for storage in STORAGES]
-LISTED = [("l2", "float32", False, 3), ("ip", "int8", True, 4), ("cosine", "bfloat16", True, 2)]
-"""Indexes of inverted lists: metric, storage, with labels, lists."""
+TUNED = ("l2", "uint8", True, 5)
+LISTED = [
+    *(("l2", "float32", False, 3), ("ip", "int8", True, 4), ("cosine", "bfloat16", True, 2)),
+    TUNED,
+]
+"""Indexes of inverted lists: metric, storage, with labels, lists; one of them has been tuned."""
+SETTINGS = [
+    (3, 1, 1, 0, 0, 0.75, 0.875, 0.75, 2**-14, 24),
+    (3, 1, 5, 0, 0, 1.0, 1.0, 1.0, 2**-10, 24),
+    (3, 200, 5, 0, 0, 1.0, 1.0, 1.0, 2**-12, 24),
+    (7, 1, 3, 20, 30, 0.5, 0.75, 0.625, 2**-13, 24),
+]
+"""What that index was tuned to, as the core takes it; it has neither rerank nor ef_search."""
 
 
 def numbers(count: int, seed: int) -> np.ndarray:
@@ -92,6 +103,8 @@ def build(
     if not labelled:
         index.add(rows[:n])
         return index
+    if (metric, storage, labelled, nlist) == TUNED:
+        index._core.add_tuning(SETTINGS)
     labels = labels_of(n + 1)
     index.add(rows, ids=labels)
     index.remove([labels[n // 2]])

@@ -186,6 +186,38 @@ def test_search_errors(run: Run, vectors: Path, built: Path, tmp_path: Path) -> 
     failed(run("search", built, tmp_path / "nan.npy"), "nan.npy: q: query 0 ", "NaN")
 
 
+def test_tune(run: Run, vectors: Path, tmp_path: Path) -> None:
+    index = nf.IVFIndex(8, 16)
+    rows = np.load(vectors)
+    index.train(rows)
+    index.add(rows)
+    path, queries = tmp_path / "lists.nf", tmp_path / "sample.npy"
+    index.save(path)
+    np.save(queries, np.random.default_rng(1).standard_normal((40, 8)))
+    failed(run("search", path, queries, "--recall", "0.9"), "not tuned", "nf.tune")
+    before = path.read_bytes()
+    copy = tmp_path / "tuned.nf"
+    code, out, _ = run("tune", path, queries, "--recall", "0.6", "0.9", "-k", 3, "-o", copy)
+    assert code == 0
+    assert out.splitlines()[0].split()[:3] == ["k", "batch", "level"]
+    assert path.read_bytes() == before
+    code, out, _ = run("tune", path, queries, "--recall", "0.6", "-k", "3", "--json")
+    report = json.loads(out)
+    assert (code, report["output"]) == (0, str(path))
+    assert {one["level"] for one in report["settings"]} >= {0.6, 1.0}
+    tuned = nf.load(path)
+    assert tuned.tuning is not None
+    assert [one._asdict() for one in tuned.tuning] == report["settings"]
+    code, out, _ = run("search", path, queries, "-k", 3, "--recall", "1", "--json")
+    found = [[hit["id"] for hit in one["hits"]] for one in json.loads(out)["results"]]
+    assert found == index.search(np.load(queries), 3, nprobe=16).ids.tolist()
+    failed(run("tune", tmp_path / "no.nf", queries), "no.nf")
+    failed(run("tune", path, vectors.with_name("queries.npy")), "queries: got 4")
+    truth = tmp_path / "truth.npy"
+    np.save(truth, np.zeros((40, 2), np.int64))
+    failed(run("tune", path, queries, "--truth", truth), "truth: got shape (40, 2)")
+
+
 def test_info(run: Run, built: Path) -> None:
     code, out, _ = run("info", built, "--json")
     assert code == 0

@@ -211,7 +211,11 @@ def test_k() -> None:
 
 
 WRONG_CALLS: list[tuple[Callable[[nf.FlatIndex], Any], type[Exception], str]] = [
-    (lambda i: i.search(X, nprobe=3), TypeError, "search.*'nprobe'.*filter, transform and threads"),
+    (
+        lambda i: i.search(X, nprobe=3),
+        TypeError,
+        "search.*'nprobe'.*filter, transform, recall and threads",
+    ),
     (lambda i: i.range_search(X, 1, ef=3), TypeError, "range_search.*'ef'.*threads"),
     (lambda i: i.search(X, transform="t"), TypeError, "transform: .*not available in this version"),
     (lambda i: nf.topk(X, X, transform=[1]), TypeError, "transform: .*not available"),

@@ -261,7 +261,11 @@ WRONG: list[tuple[Callable[[nf.IVFIndex], Any], type[Exception], str]] = [
     (lambda i: i.search(X, nprobe=True), TypeError, "nprobe: got the bool True"),
     (lambda i: i.search(X, nprobe=None), TypeError, "nprobe: got None"),
     (lambda i: i.range_search(X, 1.0, nprobe=0), ValueError, "nprobe: got 0"),
-    (lambda i: i.search(X, probes=3), TypeError, "search.*'probes'.*IVFIndex.*nprobe and threads"),
+    (
+        lambda i: i.search(X, probes=3),
+        TypeError,
+        "search.*'probes'.*IVFIndex.*nprobe, recall and threads",
+    ),
     (lambda i: i.range_search(X, 1, ef=3), TypeError, "range_search.*'ef'.*nprobe and threads"),
     (lambda i: i.search(X, k=0), ValueError, "k: got 0"),
     (lambda i: i.search(X[:, :1]), ValueError, r"q: got shape \(5, 1\), expected \(n, 2\)"),

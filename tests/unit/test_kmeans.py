@@ -123,6 +123,91 @@ def test_hierarchical_with_repeated_rows() -> None:
     assert len(np.unique(found.labels_)) == 5
 
 
+@pytest.mark.parametrize("spherical", [False, True])
+@pytest.mark.parametrize("dim", [8, 40])
+def test_growing_samples_end_as_good(dim: int, spherical: bool, levels: list[Level]) -> None:
+    x = blobs(20_000, dim, 300)
+    plain = nf.KMeans(40, 25, spherical).fit(x)
+    found = nf.KMeans(40, 25, spherical, growing=True).fit(x)
+    few = [nf.KMeans(40, 2, spherical, tolerance=0, growing=grow).fit(x) for grow in (False, True)]
+    assert found.inertia_ < 1.02 * plain.inertia_
+    assert few[1].n_iter_ == 2
+    assert few[1].inertia_ < few[0].inertia_, "samples did not help at all"
+    assert (found.labels_ == found.predict(x)).all()
+    ways = [
+        level.call("unit.test_kmeans:fitted", x[:4000], 20, growing=True, threads=threads)
+        for level in levels
+        for threads in (1, 3)
+    ]
+    assert len(set(ways)) == 1
+
+
+def test_growing_needs_enough_rows_a_cluster() -> None:
+    x = blobs(3000, 8, 20)
+    one, same = (nf.KMeans(40, 5, growing=grow).fit(x).centroids for grow in (False, True))
+    assert (one == same).all()
+    start = x[:20] * 3
+    assert nf.KMeans(20, 5, growing=True).fit(x, init=start).n_iter_ <= 5
+
+
+@pytest.mark.parametrize("spherical", [False, True])
+@pytest.mark.parametrize(("dim", "k", "balanced"), [(3, 20, 1.0), (12, 60, 1.5), (60, 80, True)])
+def test_balanced_clusters_keep_to_their_bound(
+    dim: int, k: int, balanced: bool | float, spherical: bool
+) -> None:
+    x = blobs(1503, dim, 9, seed=dim)
+    wide = x.astype(np.float64)
+    plain = nf.KMeans(k, spherical=spherical, seed=2).fit(x)
+    found = nf.KMeans(k, spherical=spherical, seed=2, balanced=balanced).fit(x)
+    sizes = np.bincount(found.labels_, minlength=k)
+    times = 1.25 if balanced is True else balanced
+    most = max(-(-1503 // k), int(times * 1503 / k))
+    assert sizes.max() <= most < np.bincount(plain.labels_).max()
+    means = oracle.means(wide, found.labels_, k, spherical=spherical)
+    np.testing.assert_allclose(found.centroids, means, rtol=1e-5, atol=1e-5)
+    own = found.centroids.astype(np.float64)
+    assert found.inertia_ == pytest.approx(oracle.inertia(wide, own, found.labels_), rel=1e-9)
+    # Blobs that do not divide into clusters of the mean size pay for it.
+    assert found.inertia_ < (2 if times == 1 else 1.05) * plain.inertia_
+    assert (found.predict(x) == oracle.assign(wide, own, spherical=spherical)).all()
+
+
+def test_balanced_costs_little_more_than_the_best_assignment() -> None:
+    """Against the least total distance any assignment of so many rows each can have."""
+    x = blobs(60, 2, 3, seed=4)
+    found = nf.KMeans(6, balanced=1.0, seed=1).fit(x)
+    assert np.bincount(found.labels_).tolist() == [10] * 6
+    best = oracle.even_cost(x.astype(np.float64), found.centroids.astype(np.float64), 10)
+    assert best <= found.inertia_ * (1 + 1e-9) <= 1.1 * best
+
+
+def test_balanced_clusters_of_equal_rows_and_of_one_row_each() -> None:
+    x = np.repeat(X[:4], 25, axis=0)
+    sizes = np.bincount(nf.KMeans(20, balanced=1.0).fit(x).labels_, minlength=20)
+    assert sizes.tolist() == [5] * 20
+    assert sorted(nf.KMeans(60, balanced=True).fit(X).labels_) == list(range(60))
+    assert nf.KMeans(1, balanced=True).fit(X).labels_.tolist() == [0] * 60
+
+
+@pytest.mark.parametrize("hierarchical", [False, True])
+@pytest.mark.parametrize("dim", [6, 48])
+def test_balanced_at_all_levels(dim: int, hierarchical: bool, levels: list[Level]) -> None:
+    x = blobs(2000, dim, 20)
+    found = {
+        (level.name, threads): level.call(
+            "unit.test_kmeans:fitted",
+            x,
+            40,
+            balanced=1.1,
+            threads=threads,
+            hierarchical=hierarchical,
+        )
+        for level in levels
+        for threads in (1, 3)
+    }
+    assert len(set(found.values())) == 1
+
+
 def test_zero_rows_if_spherical() -> None:
     x = np.vstack([np.zeros((3, 5), np.float32), X])
     found = nf.KMeans(4, spherical=True).fit(x)
@@ -157,6 +242,10 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: nf.KMeans(2, seed=-1), ValueError, "seed: got -1"),
     (lambda: nf.KMeans(2, seed=2**64), ValueError, "seed: got 18446744073709551616"),
     (lambda: nf.KMeans(2, seed="a"), TypeError, "seed: got 'a'"),  # type: ignore[arg-type]
+    (lambda: nf.KMeans(2, balanced=0.9), ValueError, "balanced: got 0.9, expected True, False or"),
+    (lambda: nf.KMeans(2, balanced=0), ValueError, "balanced: got 0.0"),
+    (lambda: nf.KMeans(2, balanced=float("inf")), ValueError, "balanced: got inf"),
+    (lambda: nf.KMeans(2, balanced="x"), TypeError, "balanced: got 'x'"),  # type: ignore[arg-type]
     (lambda: nf.KMeans(2, tolerance=-1), ValueError, "tolerance: got -1"),
     (lambda: nf.KMeans(2, tolerance=float("nan")), ValueError, "tolerance: got NaN"),
     (lambda: nf.KMeans(2, threads=0), ValueError, "threads: got 0"),
@@ -176,6 +265,12 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: nf.KMeans(9).fit(X, init=with_bad_row(np.nan)[:9]),
         ValueError,
         "init: row 7 holds NaN",
+    ),
+    (lambda: nf.KMeans(2, growing=1), TypeError, "growing: got a int"),  # type: ignore[arg-type]
+    (
+        lambda: nf.KMeans(20, hierarchical=True, growing=True),
+        ValueError,
+        "growing: got True with hierarchical=True",
     ),
     (lambda: nf.KMeans(2, hierarchical=2), TypeError, "hierarchical"),  # type: ignore[arg-type]
     (

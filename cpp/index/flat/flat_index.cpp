@@ -44,6 +44,8 @@ void FlatIndex::save(const std::string& path, bool durable) const {
     const RowSections sections(*store, IndexKind::kFlat);
     io::ArchiveWriter writer;
     sections.add_to(writer);
+    const auto tuned = tuning();
+    if (tuned != nullptr) tuned->add_to(writer);
     writer.save(path, durable);
 }
 

@@ -67,6 +67,8 @@ void IvfIndex::save(const std::string& path, bool durable) const {
         writer.add(io::SectionType::kCentroids, io::ElementType::kF32, nlist_, store->spec.dim,
                    trained->centroids());
     }
+    const auto tuned = tuning();
+    if (tuned != nullptr) tuned->add_to(writer);
     writer.save(path, durable);
 }
 

@@ -50,6 +50,7 @@ private:
 
     void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
                 int threads) override;
+    std::size_t most_probes() const noexcept override { return nlist_; }
     RowStore compacted(const RowStore& store, int threads) const override;
     void search_store(const RowStore& store, const RowFilter* filter, MatrixView<float> queries,
                       std::size_t k, const SearchOptions& options,

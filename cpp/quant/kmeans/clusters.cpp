@@ -166,8 +166,11 @@ std::size_t fill_empty(MatrixView<float> rows, const std::vector<std::size_t>& s
         const float* x = rows.row(clusters.rows[clusters.begin[donor] + pick]);
         float* from = centroids + donor * dim;
         float* to = centroids + j * dim;
+        // Centroids have unit length then, and a long row would push one of them to the other side.
+        const double length = options.spherical ? norm_of(x, dim) : 1.0;
+        const float share = kApart / static_cast<float>(length > 0.0 ? length : 1.0);
         for (std::size_t d = 0; d < dim; ++d) {
-            const float way = kApart * x[d] - kApart * from[d];
+            const float way = share * x[d] - kApart * from[d];
             to[d] = from[d] + way;
             from[d] -= way;
         }

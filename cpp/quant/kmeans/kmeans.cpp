@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/parallel.h"
+#include "quant/kmeans/balance.h"
 #include "quant/kmeans/lloyd.h"
 #include "quant/kmeans/nearest.h"
 #include "quant/kmeans/starts.h"
@@ -35,10 +37,19 @@ void check(MatrixView<float> rows, const KMeansOptions& options) {
     if (!(options.tolerance >= 0.0)) {
         throw std::invalid_argument("tolerance: got a negative number or NaN, expected >= 0");
     }
+    if (options.balance != 0.0 && !(options.balance >= 1.0)) {
+        throw std::invalid_argument(
+            "balance: got a number below 1 or NaN, expected at least 1: the largest cluster as a "
+            "multiple of the mean");
+    }
     if (options.start.rows != 0 && options.hierarchical) {
         throw std::invalid_argument(
             "start: got centroids for a hierarchical clustering, which makes its own; expected "
             "none");
+    }
+    if (options.growing && options.hierarchical) {
+        throw std::invalid_argument(
+            "growing: got a hierarchical clustering, which does not grow; expected one of the two");
     }
     const MatrixView<float>& start = options.start;
     if (start.rows != 0 && (start.rows != options.k || start.cols != rows.cols)) {
@@ -84,13 +95,22 @@ KMeansResult kmeans(MatrixView<float> rows, const KMeansOptions& options, int th
         over_all.iterations = kRefinements;
     } else {
         state.centroids = starting_centroids(rows, options);
+        if (options.growing) state.centroids = grown(rows, options, state.centroids, threads);
     }
     run_lloyd(rows, *search, over_all, threads, state);
+    const bool balanced = options.balance != 0.0;
+    if (balanced) balance(rows, *search, options, threads, state);
     KMeansResult result;
     if (options.label_rows) {
         const Centroids final{{state.centroids.data(), options.k, rows.cols}, options.spherical};
         std::vector<double> keys(rows.rows);
-        search->find(final, true, state.nearest.data(), keys.data(), threads);
+        if (balanced) {
+            parallel_for(rows.rows, threads, [&](std::size_t i, int) {
+                keys[i] = exact_key(final, rows.row(i), state.nearest[i]);
+            });
+        } else {
+            search->find(final, true, state.nearest.data(), keys.data(), threads);
+        }
         result.final_inertia = objective(final, keys, search->squared_norms(), state.nearest);
         result.labels = std::move(state.nearest);
     }

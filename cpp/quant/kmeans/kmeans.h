@@ -23,6 +23,12 @@ struct KMeansOptions {
     /// For large k: clusters of clusters first, then two iterations over everything. `iterations` is
     /// that of the clusters of clusters. Without start.
     bool hierarchical = false;
+    /// Iterations over a tenth and three tenths of the rows come before those over all. Not with
+    /// hierarchical.
+    bool growing = false;
+    /// The most rows of a cluster, as a multiple of the mean, at least 1; 0: any number. Labels are then not
+    /// those of the nearest centroids, see balance.h.
+    double balance = 0.0;
     /// Also assign every row to the final centroids.
     bool label_rows = false;
 };

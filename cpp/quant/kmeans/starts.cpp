@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "quant/kmeans/clusters.h"
+#include "quant/raw/exact.h"
 
 namespace nearfield {
 namespace {
@@ -17,6 +18,14 @@ namespace {
 /// Streams of the seed; lloyd.cpp counts up from 1.
 constexpr std::uint64_t kStartStream = 0;
 constexpr std::uint64_t kPartStream = std::uint64_t{1} << 33;  // and on, one a part
+constexpr std::uint64_t kSampleStream = std::uint64_t{1} << 35;
+
+/// Growing samples: shares of the rows, iterations over each at most, and when these stop.
+constexpr double kShares[] = {0.1, 0.3};
+constexpr int kSampleIterations = 10;
+constexpr double kSampleTolerance = 1e-3;
+/// Fewer rows a cluster would only learn the sample.
+constexpr std::size_t kFewestPerCluster = 32;
 
 /// Iterations of the coarse clustering: its boundaries need not be settled.
 constexpr int kCoarseIterations = 8;
@@ -76,6 +85,39 @@ std::vector<float> starting_centroids(MatrixView<float> rows, const KMeansOption
     }
     if (options.spherical) normalise(out.data(), options.k, dim);
     return out;
+}
+
+std::vector<float> grown(MatrixView<float> rows, const KMeansOptions& options,
+                         std::vector<float> centroids, int threads) {
+    std::vector<Id> order(rows.rows);
+    std::iota(order.begin(), order.end(), Id{0});
+    Random random(options.seed, kSampleStream);
+    std::size_t drawn = 0;
+    for (const double share : kShares) {
+        const auto n = static_cast<std::size_t>(share * static_cast<double>(rows.rows));
+        if (n < kFewestPerCluster * options.k) continue;
+        for (; drawn < n; ++drawn) {
+            const std::size_t left = order.size() - drawn;
+            std::swap(order[drawn], order[drawn + static_cast<std::size_t>(random.below(left))]);
+        }
+        std::sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n));
+        const std::vector<float> values = gather(rows, order.data(), n);
+        const MatrixView<float> sample{values.data(), n, rows.cols};
+        KMeansOptions over_sample = options;
+        over_sample.iterations = std::min(options.iterations, kSampleIterations);
+        over_sample.tolerance = std::max(options.tolerance, kSampleTolerance);
+        // Centroids may be longer than any row of the sample.
+        double largest = 0.0;
+        for (std::size_t j = 0; j < options.k; ++j) {
+            largest = std::max(largest, norm_of(centroids.data() + j * rows.cols, rows.cols));
+        }
+        LloydState state;
+        state.centroids = std::move(centroids);
+        const auto search = make_nearest(sample, options.spherical, largest, threads);
+        run_lloyd(sample, *search, over_sample, threads, state);
+        centroids = std::move(state.centroids);
+    }
+    return centroids;
 }
 
 std::vector<std::size_t> allot(const std::vector<std::size_t>& sizes, std::size_t k) {

@@ -1,4 +1,4 @@
-"""The command line: ``nearfield demo | build | search | info | verify | doctor``.
+"""The command line: ``nearfield demo | build | search | tune | info | verify | doctor``.
 
 A command is a module of this package with three names: ``SUMMARY``, ``configure(parser)`` and
 ``run(arguments, output)``. To add one, write the module and add its name to `COMMANDS`.
@@ -16,7 +16,7 @@ from typing import NoReturn
 __all__ = ["COMMANDS", "main"]
 
 #: Every command, in the order of the help text; each is a module of this package.
-COMMANDS = ("demo", "build", "search", "info", "verify", "doctor")
+COMMANDS = ("demo", "build", "search", "tune", "info", "verify", "doctor")
 
 _FAILED = 2
 _INTERRUPTED = 130

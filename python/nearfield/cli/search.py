@@ -26,6 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", metavar="INDEX", help="index file or retriever folder")
     parser.add_argument("query", metavar="QUERY", help="queries, as above")
     parser.add_argument("-k", type=int, default=10, help="results per query (default 10)")
+    parser.add_argument(
+        "--recall", type=float, help="share of the nearest rows to find, in a tuned index file"
+    )
     parser.add_argument("--threads", type=int, help="threads for the search")
     parser.add_argument("--mmap", action="store_true", help="map the index file, do not read it")
     parser.add_argument("--model", help="encoder of the questions, if not the stored one")
@@ -63,7 +66,7 @@ def _search_vectors(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     queries = read_vectors(arguments.query)
     k, threads = as_positive(arguments.k, name="k"), as_threads(arguments.threads)
     try:
-        found = index.search(queries, k, threads=threads or None)
+        found = index.search(queries, k, recall=arguments.recall, threads=threads or None)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{arguments.query}: {error}") from None
     return [
@@ -81,6 +84,8 @@ def _search_vectors(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _search_texts(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    if arguments.recall is not None:
+        raise ValueError(f"{arguments.index} is a retriever; --recall is for index files")
     from ..encoders import Encoder
     from ..retriever import Retriever
 

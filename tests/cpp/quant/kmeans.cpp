@@ -264,3 +264,20 @@ TEST(wrong_arguments) {
         std::invalid_argument,
         (nearfield::assign({x.data(), 5, 30}, {c.data(), 3, 20}, false, nullptr, {}, 1), 0));
 }
+
+TEST(halves_of_a_spherical_cluster_stay_on_its_side) {
+    constexpr std::size_t kDim = 5;
+    Random random(3);
+    std::vector<float> x(40 * kDim);
+    for (float& v : x) v = static_cast<float>(100.0 + 20.0 * random.uniform_double());
+    std::vector<float> centroids(2 * kDim, 1.0f);
+    nearfield::normalise(centroids.data(), 2, kDim);
+    const std::vector<Id> nearest(40, 0);
+    KMeansOptions options;
+    options.k = 2;
+    options.spherical = true;
+    const MatrixView<float> rows{x.data(), 40, kDim};
+    CHECK_EQ(nearfield::fill_empty(rows, {40, 0}, nearest.data(), options, 1, centroids.data()),
+             std::size_t{1});
+    for (const float value : centroids) CHECK(value > 0.0f);
+}
