@@ -9,10 +9,11 @@ from pathlib import Path
 
 from bench.pareto import records
 from bench.pareto.contestant import distribution_version
-from bench.pareto.datasets import FOLDERS, data_root
+from bench.pareto.datasets import FOLDERS, SHIPPED, data_root
 from bench.pareto.measure import Settings
 from bench.pareto.methods import REGISTRY, expand
 from bench.pareto.run import BATCHES, Job, run, say
+from bench.pareto.sentences import KINDS, make
 from bench.pareto.table import DEFAULT_TARGETS, Target, render
 
 
@@ -34,8 +35,12 @@ def _parser() -> argparse.ArgumentParser:
     defaults = Settings()
     add = measure.add_argument
     add("--name", default="run", help="last part of the folder's name")
-    add("--data", type=_words, default=list(FOLDERS), help="names, folders, .hdf5 files; by comma")
-    add("--methods", default="exact", help="names, families (exact reduced graph ivf) or all")
+    add("--data", type=_words, default=list(SHIPPED), help="names, folders, .hdf5 files; by comma")
+    add(
+        "--methods",
+        default="exact",
+        help="names, families (exact reduced graph ivf quantized) or all",
+    )
     add("--isa", type=_words, default=[], help="also nearfield at these levels, e.g. avx512,avx2")
     add(
         "--isolate",
@@ -72,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
             reader.add_argument(
                 "--strict", action="store_true", help="exit 1 if a target is missed"
             )
+    maker = commands.add_parser("make", help="make a data set that is too large to ship")
+    maker.add_argument("what", choices=["debian-sentences"])
+    maker.add_argument("--out", type=Path, required=True, help="folder for the data set")
+    maker.add_argument("--kinds", type=_words, default=list(KINDS), help=f"some of {KINDS}")
+    maker.add_argument("--rows", type=int, default=0, help="only so many texts, to try it")
     commands.add_parser("list", help="methods and data sets, and what is here")
     return parser
 
@@ -131,6 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(options)
         if options.command == "list":
             return _list()
+        if options.command == "make":
+            print(make(options.out, options.kinds, say, options.rows))
+            return 0
         header, rows = _read_all(options.folders)
         if options.command == "plot":
             from bench.pareto.plot import draw

@@ -247,7 +247,7 @@ def test_hdf5_file(tmp_path, word, metric):
     path = tmp_path / "tiny-8.hdf5"
     train = rng.standard_normal((150, 8)).astype(np.float32)
     test = rng.standard_normal((12, 8)).astype(np.float32)
-    unit = datasets._unit
+    unit = datasets.unit_rows
     rows, asked = (unit(train), unit(test)) if metric == "ip" else (train, test)
     ids, scores = judge.exact_neighbours(rows, asked, 100, metric)
     with h5py.File(path, "w") as file:
