@@ -24,6 +24,15 @@ def _numbers(word: str) -> list[int]:
     return values
 
 
+def _points(word: str) -> list[tuple[int, int]]:
+    pairs = [tuple(_numbers(part.replace("x", ","))) for part in _words(word)]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise argparse.ArgumentTypeError(
+            f"got {word!r}, expected batch x threads, e.g. 1x1,10000x2"
+        )
+    return [(batch, threads) for batch, threads in pairs]
+
+
 def _words(word: str) -> list[str]:
     return [part.strip() for part in word.split(",") if part.strip()]
 
@@ -51,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--k", type=_numbers, default=[10, 100])
     add("--batches", type=_numbers, default=list(BATCHES), help="queries per call")
     add("--threads", type=_numbers, default=[1, 2])
+    add(
+        "--points",
+        type=_points,
+        default=[],
+        help="batch x threads by comma, e.g. 1x1,10000x2, in place of --batches and --threads",
+    )
     add("--rows", type=int, default=0, help="only the first rows (ground truth is made anew)")
     add("--queries", type=int, default=0, help="only the first stored queries")
     add("--seconds", type=float, default=defaults.seconds, help="aim per method and point")
@@ -101,6 +116,7 @@ def _run(options: argparse.Namespace) -> int:
         ks=options.k,
         batches=options.batches,
         threads=options.threads,
+        points=options.points,
         rows=options.rows,
         queries=options.queries,
         isolate=frozenset(options.isolate),

@@ -335,6 +335,16 @@ def test_method_in_a_process_of_its_own(folder, monkeypatch):
         remote.close()
 
 
+def test_points_are_measured_and_nothing_else(folder, tmp_path, plain_methods, capsys):
+    words = ["--data", str(folder), "--methods", "loops", "--k", "10", "--points", "1x1,64x2"]
+    words += ["--seconds", "0.02", "--repeats", "2", "--results", str(tmp_path / "r")]
+    assert main(["run", *words]) == 0
+    _, rows = records.read(Path(capsys.readouterr().out.strip()))
+    assert [(row.batch, row.threads) for row in rows] == [(1, 1), (64, 2)]
+    with pytest.raises(SystemExit):
+        main(["run", "--points", "64"])
+
+
 def test_errors_are_one_line_and_exit_2(capsys):
     assert main(["run", "--methods", "fais"]) == 2
     assert main(["table", "/nonexistent-folder"]) == 2
@@ -398,6 +408,26 @@ def test_screening_keeps_what_may_be_best():
 
     kept = measure.screen(Fake(), 10, 2, measure.Settings(), 100)
     assert [params["p"] for params in kept] == [2, 3, 4, 3, 4]
+
+
+def test_screening_singles_asks_one_query_at_a_time():
+    asked = []
+
+    class Fake:
+        name, family, chunk = "f", "ivf", 0
+
+        def sweep(self, k):
+            return [[{"p": 1}, {"p": 2}]]
+
+        def block(self, ask):
+            asked.append((ask.batch, ask.calls, ask.threads))
+            return contestant.Block(timing.Window(1.0, 0.0), 100, 1000, 990 + ask.params["p"])
+
+    measure.screen(Fake(), 10, 1, measure.Settings(), 100, single=True)
+    assert set(asked) == {(1, 1, 1), (1, 100, 1)}
+    asked.clear()
+    measure.screen(Fake(), 10, 2, measure.Settings(), 100)
+    assert set(asked) == {(1, 1, 2), (100, 1, 2)}
 
 
 def test_headline_compares_with_recall_099():
