@@ -446,6 +446,13 @@ def test_our_approximate_indexes_are_no_exact_search_and_no_peer():
     assert "(g, " in table.headline(rows, ("d", 10, 2), 10_000)
 
 
+def test_targets_take_the_most_threads_of_their_batch():
+    rows = [row("nearfield", 50.0, batch=1, threads=1), row("faiss-flat", 10.0, batch=1, threads=1)]
+    rows += [row("nearfield", 1300.0), row("faiss-flat", 100.0)]
+    verdicts = table.verdicts(rows, table.DEFAULT_TARGETS)
+    assert [verdict.passed for verdict in verdicts] == [True, None, True]
+
+
 def test_cliffs_are_found():
     rows = [row("faiss-flat", q, batch=b) for b, q in ((1, 100.0), (512, 20.0), (4096, 500.0))]
     assert list(table.cliffs(rows, ("d", 10, 2))) == [
