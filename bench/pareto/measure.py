@@ -23,7 +23,8 @@ SETTLE_S = 0.01
 SCREEN_QUERIES = 1000
 SCREEN_SINGLES = 300
 JUDGED_QUERIES = 1000
-USEFUL_RECALL = 0.8
+USEFUL_RECALL = 0.85
+CLEARLY_SLOWER = 1.15
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def screen(
         params
         for recall, speed, params in seen
         if recall >= floor
-        and not any(other >= recall and rate > 1.3 * speed for other, rate, _ in seen)
+        and not any(other >= recall and rate > CLEARLY_SLOWER * speed for other, rate, _ in seen)
     ]
 
 
