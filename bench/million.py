@@ -69,7 +69,8 @@ def perturbed(real: Array, picks: Array, length: float, rng: np.random.Generator
     noise = rng.standard_normal(rows.shape, dtype=np.float32)
     noise = unit_rows(noise - np.einsum("nd,nd->n", noise, rows)[:, None] * rows)
     angle = 2.0 * np.arcsin(min(length / 2.0, 1.0))
-    return (np.cos(angle) * rows + np.sin(angle) * noise).astype(np.float16)
+    moved: Array = np.cos(angle) * rows + np.sin(angle) * noise
+    return moved.astype(np.float16)
 
 
 def make_rows(source: Path, path: Path, rows: int) -> None:
