@@ -9,10 +9,11 @@ from pathlib import Path
 
 from bench.pareto import records
 from bench.pareto.contestant import distribution_version
-from bench.pareto.datasets import FOLDERS, data_root
+from bench.pareto.datasets import FOLDERS, SHIPPED, data_root
 from bench.pareto.measure import Settings
 from bench.pareto.methods import REGISTRY, expand
 from bench.pareto.run import BATCHES, Job, run, say
+from bench.pareto.sentences import KINDS, make
 from bench.pareto.table import DEFAULT_TARGETS, Target, render
 
 
@@ -21,6 +22,15 @@ def _numbers(word: str) -> list[int]:
     if any(value < 1 for value in values):
         raise argparse.ArgumentTypeError(f"got {word!r}, expected whole numbers of at least 1")
     return values
+
+
+def _points(word: str) -> list[tuple[int, int]]:
+    pairs = [tuple(_numbers(part.replace("x", ","))) for part in _words(word)]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise argparse.ArgumentTypeError(
+            f"got {word!r}, expected batch x threads, e.g. 1x1,10000x2"
+        )
+    return [(batch, threads) for batch, threads in pairs]
 
 
 def _words(word: str) -> list[str]:
@@ -34,8 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     defaults = Settings()
     add = measure.add_argument
     add("--name", default="run", help="last part of the folder's name")
-    add("--data", type=_words, default=list(FOLDERS), help="names, folders, .hdf5 files; by comma")
-    add("--methods", default="exact", help="names, families (exact reduced graph ivf) or all")
+    add("--data", type=_words, default=list(SHIPPED), help="names, folders, .hdf5 files; by comma")
+    add(
+        "--methods",
+        default="exact",
+        help="names, families (exact reduced graph ivf quantized) or all",
+    )
     add("--isa", type=_words, default=[], help="also nearfield at these levels, e.g. avx512,avx2")
     add(
         "--isolate",
@@ -46,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--k", type=_numbers, default=[10, 100])
     add("--batches", type=_numbers, default=list(BATCHES), help="queries per call")
     add("--threads", type=_numbers, default=[1, 2])
+    add(
+        "--points",
+        type=_points,
+        default=[],
+        help="batch x threads by comma, e.g. 1x1,10000x2, in place of --batches and --threads",
+    )
     add("--rows", type=int, default=0, help="only the first rows (ground truth is made anew)")
     add("--queries", type=int, default=0, help="only the first stored queries")
     add("--seconds", type=float, default=defaults.seconds, help="aim per method and point")
@@ -72,6 +92,11 @@ def _parser() -> argparse.ArgumentParser:
             reader.add_argument(
                 "--strict", action="store_true", help="exit 1 if a target is missed"
             )
+    maker = commands.add_parser("make", help="make a data set that is too large to ship")
+    maker.add_argument("what", choices=["debian-sentences"])
+    maker.add_argument("--out", type=Path, required=True, help="folder for the data set")
+    maker.add_argument("--kinds", type=_words, default=list(KINDS), help=f"some of {KINDS}")
+    maker.add_argument("--rows", type=int, default=0, help="only so many texts, to try it")
     commands.add_parser("list", help="methods and data sets, and what is here")
     return parser
 
@@ -91,6 +116,7 @@ def _run(options: argparse.Namespace) -> int:
         ks=options.k,
         batches=options.batches,
         threads=options.threads,
+        points=options.points,
         rows=options.rows,
         queries=options.queries,
         isolate=frozenset(options.isolate),
@@ -131,6 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(options)
         if options.command == "list":
             return _list()
+        if options.command == "make":
+            print(make(options.out, options.kinds, say, options.rows))
+            return 0
         header, rows = _read_all(options.folders)
         if options.command == "plot":
             from bench.pareto.plot import draw

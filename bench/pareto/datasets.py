@@ -25,7 +25,8 @@ PERTURBATION = 0.1  # length of the noise relative to the query
 POOL_SEED = 20_240_607
 TRUTH_DEPTH = 100
 # Shared folders by name: the metric they are ranked by.
-FOLDERS = {"minilm-debian": "ip", "glove100": "ip", "sift": "l2"}
+SHIPPED = {"minilm-debian": "ip", "glove100": "ip", "sift": "l2"}
+FOLDERS = {**SHIPPED, "debian-sentences": "ip"}  # python -m bench.pareto make
 _ANGULAR = {"angular", "cosine", "ip", "dot"}
 _SQUARED = {"euclidean", "l2", "sqeuclidean"}
 
@@ -92,7 +93,7 @@ def data_root() -> Path:
     return Path(os.environ.get("NEARFIELD_DATA", default))
 
 
-def _unit(rows: Array) -> Array:
+def unit_rows(rows: Array) -> Array:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.ascontiguousarray(rows / np.where(norms > 0, norms, 1.0), dtype=np.float32)
 
@@ -182,7 +183,7 @@ def load(source: Source) -> Dataset:
     base = np.ascontiguousarray(raw_base, dtype=np.float32)
     queries = np.ascontiguousarray(raw_queries, dtype=np.float32)
     if metric == "cosine":
-        base, queries, metric = _unit(base), _unit(queries), "ip"
+        base, queries, metric = unit_rows(base), unit_rows(queries), "ip"
     if source.rows and source.rows < len(base):
         base, ids = np.ascontiguousarray(base[: source.rows]), None
     if source.queries:
@@ -197,7 +198,7 @@ def load(source: Source) -> Dataset:
         and source.pool > len(queries)
         and np.allclose(np.linalg.norm(queries[:64], axis=1), 1.0, atol=1e-3)
     ):
-        pool = np.concatenate([queries, _unit(pool[len(queries) :])])
+        pool = np.concatenate([queries, unit_rows(pool[len(queries) :])])
     return Dataset(
         name=Path(source.name).stem if "/" in source.name else source.name,
         metric=metric,

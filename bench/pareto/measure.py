@@ -21,8 +21,10 @@ Report = Callable[[str], None]
 # another library is timed.
 SETTLE_S = 0.01
 SCREEN_QUERIES = 1000
+SCREEN_SINGLES = 300
 JUDGED_QUERIES = 1000
-USEFUL_RECALL = 0.8
+USEFUL_RECALL = 0.85
+CLEARLY_SLOWER = 1.15
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,17 @@ def measure(
 
 
 def screen(
-    contestant: Contestant, k: int, threads: int, settings: Settings, queries: int
+    contestant: Contestant,
+    k: int,
+    threads: int,
+    settings: Settings,
+    queries: int,
+    single: bool = False,
 ) -> list[Params]:
-    """Settings worth timing: each series up to enough recall, without those plainly dominated."""
+    """Settings worth timing: each series up to enough recall, without those plainly dominated.
+
+    With ``single``, queries are asked one at a time, else as one batch.
+    """
     series = contestant.sweep(k)
     if len(series) == 1 and len(series[0]) == 1:
         return list(series[0])
@@ -166,7 +176,9 @@ def screen(
         last = 0.0
         for params in line:
             ask = Ask(params, k, min(SCREEN_QUERIES, queries), threads, judge=True)
-            contestant.block(replace(ask, batch=1, judge=False))
+            if single:
+                ask = replace(ask, batch=1, calls=min(SCREEN_SINGLES, queries))
+            contestant.block(replace(ask, batch=1, calls=1, judge=False))
             block = contestant.block(ask)
             recall = block.right / max(1, block.judged)
             seen.append((recall, block.queries / block.window.wall, params))
@@ -180,7 +192,7 @@ def screen(
         params
         for recall, speed, params in seen
         if recall >= floor
-        and not any(other >= recall and rate > 1.3 * speed for other, rate, _ in seen)
+        and not any(other >= recall and rate > CLEARLY_SLOWER * speed for other, rate, _ in seen)
     ]
 
 

@@ -22,7 +22,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 @dataclass(frozen=True)
 class Job:
-    """What to run."""
+    """What to run. ``points`` are (batch, threads); without any, all batches by all threads."""
 
     name: str
     data: Sequence[str]
@@ -30,11 +30,27 @@ class Job:
     ks: Sequence[int] = (10, 100)
     batches: Sequence[int] = BATCHES
     threads: Sequence[int] = (1, 2)
+    points: Sequence[tuple[int, int]] = ()
     rows: int = 0
     queries: int = 0
     isolate: frozenset[str] = frozenset()
     settings: Settings = field(default_factory=Settings)
     results: Path = RESULTS
+
+    def places(self) -> list[tuple[int, int]]:
+        """(batch, threads) in the order they are measured in."""
+        every = [(batch, threads) for threads in self.threads for batch in self.batches]
+        return list(self.points) or every
+
+    @property
+    def most_threads(self) -> int:
+        """Threads to build with."""
+        return max(threads for _, threads in self.places())
+
+    @property
+    def largest_batch(self) -> int:
+        """Distinct queries needed."""
+        return max(batch for batch, _ in self.places())
 
 
 def say(words: str) -> None:
@@ -85,7 +101,7 @@ class _DataRun:
 
     def __init__(self, job: Job, name: str, folder: Path) -> None:
         self._job, self._folder = job, folder
-        self._source = Source(name, job.rows, job.queries, max(job.batches))
+        self._source = Source(name, job.rows, job.queries, job.largest_batch)
         self._data = load(self._source)
         self._built: list[tuple[Contestant, Built]] = []
         say(f"{self._data.name}: {self._data.n} x {self._data.dim}, metric {self._data.metric}")
@@ -97,7 +113,7 @@ class _DataRun:
             isolate = name in self._job.isolate or "all" in self._job.isolate
             try:
                 contestant = enter(name, self._data, self._source, isolate)
-                built = contestant.build(max(self._job.threads))
+                built = contestant.build(self._job.most_threads)
             except Exception as error:
                 say(f"  {name}: left out: {one_line(error)}")
                 if contestant is not None and not isinstance(contestant, Local):
@@ -106,12 +122,14 @@ class _DataRun:
             self._built.append((contestant, built))
             say(f"  {name}: built in {built.build_s:.2f} s, {built.bytes_per_vector:.0f} B/vector")
 
-    def _settings_to_time(self, k: int) -> list[tuple[Contestant, Built, Params]]:
+    def _settings_to_time(self, k: int, single: bool) -> list[tuple[Contestant, Built, Params]]:
+        """What is worth timing depends on how queries come: one at a time or in batches."""
         chosen = []
+        threads = 1 if single else self._job.most_threads
         for contestant, built in self._built:
             try:
                 worth = screen(
-                    contestant, k, max(self._job.threads), self._job.settings, self._data.judged
+                    contestant, k, threads, self._job.settings, self._data.judged, single
                 )
             except Exception as error:
                 say(f"  {contestant.name}: left out at k={k}: {one_line(error)}")
@@ -122,10 +140,12 @@ class _DataRun:
     def points(self) -> None:
         """Measure every (k, threads, batch) and append the records."""
         for k in self._job.ks:
-            chosen = self._settings_to_time(k)
-            for threads in self._job.threads:
-                for batch in self._job.batches:
-                    self._point(chosen, k, batch, threads)
+            chosen: dict[bool, list[tuple[Contestant, Built, Params]]] = {}
+            for batch, threads in self._job.places():
+                single = batch == 1
+                if single not in chosen:
+                    chosen[single] = self._settings_to_time(k, single)
+                self._point(chosen[single], k, batch, threads)
 
     def _point(
         self, chosen: list[tuple[Contestant, Built, Params]], k: int, batch: int, threads: int
@@ -163,6 +183,7 @@ def run(job: Job) -> Path:
         "k": list(job.ks),
         "batches": list(job.batches),
         "threads": list(job.threads),
+        "points": [list(point) for point in job.points],
         "rows": job.rows,
         "queries": job.queries,
         "isolate": sorted(job.isolate),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.pareto.at_recall import DISTURBED, recall_table
+from bench.pareto.at_recall import LEVELS as LEVELS_OF_RECALL
 from bench.pareto.front import qps_at
 from bench.pareto.records import SUBJECT, Header, Record
 
 # Exact search here is to beat every approximate peer at recall 0.99.
 HEADLINE_BATCH = 10_000
-LEVELS_OF_RECALL = (0.90, 0.95, 0.99)
-# Above this many cores taken by other processes a figure is marked as disturbed.
-DISTURBED = 0.15
 Group = tuple[str, int, int]  # data, k, threads
 
 
@@ -128,10 +127,10 @@ class Verdict:
 
 
 def verdicts(rows: Sequence[Record], targets: Sequence[Target]) -> list[Verdict]:
-    """Judge targets on every data set and k, at the largest number of threads measured."""
+    """Judge targets on every data set and k, at the most threads measured with that batch."""
     out = []
-    most = max((row.threads for row in rows), default=0)
     for target in targets:
+        most = max((row.threads for row in rows if row.batch == target.batch), default=0)
         for data, k in dict.fromkeys((row.data, row.k) for row in rows):
             here = _of(rows, (data, k, target.threads or most))
             ours = next(
@@ -229,6 +228,8 @@ def render(
     if judged:
         lines += ["", "| target | wanted | got | |", "|---|---|---|---|"]
         lines += [verdict.words for verdict in judged]
+    at_recall = recall_table(rows)
+    lines += ["", "## At equal recall", "", *at_recall] if at_recall else []
     for group in _groups(rows):
         data, k, threads = group
         here = _of(rows, group)

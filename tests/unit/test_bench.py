@@ -247,7 +247,7 @@ def test_hdf5_file(tmp_path, word, metric):
     path = tmp_path / "tiny-8.hdf5"
     train = rng.standard_normal((150, 8)).astype(np.float32)
     test = rng.standard_normal((12, 8)).astype(np.float32)
-    unit = datasets._unit
+    unit = datasets.unit_rows
     rows, asked = (unit(train), unit(test)) if metric == "ip" else (train, test)
     ids, scores = judge.exact_neighbours(rows, asked, 100, metric)
     with h5py.File(path, "w") as file:
@@ -335,6 +335,16 @@ def test_method_in_a_process_of_its_own(folder, monkeypatch):
         remote.close()
 
 
+def test_points_are_measured_and_nothing_else(folder, tmp_path, plain_methods, capsys):
+    words = ["--data", str(folder), "--methods", "loops", "--k", "10", "--points", "1x1,64x2"]
+    words += ["--seconds", "0.02", "--repeats", "2", "--results", str(tmp_path / "r")]
+    assert main(["run", *words]) == 0
+    _, rows = records.read(Path(capsys.readouterr().out.strip()))
+    assert [(row.batch, row.threads) for row in rows] == [(1, 1), (64, 2)]
+    with pytest.raises(SystemExit):
+        main(["run", "--points", "64"])
+
+
 def test_errors_are_one_line_and_exit_2(capsys):
     assert main(["run", "--methods", "fais"]) == 2
     assert main(["table", "/nonexistent-folder"]) == 2
@@ -400,6 +410,26 @@ def test_screening_keeps_what_may_be_best():
     assert [params["p"] for params in kept] == [2, 3, 4, 3, 4]
 
 
+def test_screening_singles_asks_one_query_at_a_time():
+    asked = []
+
+    class Fake:
+        name, family, chunk = "f", "ivf", 0
+
+        def sweep(self, k):
+            return [[{"p": 1}, {"p": 2}]]
+
+        def block(self, ask):
+            asked.append((ask.batch, ask.calls, ask.threads))
+            return contestant.Block(timing.Window(1.0, 0.0), 100, 1000, 990 + ask.params["p"])
+
+    measure.screen(Fake(), 10, 1, measure.Settings(), 100, single=True)
+    assert set(asked) == {(1, 1, 1), (1, 100, 1)}
+    asked.clear()
+    measure.screen(Fake(), 10, 2, measure.Settings(), 100)
+    assert set(asked) == {(1, 1, 2), (100, 1, 2)}
+
+
 def test_headline_compares_with_recall_099():
     rows = [row("nearfield", 1300.0), row("g", 2000.0, recall=0.98), row("g", 500.0, recall=0.99)]
     assert "2.60 times" in table.headline(rows, ("d", 10, 2), 10_000)
@@ -414,6 +444,13 @@ def test_our_approximate_indexes_are_no_exact_search_and_no_peer():
     assert sum("nearfield-ivf" in line for line in lines) == 1
     assert "nearfield-ivf" not in "".join(table.exact_table(rows, ("d", 10, 2)))
     assert "(g, " in table.headline(rows, ("d", 10, 2), 10_000)
+
+
+def test_targets_take_the_most_threads_of_their_batch():
+    rows = [row("nearfield", 50.0, batch=1, threads=1), row("faiss-flat", 10.0, batch=1, threads=1)]
+    rows += [row("nearfield", 1300.0), row("faiss-flat", 100.0)]
+    verdicts = table.verdicts(rows, table.DEFAULT_TARGETS)
+    assert [verdict.passed for verdict in verdicts] == [True, None, True]
 
 
 def test_cliffs_are_found():

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from bench.pareto.methods.base import Method, Params, UnsupportedDataError
+from bench.pareto.methods.faiss_codes import FaissFlatPqFs, FaissFlatRabitqFs
 from bench.pareto.methods.faiss_flat import FaissFlat
 from bench.pareto.methods.faiss_hnsw import FaissHnsw
-from bench.pareto.methods.faiss_ivf import FaissIvfPqFs
+from bench.pareto.methods.faiss_ivf import FaissIvfPqFs, FaissIvfRabitqFs
 from bench.pareto.methods.hnswlib_hnsw import HnswlibHnsw
 from bench.pareto.methods.nearfield_flat import NearfieldBytes, NearfieldFlat
-from bench.pareto.methods.nearfield_ivf import NearfieldIvf, NearfieldIvfFloat32
+from bench.pareto.methods.nearfield_ivf import (
+    NearfieldIvf,
+    NearfieldIvfBytes,
+    NearfieldIvfFloat32,
+    NearfieldIvfRabitq,
+)
 from bench.pareto.methods.numkong_dots import NumkongBfloat16, NumkongInt8
 from bench.pareto.methods.numpy_matmul import NumpyMatmul
+from bench.pareto.methods.rabitqlib_ivf import (
+    RabitqlibIvf,
+    RabitqlibIvfNineBits,
+    RabitqlibIvfRaw,
+)
 from bench.pareto.methods.scann_tree import ScannTree
 from bench.pareto.methods.torch_matmul import TorchBfloat16, TorchFloat32
 from bench.pareto.methods.usearch_exact import UsearchExact
@@ -33,8 +44,16 @@ REGISTRY: dict[str, type[Method]] = {
         UsearchHnsw,
         NearfieldIvf,
         NearfieldIvfFloat32,
+        NearfieldIvfBytes,
+        NearfieldIvfRabitq,
         FaissIvfPqFs,
+        FaissIvfRabitqFs,
         ScannTree,
+        RabitqlibIvf,
+        RabitqlibIvfNineBits,
+        RabitqlibIvfRaw,
+        FaissFlatPqFs,
+        FaissFlatRabitqFs,
     )
 }
 

@@ -30,8 +30,9 @@ class Method(ABC):
     ----------
     name : str
         Name on the command line, in records and in plots.
-    family : {"exact", "graph", "ivf", "reduced"}
-        "exact" claims exact answers; "reduced" is brute force in lower precision.
+    family : {"exact", "graph", "ivf", "quantized", "reduced"}
+        "exact" claims exact answers; "quantized" is brute force over codes with re-ranking;
+        "reduced" is brute force in lower precision.
     package : str
         Distribution whose version is recorded.
     modules : tuple of str

@@ -10,6 +10,14 @@ from bench.pareto.judge import Array
 from bench.pareto.methods.base import Method, UnsupportedDataError, required
 
 
+def as_bytes(base: Array) -> Array:
+    """The same values as uint8; UnsupportedDataError where they are none."""
+    rows = base.astype(np.uint8)
+    if not (rows == base).all():
+        raise UnsupportedDataError("got values that are not bytes, expected 0 to 255, whole")
+    return rows
+
+
 class NearfieldFlat(Method):
     """Exact index; ``NEARFIELD_ISA`` in the environment of its process forces a level."""
 
@@ -50,7 +58,4 @@ class NearfieldBytes(NearfieldFlat):
     storage = "uint8"
 
     def _stored(self, base: Array) -> Array:
-        rows = base.astype(np.uint8)
-        if not (rows == base).all():
-            raise UnsupportedDataError("got values that are not bytes, expected 0 to 255, whole")
-        return rows
+        return as_bytes(base)

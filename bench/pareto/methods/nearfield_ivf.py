@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 from bench.pareto.judge import Array
 from bench.pareto.methods.base import Method, Params, required
-from bench.pareto.methods.faiss_ivf import list_count
-
-PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+from bench.pareto.methods.faiss_ivf import PROBES, list_count
+from bench.pareto.methods.nearfield_flat import as_bytes
 
 
 class NearfieldIvf(Method):
@@ -20,6 +19,7 @@ class NearfieldIvf(Method):
     package = "nearfield"
     modules = ("nearfield",)
     storage: ClassVar[str] = "float16"
+    refine: ClassVar[str | None] = None
 
     def build(self, base: Array, metric: str, threads: int) -> None:
         """Train the lists on the rows, then add them."""
@@ -27,10 +27,14 @@ class NearfieldIvf(Method):
         self._threads, self._probes = threads, 1
         self._lists = list_count(len(base))
         self._index = self._nearfield.IVFIndex(
-            base.shape[1], self._lists, metric, quantizer=self.storage
+            base.shape[1], self._lists, metric, quantizer=self.storage, refine=self.refine
         )
-        self._index.train(base, threads=threads)
-        self._index.add(base, threads=threads)
+        rows = self._stored(base)
+        self._index.train(rows, threads=threads)
+        self._index.add(rows, threads=threads)
+
+    def _stored(self, base: Array) -> Array:
+        return base
 
     def set_threads(self, threads: int) -> None:
         """Threads are an argument of each call."""
@@ -59,3 +63,21 @@ class NearfieldIvfFloat32(NearfieldIvf):
 
     name = "nearfield-ivf-f32"
     storage = "float32"
+
+
+class NearfieldIvfBytes(NearfieldIvf):
+    """The same over uint8 rows, for data that are bytes."""
+
+    name = "nearfield-ivf-u8"
+    storage = "uint8"
+
+    def _stored(self, base: Array) -> Array:
+        return as_bytes(base)
+
+
+class NearfieldIvfRabitq(NearfieldIvf):
+    """One bit a dimension decides which rows are scored; float16 rows score them."""
+
+    name = "nearfield-ivf-rabitq"
+    storage = "rabitq1"
+    refine = "float16"

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.pareto.judge import Array
 from bench.pareto.methods.base import Method, Params, required
-from bench.pareto.methods.faiss_ivf import list_count
+from bench.pareto.methods.faiss_ivf import PROBES, list_count
 
 
 class ScannTree(Method):
@@ -44,7 +44,7 @@ class ScannTree(Method):
     def sweep(self, k: int) -> Sequence[Sequence[Params]]:
         """Leaves visited, and candidates re-ranked."""
         counts = (30, 100, 250) if k <= 20 else (200, 400, 1000)
-        visited = [count for count in (2, 4, 8, 16, 32, 64, 128, 256) if count <= self._leaves]
+        visited = [count for count in PROBES if count <= self._leaves]
         return [[{"leaves": v, "reorder": count} for v in visited] for count in counts]
 
     def configure(self, params: Params) -> None:
