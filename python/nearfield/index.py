@@ -116,8 +116,9 @@ class Index:
         unknown = [name for name in params if name not in known]
         if unknown:
             names = ", ".join(repr(name) for name in unknown)
-            recall = ("recall",) if method == "search" else ()
-            *others, last = ("filter", "transform", *known, *recall, "threads")
+            if method == "search":
+                known.append("recall")
+            *others, last = ("filter", "transform", *known, "threads")
             raise TypeError(
                 f"{method}() got unknown parameters {names}; a {type(self).__name__} "
                 f"takes only {', '.join(others)} and {last}"
