@@ -6,11 +6,17 @@
 #include "quant/raw/exact.h"
 
 namespace nearfield {
+namespace {
+
+constexpr std::size_t kMostEqual = 8192;
+
+}  // namespace
 
 FastScanner::FastScanner(const ListTask& task)
     : task_(task),
       coded_(*task.rows.coded),
       l2_(task.rows.codes.spec.metric == Metric::kL2),
+      estimates_(proposes_by_estimate(task.rows)),
       pass_(coded_.rows.quantizer().scan_numbers()) {
     const auto dim = static_cast<double>(coded_.rows.dim());
     const bool one_table = !l2_ || coded_.max_centre == 0.0;
@@ -79,51 +85,79 @@ void FastScanner::scan_pass(std::size_t list, std::span<const std::uint32_t> mem
     });
 }
 
+std::uint32_t FastScanner::threshold(const Asked& asked) const noexcept {
+    const double floor = static_cast<double>(task_.found[asked.member].floor());
+    if (std::isinf(floor)) return 0;
+    // Estimates are compared as float32.
+    if (estimates_) {
+        const double slack = std::fabs(floor) * 0x1p-23 + 0x1p-118;
+        return asked.scale.estimate_threshold(floor - asked.shift - slack);
+    }
+    return asked.scale.threshold(floor - asked.shift - queries_[asked.member].slack);
+}
+
+Candidate FastScanner::candidate(const Asked& asked, std::uint32_t sum, Id row) const noexcept {
+    if (estimates_) {
+        const double estimate = asked.scale.estimate(sum) + asked.shift;
+        return bounded(estimate, estimate, row);
+    }
+    const double slack = queries_[asked.member].slack;
+    return bounded(asked.scale.upper(sum) + asked.shift + slack,
+                   asked.scale.lower(sum) + asked.shift - slack, row);
+}
+
 void FastScanner::scan_blocks(std::span<const Asked> asked, std::size_t first, std::size_t last) {
     const std::size_t begin = first / kScanBlock * kScanBlock;
     std::uint32_t thresholds[FastPass::kQueries];
-    for (std::size_t i = 0; i < asked.size(); ++i) {
-        const double floor = static_cast<double>(task_.found[asked[i].member].floor());
-        const double slack = queries_[asked[i].member].slack;
-        thresholds[i] =
-            std::isinf(floor) ? 0 : asked[i].scale.threshold(floor - asked[i].shift - slack);
-    }
+    for (std::size_t i = 0; i < asked.size(); ++i) thresholds[i] = threshold(asked[i]);
     pass_.scan(coded_.packed, begin, last - begin, {thresholds, asked.size()});
     for (std::size_t i = 0; i < asked.size(); ++i) {
         const Lane lane = task_.lane(asked[i].member);
-        const double slack = queries_[asked[i].member].slack;
         for (std::size_t h = 0; h < pass_.found(i); ++h) {
             const std::size_t row = begin + pass_.row(i, h);
             if (row < first || row >= last) continue;
             const auto id = static_cast<Id>(row);
             if (!task_.collector.may_answer(lane.query, id)) continue;
-            const std::uint32_t sum = pass_.sum(i, h);
-            lane.found->append(bounded(asked[i].scale.upper(sum) + asked[i].shift + slack,
-                                       asked[i].scale.lower(sum) + asked[i].shift - slack, id),
-                               task_.keep);
+            lane.found->append(candidate(asked[i], pass_.sum(i, h), id), task_.keep);
         }
     }
 }
 
 void FastScanner::score_tail(std::span<const Asked> asked, std::size_t first, std::size_t last) {
-    const ExactScorer scorer = task_.rows.scorer();
-    for (const Asked& a : asked) {
-        const Lane lane = task_.lane(a.member);
-        const double slack = queries_[a.member].slack;
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+        const Lane lane = task_.lane(asked[i].member);
         for (std::size_t row = first; row < last; ++row) {
             const auto id = static_cast<Id>(row);
             if (!task_.collector.may_answer(lane.query, id)) continue;
-            const double key = scorer.key(task_.queries.row(a.member), id);
-            lane.found->append(bounded(key + slack, key - slack, id), task_.keep);
+            lane.found->append(candidate(asked[i], pass_.sum_of(i, coded_.rows.code(row)), id),
+                               task_.keep);
         }
     }
 }
 
 void FastScanner::settle(std::span<const Asked> asked) {
     for (const Asked& a : asked) {
-        task_.collector.settle(task_.lane(a.member), units(a.member), task_.keep);
+        if (estimates_) {
+            task_.found[a.member].update(task_.keep);
+            thin(task_.found[a.member]);
+        } else {
+            task_.collector.settle(task_.lane(a.member), units(a.member), task_.keep);
+        }
         task_.share_floor(a.member);
     }
+}
+
+/// Equal estimates that pile up: those of the smallest labels stay.
+void FastScanner::thin(Candidates& found) const {
+    if (found.list().size() <= kMostEqual + 2 * task_.keep) return;
+    std::vector<Candidate> best(found.list().begin(), found.list().end());
+    std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(task_.keep),
+                     best.end(), [this](const Candidate& a, const Candidate& b) {
+                         if (a.upper != b.upper) return a.upper > b.upper;
+                         return task_.rows.label(a.row) < task_.rows.label(b.row);
+                     });
+    best.resize(task_.keep);
+    found.replace(best);
 }
 
 }  // namespace nearfield

@@ -2,7 +2,8 @@
 // with certain bounds on their scores (quant/pq/fast_scan.h).
 //
 // Under l2 codes about a centroid c need tables of q - c, one set a list; otherwise one set serves all lists.
-// Rows short of a whole block are scored by their codes.
+// Where rows were kept beside their codes, sums of rounded entries rank rows and nothing is decoded: that is
+// the same for few queries and many. Rows short of a whole block are scored by their codes.
 #pragma once
 
 #include <optional>
@@ -19,6 +20,7 @@ public:
 
     void scan(std::size_t list, std::span<const std::uint32_t> members) override;
     KeyUnits units(std::size_t member) const override;
+    bool estimates() const noexcept override { return estimates_; }
 
 private:
     struct Query {
@@ -32,16 +34,20 @@ private:
         double shift;  // added to scores of the list
         ScanScale scale;
     };
+    Candidate candidate(const Asked& asked, std::uint32_t sum, Id row) const noexcept;
+    std::uint32_t threshold(const Asked& asked) const noexcept;
 
     void scan_pass(std::size_t list, std::span<const std::uint32_t> members);
     std::vector<Asked> ask(std::span<const std::uint32_t> members, const float* centre);
     void scan_blocks(std::span<const Asked> asked, std::size_t first, std::size_t last);
     void score_tail(std::span<const Asked> asked, std::size_t first, std::size_t last);
     void settle(std::span<const Asked> asked);
+    void thin(Candidates& found) const;
 
     ListTask task_;
     const CodedRows& coded_;
     bool l2_;
+    bool estimates_;
     std::vector<Query> queries_;
     FastPass pass_;
 };

@@ -9,7 +9,9 @@ namespace nearfield {
 
 std::unique_ptr<ListScanner> make_list_scanner(const ListTask& task, bool one_by_one) {
     if (!task.rows.coded) return std::make_unique<PanelScanner>(task);
-    if (one_by_one && task.rows.coded->packed_rows != 0) return std::make_unique<FastScanner>(task);
+    const bool packed = task.rows.coded->packed_rows != 0;
+    if (packed && (one_by_one || task.rows.can_refine()))
+        return std::make_unique<FastScanner>(task);
     if (one_by_one) return std::make_unique<ScoreScanner>(task);
     return std::make_unique<DecodedScanner>(task);
 }

@@ -3,6 +3,8 @@
 //
 // What a scanner must do: every row of a list that may belong to a query's answer becomes one of its
 // Candidates, with certain bounds in the query's units; whatever the bounds exclude may be left out.
+// Where what was kept of rows has the last word, a scanner may say instead that its bounds are estimates,
+// upper and lower the same: the best of them, ties by smaller label, are then scored.
 #pragma once
 
 #include <algorithm>
@@ -89,7 +91,15 @@ public:
 
     /// What keys are in the units of a query's bounds.
     virtual KeyUnits units(std::size_t member) const = 0;
+
+    /// See above. The same for every task of a search.
+    virtual bool estimates() const noexcept { return false; }
 };
+
+/// Whether packed codes propose the rows that are scored again.
+inline bool proposes_by_estimate(const StoredRows& rows) noexcept {
+    return rows.can_refine() && rows.coded->packed_rows != 0;
+}
 
 /// A scanner for the way these rows are coded. one_by_one: hardly more than one query wants a list.
 std::unique_ptr<ListScanner> make_list_scanner(const ListTask& task, bool one_by_one);

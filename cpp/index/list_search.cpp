@@ -41,7 +41,8 @@ std::size_t share_count(const StoredRows& rows, const Lists& lists, std::size_t 
 }
 
 /// Queries of a group: every list should meet a panel full of them.
-std::size_t group_size(std::size_t nprobe, std::size_t nlist) {
+std::size_t group_size(const StoredRows& rows, std::size_t nprobe, std::size_t nlist) {
+    if (rows.coded && proposes_by_estimate(rows)) return kMinGroup;  // tables of 1 to 3 KiB each
     return std::clamp(kernels::kPanelLanes * nlist / nprobe, kMinGroup, kMaxGroup);
 }
 
@@ -60,12 +61,13 @@ ListSearch::ListSearch(const StoredRows& rows, const Lists& lists, MatrixView<fl
       code_queries_(code_queries),
       probes_(probes),
       wanted_(wanted),
-      one_by_one_(rows.coded && queries.rows * probes.nprobe < kFewSharers * lists.size()),
+      one_by_one_(rows.coded && !proposes_by_estimate(rows) &&
+                  queries.rows * probes.nprobe < kFewSharers * lists.size()),
       shares_(share_count(rows, lists, queries.rows, probes.nprobe, threads)),
       collector_(rows, code_queries, {}, wanted.found(rows)),
-      groups_(group_count(queries.rows,
-                          one_by_one_ ? kOneByOneGroup : group_size(probes.nprobe, lists.size()),
-                          threads)) {
+      groups_(group_count(
+          queries.rows,
+          one_by_one_ ? kOneByOneGroup : group_size(rows, probes.nprobe, lists.size()), threads)) {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
         Group& group = groups_[g];
         group.first = queries.rows * g / groups_.size();
@@ -108,6 +110,7 @@ void ListSearch::scan(ListScanner& scanner, const Group& group, std::size_t firs
 
 void ListSearch::finish(Group& group, const ListScanner& scanner, const TopKOut& out) {
     Recheck recheck(rows_, queries_, code_queries_, wanted_.k, wanted_.rerank);
+    if (scanner.estimates()) recheck.take_estimates();
     for (std::size_t i = 0; i < group.count; ++i) {
         Candidates& merged = group.found[0][i];
         for (std::size_t s = 1; s < shares_; ++s) merged.merge(group.found[s][i]);

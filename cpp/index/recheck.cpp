@@ -39,8 +39,12 @@ void Recheck::add(std::size_t query, std::span<const Candidate> found, const Key
 }
 
 void Recheck::run(const TopKOut& out) {
-    first_round();
-    second_round();
+    if (estimates_) {
+        rank_estimates();
+    } else {
+        first_round();
+        second_round();
+    }
     if (rows_.can_refine()) refine();
     const ExactScorer scorer = rows_.can_refine() ? rows_.kept_scorer() : scorer_;
     for (const Query& q : queries_) write(q, scorer, out);
@@ -81,6 +85,16 @@ void Recheck::second_round() {
         q.visited = wanted;
     }
     visit_all(scorer_);
+}
+
+void Recheck::rank_estimates() {
+    for (Query& q : queries_) {
+        Pair* pairs = pairs_of(q);
+        for (std::size_t i = 0; i < q.count; ++i) {
+            pairs[i].key = static_cast<double>(pairs[i].upper);
+        }
+        q.visited = q.count;
+    }
 }
 
 /// The best by code, scored by what was kept of the rows.

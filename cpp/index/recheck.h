@@ -32,6 +32,9 @@ public:
     /// One query of the group: its number, its candidates, and what keys are in the units of their bounds.
     void add(std::size_t query, std::span<const Candidate> found, const KeyUnits& units);
 
+    /// Candidates' bounds are what they are ranked by before they are scored.
+    void take_estimates() noexcept { estimates_ = true; }
+
     /// Answers what has been added and starts anew.
     void run(const TopKOut& out);
 
@@ -61,6 +64,7 @@ private:
     void first_round();
     void second_round();
     void visit(const Query& q, MatrixView<float> queries, std::size_t from, std::size_t to);
+    void rank_estimates();
     void refine();
     void visit_all(const ExactScorer& scorer);
     void write(const Query& q, const ExactScorer& scorer, const TopKOut& out);
@@ -69,6 +73,7 @@ private:
     MatrixView<float> all_queries_;
     MatrixView<float> code_queries_;
     std::size_t k_;
+    bool estimates_ = false;
     std::size_t found_;  // how many of the best by code
     ExactScorer scorer_;
     std::vector<Query> queries_;

@@ -81,6 +81,15 @@ std::uint32_t ScanScale::threshold(double floor) const noexcept {
     return sum > kLargestSum ? 65536u : static_cast<std::uint32_t>(sum);
 }
 
+std::uint32_t sum_entries(const std::uint8_t* bytes, const std::uint8_t* code,
+                          std::size_t m) noexcept {
+    std::uint32_t sum = 0;
+    for (std::size_t j = 0; j < m; ++j) {
+        sum += bytes[table_offset(j) + (code[j / 2] >> (j % 2 * 4) & 15)];
+    }
+    return sum;
+}
+
 ScanScale round_tables(const float* tables, std::size_t m, std::uint8_t* bytes) noexcept {
     std::memset(bytes, 0, scan_chunks(m) * kScanChunk);
     ScanScale out;

@@ -45,10 +45,18 @@ struct ScanScale {
 
     double upper(std::uint32_t sum) const noexcept { return bias + scale * sum + up; }
     double lower(std::uint32_t sum) const noexcept { return bias + scale * sum - down; }
+    /// Between them: right on average.
+    double estimate(std::uint32_t sum) const noexcept { return bias + scale * sum; }
     /// The smallest sum that a row with a score of at least `floor` can have; above 2^16 where no row
     /// can have it.
     std::uint32_t threshold(double floor) const noexcept;
+    /// The smallest sum whose estimate is at least `floor`, or one less.
+    std::uint32_t estimate_threshold(double floor) const noexcept { return threshold(floor + up); }
 };
+
+/// The sum of a plain code's entries in byte tables.
+std::uint32_t sum_entries(const std::uint8_t* bytes, const std::uint8_t* code,
+                          std::size_t m) noexcept;
 
 /// Rounds tables (m x 16 scores, larger is better; m at most 65,535) to scan_chunks(m) * 128 bytes.
 ScanScale round_tables(const float* tables, std::size_t m, std::uint8_t* bytes) noexcept;

@@ -16,7 +16,8 @@ FastTable::FastTable(const Quantizer& quantizer, Metric metric, const float* que
 }
 
 FastPass::FastPass(std::size_t numbers)
-    : chunks_(scan_chunks(numbers)),
+    : numbers_(numbers),
+      chunks_(scan_chunks(numbers)),
       tables_(kQueries * chunks_ * kernels::kScanChunk),
       sum_(kQueries * kCapacity),
       row_(kQueries * kCapacity) {}

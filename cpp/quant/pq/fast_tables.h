@@ -43,6 +43,11 @@ public:
     void scan(const std::uint8_t* packed, std::size_t first, std::size_t n,
               std::span<const std::uint32_t> thresholds);
 
+    /// The sum of a plain code.
+    std::uint32_t sum_of(std::size_t query, const std::uint8_t* code) const noexcept {
+        return sum_entries(tables_.data() + query * chunks_ * kernels::kScanChunk, code, numbers_);
+    }
+
     std::size_t found(std::size_t query) const noexcept { return found_[query]; }
     /// The i-th hit of a query: its row, counted from first, and its sum.
     std::uint32_t row(std::size_t query, std::size_t i) const noexcept {
@@ -55,6 +60,7 @@ public:
 private:
     static constexpr std::size_t kCapacity = kRows + kernels::kScanSlack;
 
+    std::size_t numbers_;
     std::size_t chunks_;
     std::vector<std::uint8_t> tables_;
     std::vector<std::uint32_t> sum_;
