@@ -152,6 +152,10 @@ RowStore read_coded(const io::Archive& archive, const RowMeta& meta,
                     std::shared_ptr<RowCoding> coding, const FileCentres& centres) {
     const auto dtype = static_cast<DType>(meta.dtype);
     Buffer rows;
+    if (!coding->keeps_rows && dtype != DType::kF32) {
+        corrupt(archive, "meta",
+                "storage type " + std::to_string(meta.dtype) + ", but no rows are kept");
+    }
     if (coding->keeps_rows) {
         rows = archive.buffer(
             archive.require(io::SectionType::kRows, element_of(dtype), meta.count, meta.dim));

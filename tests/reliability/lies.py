@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
+from reliability import coding_lies
 from reliability import container as c
 from reliability.container import Container, Section
 
@@ -96,7 +97,7 @@ def of_labels(true: Container) -> Iterator[Lie]:
 
 def of_lists(true: Container) -> Iterator[Lie]:
     """Yield lists that do not add up or lack what makes them lists."""
-    nlist, n = true.find(c.LIST_SIZES).rows, true.find(c.ROWS).rows
+    nlist, n = true.find(c.LIST_SIZES).rows, true.find(c.ARRIVAL).rows
     sizes = struct.unpack(f"<{nlist}I", true.find(c.LIST_SIZES).data)
 
     def sized(values: list[int], **more: int) -> Container:
@@ -223,8 +224,12 @@ def of_header(true: Container) -> Iterator[Lie]:
 def all_of(true: Container) -> Iterator[Lie]:
     """Yield every lie about a file."""
     yield from of_meta(true)
-    yield from of_rows(true)
-    if any(section.type == c.LABELS for section in true.sections):
+    if true.has(c.ROWS):
+        yield from of_rows(true)
+    if true.has(c.QUANTIZER):
+        yield from coding_lies.of_codes(true)
+        yield from coding_lies.of_quantizer(true)
+    if true.has(c.LABELS):
         yield from of_labels(true)
     if true.meta()["kind"] == 2:
         yield from of_lists(true)
@@ -245,6 +250,8 @@ def truths(true: Container) -> Iterator[Lie]:
     yield "features that may be ignored", replace(true, header={4: 2**63 + 5})
     yield "a release number", replace(true, header={8: 0x00630000})
     yield "later default labels", true.with_meta(next_label=2**40)
+    if true.has(c.QUANTIZER):
+        yield from coding_lies.truths(true)
     if true.meta()["kind"] == 2:
         huge = struct.pack("<f", 3e38) * (len(true.find(c.CENTROIDS).data) // 4)
         yield "huge centroids", true.with_section(c.CENTROIDS, data=huge)
