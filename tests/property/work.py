@@ -84,7 +84,7 @@ def listed(
 def coded(
     plan: Plan, rows: np.ndarray, queries: np.ndarray, runs: list[Run]
 ) -> tuple[np.ndarray, list[Answer]]:
-    """Train on the rows and add them in pieces; return what the index holds of them, and answers."""
+    """Train on the rows, add them in pieces; return what the index holds of them, and answers."""
     index = plan.made(rows.shape[1])
     index.train(rows)
     for part in np.split(rows, [len(rows) // 3, len(rows) // 3 + 1]):
