@@ -249,6 +249,26 @@ def test_failed_calls_change_nothing(plan: Plan) -> None:
     assert len(index) == before[0] + 5
 
 
+@pytest.mark.parametrize("nlist", [0, 3])
+def test_rows_that_a_quantizer_does_not_take_are_named(nlist: int) -> None:
+    """By their number in the array that was handed over, whatever order they are encoded in."""
+    index = trained(Plan("rabitq2", "l2", nlist, bool(nlist)), gaussian(300))
+    before = state(index)
+    for n, rows in (
+        (300, [20, 37]),
+        (300, [299]),
+        (40_000, [39_000, 39_999]),
+        (40_000, [17, 30_000]),
+    ):
+        x = gaussian(n, seed=n)
+        x[rows] *= np.float32(1e37)
+        with pytest.raises(ValueError, match=rf"^x: row {rows[0]} .*1e36"):
+            index.add(x)
+        assert state(index) == before
+    index.add(gaussian(500))
+    assert len(index) == 500
+
+
 @pytest.mark.parametrize(
     ("plan", "fewest"),
     [
