@@ -129,6 +129,15 @@ def _opened(*sections: c.Section) -> nf.Index:
         return nf.load(path)
 
 
+def empty(metric: str, storage: str, dim: int) -> nf.FlatIndex:
+    """Return an empty flat index; what its quantizer was trained to is made from formulas."""
+    if storage in STORAGES:
+        return nf.FlatIndex(dim, metric, quantizer=storage)
+    index = _opened(*_without_rows(1, metric, storage, dim))
+    assert isinstance(index, nf.FlatIndex)
+    return index
+
+
 def build(
     metric: str, storage: str, labelled: bool, n: int, dim: int, nlist: int = 0
 ) -> nf.FlatIndex | nf.IVFIndex:
@@ -136,10 +145,8 @@ def build(
     index: Any
     if nlist:
         index = empty_lists(metric, storage, centroids_of(storage, nlist, dim))
-    elif storage in STORAGES:
-        index = nf.FlatIndex(dim, metric, quantizer=storage)
     else:
-        index = _opened(*_without_rows(1, metric, storage, dim))
+        index = empty(metric, storage, dim)
     rows: Any = rows_of(parts_of(storage).kept, n + 1, dim)
     if not labelled:
         index.add(rows[:n])
