@@ -76,6 +76,23 @@ def test_batches_of_every_size(
     judged(levels, plan, problem.rows, problem.queries, "gaussian")
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_norms_beyond_float32_of_scores_within(
+    levels: list[Level], quantizer: str, layout: str
+) -> None:
+    """The nearest row has a squared norm that overflows, its inner product with the query not."""
+    rng = np.random.default_rng(5)
+    rows = (rng.standard_normal((400, DIM)) * 1e16).astype(np.float32)
+    rows[:, 0] = -5e18 * (1 + 0.3 * rng.random(400))
+    rows[350, 0] = 2.7e19
+    queries = np.zeros((21, DIM), np.float32)
+    queries[:, 0] = np.linspace(1.1e19, 1.3e19, 21)
+    plan = Plan(quantizer, "l2", *LAYOUTS[layout])
+    _, answers = judged(levels, plan, rows, queries, "norms that overflow")
+    assert all((ids[:, 0] == 350).all() for ids, _, _ in answers)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "gaussian"])
 @pytest.mark.parametrize("quantizer", QUANTIZERS)
 def test_adversarial_data(levels: list[Level], quantizer: str, kind: str) -> None:
