@@ -108,11 +108,32 @@ def sweep(folder: str, steps: int, largest: int) -> dict[str, dict[str, int]]:
         "lists: range_search": lambda: big_lists.range_search(rows[:20], -1.0, nprobe=49),
         "lists: save": lambda: big_lists.save(os.path.join(folder, "lists.nf"), durable=False),
     }
+    codes = nf.FlatIndex(8, quantizer="pq2x4", refine="float16")
+    codes.train(rows[:1000])
+    codes.add(rows)
+    coded_path = os.path.join(folder, "codes.nf")
+    codes.save(coded_path, durable=False)
+    works |= {
+        "codes: train": lambda: nf.FlatIndex(8, quantizer="pq4x8").train(rows, threads=2),
+        "codes: search": lambda: codes.search(rows[:2000], k=200, threads=2),
+        "codes: search, k = n": lambda: codes.search(rows[:8], k=200_000, threads=2),
+        "codes: range_search": lambda: codes.range_search(rows[:20], 9.0, threads=2),
+        "codes: load": lambda: nf.load(coded_path),
+        "codes: save": lambda: codes.save(os.path.join(folder, "saved.nf"), durable=False),
+    }
+    coded_lists = small(empty_lists("l2", "sq8-residual", centroids_of("float32", 20, 8)))
+    expected_of_codes = state(coded_lists)
+    works_on_codes: dict[str, Callable[[], Any]] = {
+        "coded lists: add": lambda: coded_lists.add(rows, threads=2),
+        "coded lists: search": lambda: coded_lists.search(rows[:20_000], k=90, nprobe=9),
+    }
     out: dict[str, dict[str, int]] = {}
-    for name, work in [*works.items(), *works_on_lists.items()]:
-        subject, before = (
-            (lists, expected_of_lists) if name in works_on_lists else (index, expected)
-        )
+    for name, work in [*works.items(), *works_on_lists.items(), *works_on_codes.items()]:
+        subject, before = index, expected
+        if name in works_on_lists:
+            subject, before = lists, expected_of_lists
+        elif name in works_on_codes:
+            subject, before = coded_lists, expected_of_codes
         ends: Counter[str] = Counter()
         for step in range(steps):
             more = int(largest * (step / steps) ** 3)  # most of it near nothing
