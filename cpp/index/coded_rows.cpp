@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/interrupt.h"
 #include "base/parallel.h"
 #include "index/row_store.h"
 #include "quant/pq/fast_scan.h"
@@ -21,6 +22,20 @@ constexpr std::size_t kRowsAtOnce = std::size_t{1} << 14;
 constexpr std::size_t kDecoded = 32;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/// Rows of a file: those that come by add() have been looked at when they were encoded.
+void check_kept(const RowsView& rows) {
+    std::atomic<bool> finite{true};
+    parallel_for(ceil_div(rows.rows, kBlockRows), 0, [&](std::size_t block, int) {
+        std::vector<float> wide(rows.cols);
+        const std::size_t end = std::min(rows.rows, (block + 1) * kBlockRows);
+        for (std::size_t i = block * kBlockRows; i < end; ++i) {
+            widen(rows.dtype, rows.row(i), wide.data(), rows.cols);
+            if (!all_finite(wide.data(), rows.cols)) finite = false;
+        }
+    });
+    if (!finite) throw std::invalid_argument("a row holds NaN or infinity");
+}
 
 }  // namespace
 
@@ -64,7 +79,13 @@ void RowStore::encode_coded(const RowsView& rows_in, const Placement& place, int
                                         " holds NaN or infinity; expected finite values. Nothing "
                                         "was added: drop or repair that row.");
         }
-        coding->quantizer->encode({wide.data(), rows_now, dim}, out + begin * code_size, threads);
+        try {
+            coding->quantizer->encode({wide.data(), rows_now, dim}, out + begin * code_size,
+                                      threads);
+        } catch (const std::invalid_argument&) {
+            name_uncoded(rows_in, place);
+            throw;
+        }
     }
     if (!derive_coded(first, threads)) {
         throw std::invalid_argument(
@@ -89,6 +110,29 @@ void RowStore::pack_codes() {
     std::memset(out, 0, bytes);
     pack_scan_rows(decoded().code(packed_rows), whole - packed_rows, numbers, 0, out);
     packed_rows = whole;
+}
+
+void RowStore::name_uncoded(const RowsView& rows_in, const Placement& place) const {
+    std::vector<std::uint8_t> code(coding->quantizer->code_size());
+    std::vector<float> x(spec.dim);
+    for (std::size_t i = 0; i < rows_in.rows; ++i) {
+        if (i % kBlockRows == 0) checkpoint();
+        widen_plain(rows_in.dtype, rows_in.row(i), x.data(), spec.dim);
+        if (spec.metric == Metric::kCosine) normalise(x.data(), spec.dim);
+        if (coding->residual) {
+            const float* c = coding->centres() + std::size_t{place.list_of[i]} * spec.dim;
+            for (std::size_t k = 0; k < spec.dim; ++k) x[k] -= c[k];
+        }
+        try {
+            coding->quantizer->encode({x.data(), 1, spec.dim}, code.data(), 1);
+        } catch (const std::invalid_argument& error) {
+            // It knows this row as its row 0.
+            const std::string what = error.what();
+            const bool named = what.starts_with("row 0 ");
+            throw std::invalid_argument("row " + std::to_string(i) +
+                                        (named ? what.substr(5) : ": " + what));
+        }
+    }
 }
 
 bool RowStore::derive_coded(std::size_t first, int threads) {
@@ -146,6 +190,7 @@ RowStore RowStore::restore_coded(std::size_t dim, Metric metric, DType dtype,
     store.codes = Column(std::move(codes));
     store.list_of = std::move(list_of);
     store.count = n;
+    if (store.coding->keeps_rows) check_kept(store.view(nullptr).rows);
     if (!store.derive_coded(0, 0)) {
         throw std::invalid_argument("a code stands for no finite row");
     }

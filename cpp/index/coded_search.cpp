@@ -71,10 +71,14 @@ void search_outright(const StoredRows& rows, MatrixView<float> queries, const Wa
         auto scored = score_all(rows, {as_coded.row(first), n, as_coded.cols, as_coded.stride});
         const ExactScorer scorer = rows.can_refine() ? rows.kept_scorer() : rows.scorer();
         for (std::size_t i = 0; i < n; ++i) {
+            checkpoint();
             const float* query = queries.row(first + i);
             keep_best(scored[i], wanted.found(rows));
             if (rows.can_refine()) {
-                for (Scored& s : scored[i]) s.ranked.key = scorer.key(query, s.row);
+                for (std::size_t r = 0; r < scored[i].size(); ++r) {
+                    if (r % kBlockRows == 0) checkpoint();
+                    scored[i][r].ranked.key = scorer.key(query, scored[i][r].row);
+                }
                 keep_best(scored[i], wanted.k);
             }
             std::sort(scored[i].begin(), scored[i].end());

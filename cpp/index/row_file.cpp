@@ -152,6 +152,13 @@ RowStore read_coded(const io::Archive& archive, const RowMeta& meta,
                     std::shared_ptr<RowCoding> coding, const FileCentres& centres) {
     const auto dtype = static_cast<DType>(meta.dtype);
     Buffer rows;
+    if (!coding->keeps_rows && dtype != DType::kF32) {
+        corrupt(archive, "meta",
+                "storage type " + std::to_string(meta.dtype) + ", but no rows are kept");
+    }
+    if (!coding->keeps_rows && archive.find(io::SectionType::kRows) != nullptr) {
+        corrupt(archive, "rows", "rows beside codes that keep none");
+    }
     if (coding->keeps_rows) {
         rows = archive.buffer(
             archive.require(io::SectionType::kRows, element_of(dtype), meta.count, meta.dim));
@@ -176,6 +183,9 @@ RowStore read_coded(const io::Archive& archive, const RowMeta& meta,
 
 RowStore read_plain(const io::Archive& archive, const RowMeta& meta) {
     const auto dtype = static_cast<DType>(meta.dtype);
+    if (archive.find(io::SectionType::kCodes) != nullptr) {
+        corrupt(archive, "codes", "no quantizer says what they mean");
+    }
     const io::Section& rows =
         archive.require(io::SectionType::kRows, element_of(dtype), meta.count, meta.dim);
     return RowStore::restore(meta.dim, static_cast<Metric>(meta.metric), dtype, meta.count,

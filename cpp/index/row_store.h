@@ -113,6 +113,8 @@ private:
     void copy_rows(const RowsView& rows_in, const Id* order, int threads);
     /// Codes of rows that come, by the store's quantizer.
     void encode_coded(const RowsView& rows_in, const Placement& place, int threads);
+    /// Throws for the first row, as they come, that the quantizer does not take.
+    void name_uncoded(const RowsView& rows_in, const Placement& place) const;
     /// What searches need of coded rows [first, count) beside their codes; false where one is not finite.
     bool derive_coded(std::size_t first, int threads);
     void pack_codes();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "quant/raw/exact.h"
 
@@ -62,7 +63,8 @@ void ScoreScanner::collect(const Lane& lane, const Query& query, float shift, st
     for (std::size_t i = 0; i < last - first; ++i) {
         const float score = scores[i] + shift + (bias != nullptr ? bias[i] : 0.0f);
         const float upper = score + query.slack;
-        if (upper < lane.found->floor()) continue;
+        // Minus infinity has overflowed: -|x|^2 / 2 alone may be beyond float32, the sum not.
+        if (upper < lane.found->floor() && upper >= std::numeric_limits<float>::lowest()) continue;
         const auto row = static_cast<Id>(first + i);
         if (!task_.collector.may_answer(lane.query, row)) continue;
         const float lower = score - query.slack;

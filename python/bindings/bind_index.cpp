@@ -173,6 +173,11 @@ Setting setting_for(const Index& index, std::size_t k, double recall, std::size_
     return plain(table->choose(k, recall, queries));
 }
 
+/// The quantizer's name, or that of the type in which rows are stored.
+std::string quantizer_of(const RowStore& store) {
+    return store.coding != nullptr ? store.coding->quantizer->name() : name_of(store.spec.dtype);
+}
+
 py::dict stats(const Index& index) {
     const auto store = index.snapshot();
     py::dict d;
@@ -182,6 +187,9 @@ py::dict stats(const Index& index) {
     d["dim"] = store->spec.dim;
     d["metric"] = name_of(store->spec.metric);
     d["dtype"] = name_of(store->spec.dtype);
+    d["quantizer"] = quantizer_of(*store);
+    const bool refines = store->coding != nullptr && store->coding->keeps_rows;
+    d["refine"] = refines ? py::object(py::str(name_of(store->spec.dtype))) : py::none();
     d["scan"] = store->coding != nullptr               ? store->coding->quantizer->name()
                 : store->spec.kind == ScanKind::kBytes ? "int8"
                                                        : "bfloat16";
@@ -274,12 +282,7 @@ void bind_index(py::module_& module) {
             py::arg("labels"))
         .def_property_readonly("is_trained", &Index::is_trained)
         .def_property_readonly("quantizer",
-                               [](const Index& i) {
-                                   const auto store = i.snapshot();
-                                   return store->coding != nullptr
-                                              ? store->coding->quantizer->name()
-                                              : name_of(store->spec.dtype);
-                               })
+                               [](const Index& i) { return quantizer_of(*i.snapshot()); })
         .def_property_readonly("keeps_rows",
                                [](const Index& i) {
                                    const auto store = i.snapshot();

@@ -147,12 +147,12 @@ def as_path(value: Any, *, name: str) -> str:
 
 
 def naming(error: ValueError, *, query: str, row: str) -> ValueError:
-    """Put the argument's name before the core's message about one query or one row.
+    """Put the argument's name before the core's message about a query, a row or too few rows.
 
     The core counts the vectors it is given and does not know what the caller called them.
     """
     message = str(error)
-    for word, name in (("query ", query), ("row ", row)):
+    for word, name in (("query ", query), ("row ", row), ("got ", row)):
         if message.startswith(word):
             return ValueError(f"{name}: {message}")
     return error

@@ -53,21 +53,26 @@ def as_coding(quantizer: Any, refine: Any, dim: int) -> Coding:
 
 
 def _as_quantizer(quantizer: Any, dim: int) -> _core.Quantizer:
+    name = quantizer
     if isinstance(quantizer, Quantizer):
-        if quantizer._inner is None:
-            return _core.Quantizer(quantizer._name(), dim)
-        if quantizer._inner.dim != dim:
-            raise ValueError(
-                f"quantizer: got one that was trained on {quantizer._inner.dim} columns, "
-                f"expected {dim}"
-            )
-        return quantizer._inner
-    if not isinstance(quantizer, str):
+        if quantizer._inner is not None:
+            return _of_dim(quantizer._inner, dim)
+        name = quantizer._name()
+    if not isinstance(name, str):
         raise TypeError(
             f"quantizer: got a {type(quantizer).__name__}, expected a name or a quantizer of "
             "nf.quant"
         )
     try:
-        return _core.Quantizer(quantizer, dim)
+        return _core.Quantizer(name, dim)
     except ValueError as error:
-        raise ValueError(f"quantizer: {error}; or one of {', '.join(STORAGES)}") from None
+        reason = str(error).removeprefix("quantizer: ")
+        raise ValueError(f"quantizer: {reason}; or one of {', '.join(STORAGES)}") from None
+
+
+def _of_dim(quantizer: _core.Quantizer, dim: int) -> _core.Quantizer:
+    if quantizer.dim != dim:
+        raise ValueError(
+            f"quantizer: got one that was trained on {quantizer.dim} columns, expected {dim}"
+        )
+    return quantizer

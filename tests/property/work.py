@@ -21,6 +21,24 @@ class Run(NamedTuple):
     direct: bool = False  # nf.topk instead of an index
     nprobe: int = 0  # lists to look into; 0: the index has none
     exclude_self: bool = False
+    rerank: int = 0  # of how many rows, the best by code, kept rows are scored; 0: the default
+
+
+class Plan(NamedTuple):
+    """An index whose rows a quantizer codes."""
+
+    quantizer: str
+    metric: str
+    nlist: int = 0  # 0: flat
+    residual: bool = False
+    refine: str | None = None
+
+    def made(self, dim: int, quantizer: Any = None) -> nf.FlatIndex | nf.IVFIndex:
+        """Return the index, empty; quantizer: another object than the one it names."""
+        coding = {"quantizer": quantizer or self.quantizer, "refine": self.refine}
+        if not self.nlist:
+            return nf.FlatIndex(dim, self.metric, **coding)
+        return nf.IVFIndex(dim, self.nlist, self.metric, residual=self.residual, **coding)
 
 
 def typed(rows: np.ndarray, storage: str) -> Any:
@@ -63,6 +81,18 @@ def listed(
     return index.list_sizes.tolist(), _all_runs(index, rows, storage, queries, runs)
 
 
+def coded(
+    plan: Plan, rows: np.ndarray, queries: np.ndarray, runs: list[Run]
+) -> tuple[np.ndarray, list[Answer]]:
+    """Train on the rows, add them in pieces; return what the index holds of them, and answers."""
+    index = plan.made(rows.shape[1])
+    index.train(rows)
+    for part in np.split(rows, [len(rows) // 3, len(rows) // 3 + 1]):
+        index.add(part)
+    held = index.reconstruct(np.arange(len(rows)))
+    return held, _all_runs(index, rows, "float32", queries, runs)
+
+
 def _all_runs(
     index: nf.Index, rows: np.ndarray, storage: str, queries: np.ndarray, runs: list[Run]
 ) -> list[Answer]:
@@ -86,7 +116,7 @@ def _search(
             exclude_self=run.exclude_self,
             threads=run.threads,
         )
-    params = {"nprobe": run.nprobe} if run.nprobe else {}
+    params = {name: n for name, n in (("nprobe", run.nprobe), ("rerank", run.rerank)) if n}
     return index.search(queries, run.k, filter=run.mask, threads=run.threads, **params)
 
 

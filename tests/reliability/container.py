@@ -12,7 +12,7 @@ from typing import Any
 
 MAGIC = b"\x89NFX\r\n\x1a\n"
 META, ROWS, CODES, LABELS, TOMBSTONES, USER_METADATA = 1, 2, 3, 6, 7, 100
-LIST_SIZES, CENTROIDS, ARRIVAL, SEED, TUNING = 8, 9, 10, 11, 20
+LIST_SIZES, CENTROIDS, ARRIVAL, SEED, QUANTIZER, TUNING = 8, 9, 10, 11, 14, 20
 RELEASE = 0x00000100  # the first release that reads version 1
 BYTES, F32, F16, BF16, I8, U8, U32, I64, U64, F64 = range(10)
 ELEMENT_BYTES = (1, 4, 2, 2, 1, 1, 4, 8, 8, 8)
@@ -64,6 +64,10 @@ class Container:
     header: dict[int, Any] = field(default_factory=dict)
     padding: bytes = b"\0"
     tail: bytes = b""
+
+    def has(self, kind: int) -> bool:
+        """Return whether there is a section of a type."""
+        return any(section.type == kind for section in self.sections)
 
     def find(self, kind: int) -> Section:
         """Return the section of a type."""

@@ -41,7 +41,8 @@ def use(index: nf.Index) -> None:
     assert np.unique(labels).size == len(index)
     index.reconstruct(labels[:3])
     if index.dim <= 4096:
-        storage: Any = index.quantizer if "int8" in index.quantizer else "float32"
+        kept = index.refine or index.quantizer
+        storage: Any = kept if "int8" in kept else "float32"
         before = len(index)
         with_labels = [label for label in (12345, 12346) if label not in index]
         index.add(np.zeros((len(with_labels), index.dim), storage), ids=with_labels)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from reliability.samples import KINDS, LISTED, build, queries_of
+from reliability.samples import CODED, KINDS, LISTED, build, queries_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "format-1"
 ROWS, DIM, QUERIES, K = 24, 20, 6, 26
 NAMES = [
     *((metric, storage, i % 2 == 1, 0) for i, (metric, storage) in enumerate(KINDS)),
     *LISTED,
+    *CODED,
 ]
 
 

@@ -66,6 +66,13 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
 
     opq = nf.quant.OPQ(DIM // 4, 4).train(rows[:256])
 
+    small = nf.FlatIndex(DIM, quantizer=f"pq{DIM // 2}x4", refine="float16")
+    small_lists = nf.IVFIndex(DIM, 64, quantizer="rabitq4")
+    for coded in (small, small_lists):
+        coded.train(rows[:3000])
+        coded.add(rows)
+    empty_small = nf.FlatIndex(DIM, quantizer=nf.quant.RabitqQuantizer(4).train(rows[:3000]))
+
     def save_and_load() -> None:
         while True:
             index.save(path)
@@ -98,7 +105,17 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
         "range_search in lists": lambda: lists.range_search(queries[:4000], 60.0, nprobe=60),
         "train": lambda: nf.IVFIndex(DIM, 500).train(rows),
         "add to lists": lambda: empty_lists.add(wide),
-    } | {"index": lambda: index, "empty": lambda: (empty, empty_lists), "rows": lambda: rows}
+        "search codes": lambda: small.search(queries, k=100),
+        "search codes, k = n": lambda: small.search(queries[:40], k=ROWS),
+        "search codes in lists": lambda: small_lists.search(queries, k=10, nprobe=32),
+        "range_search of codes": lambda: small_lists.range_search(queries, 20.0, nprobe=64),
+        "train codes": lambda: nf.FlatIndex(DIM, quantizer=f"pq{DIM // 4}x8").train(rows),
+        "add codes": lambda: empty_small.add(wide),
+    } | {
+        "index": lambda: index,
+        "empty": lambda: (empty, empty_lists, empty_small),
+        "rows": lambda: rows,
+    }
 
 
 def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:

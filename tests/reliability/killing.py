@@ -13,20 +13,20 @@ from typing import Any
 
 import nearfield as nf
 import numpy as np
-from reliability.samples import centroids_of, empty_lists
+from reliability.samples import centroids_of, empty, empty_lists
 
 VERSIONS = 6
 _COUNTS = struct.Struct("<QQ")
 
 
-def version(number: int, rows: int, nlist: int) -> nf.Index:
+def version(number: int, rows: int, nlist: int, storage: str = "float32") -> nf.Index:
     """Return an index that differs from every other version, in size too; nlist 0: a flat one."""
     rng = np.random.default_rng(number)
     index: nf.Index
     if nlist:
-        index = empty_lists("l2", "float32", centroids_of("float32", nlist, 32))
+        index = empty_lists("l2", storage, centroids_of(storage, nlist, 32))
     else:
-        index = nf.FlatIndex(32, "l2")
+        index = empty("l2", storage, 32)
     n = rows - 37 * number
     index.add(rng.standard_normal((n, 32)), ids=np.arange(n) + 1_000_000 * number)
     return index
@@ -56,11 +56,11 @@ def phase(folder: str, sizes: set[int], old: bool, between: bool) -> str:
 
 
 def rounds(
-    folder: str, kills: int, rows: int, durable: bool, seed: int, nlist: int
+    folder: str, kills: int, rows: int, durable: bool, seed: int, nlist: int, storage: str
 ) -> dict[str, Any]:
     """Kill `kills` writers; after each the file must be the last finished or the next version."""
     path = os.path.join(folder, "index.nf")
-    indexes = [version(number, rows, nlist) for number in range(VERSIONS)]
+    indexes = [version(number, rows, nlist, storage) for number in range(VERSIONS)]
     contents = []
     for index in indexes:
         index.save(path, durable=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from reliability import coding_lies
 from reliability import container as c
 from reliability.container import Container, Section
 
@@ -97,7 +98,7 @@ def of_labels(true: Container) -> Iterator[Lie]:
 
 def of_lists(true: Container) -> Iterator[Lie]:
     """Yield lists that do not add up or lack what makes them lists."""
-    nlist, n = true.find(c.LIST_SIZES).rows, true.find(c.ROWS).rows
+    nlist, n = true.find(c.LIST_SIZES).rows, true.find(c.ARRIVAL).rows
     sizes = struct.unpack(f"<{nlist}I", true.find(c.LIST_SIZES).data)
 
     def sized(values: list[int], **more: int) -> Container:
@@ -261,8 +262,12 @@ def of_header(true: Container) -> Iterator[Lie]:
 def all_of(true: Container) -> Iterator[Lie]:
     """Yield every lie about a file."""
     yield from of_meta(true)
-    yield from of_rows(true)
-    if any(section.type == c.LABELS for section in true.sections):
+    if true.has(c.ROWS):
+        yield from of_rows(true)
+    if true.has(c.QUANTIZER):
+        yield from coding_lies.of_codes(true)
+        yield from coding_lies.of_quantizer(true)
+    if true.has(c.LABELS):
         yield from of_labels(true)
     if true.meta()["kind"] == 2:
         yield from of_lists(true)
@@ -285,10 +290,11 @@ def truths(true: Container) -> Iterator[Lie]:
     yield "features that may be ignored", replace(true, header={4: 2**63 + 5})
     yield "a release number", replace(true, header={8: 0x00630000})
     yield "later default labels", true.with_meta(next_label=2**40)
+    if true.has(c.QUANTIZER):
+        yield from coding_lies.truths(true)
     if true.meta()["kind"] == 2:
-        huge = struct.pack("<f", 3e38) * (len(true.find(c.CENTROIDS).data) // 4)
-        yield "huge centroids", true.with_section(c.CENTROIDS, data=huge)
-        yield "centroids all zero", true.with_section(c.CENTROIDS, data=bytes(len(huge)))
+        zero = bytes(len(true.find(c.CENTROIDS).data))
+        yield "centroids all zero", true.with_section(c.CENTROIDS, data=zero)
         one = c.SETTING.pack(2**32 - 1, 2**32 - 1, 1, 2**32 - 1, 2**32 - 1, 0, 5e-324, 1, 1, 0, 1)
         odd = Section(c.TUNING, c.BYTES, 1, 64, one)
         others = [section for section in true.sections if section.type != c.TUNING]
@@ -298,3 +304,7 @@ def truths(true: Container) -> Iterator[Lie]:
         all_k = Section(c.TUNING, c.BYTES, 4096, 64, most)
         yield "tuned for every k", replace(true, sections=[*others, all_k])
         yield "another seed", true.with_section(c.SEED, data=b"\xff" * 8)
+        if true.has(c.QUANTIZER):
+            return  # codes about huge centroids are of rows that no quantizer takes
+        huge = struct.pack("<f", 3e38) * (len(zero) // 4)
+        yield "huge centroids", true.with_section(c.CENTROIDS, data=huge)

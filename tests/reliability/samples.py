@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-from typing import Any
+from typing import Any, NamedTuple
 
 import nearfield as nf
 import numpy as np
+from nearfield import _core
 from reliability import container as c
+from reliability.coding import KEEPS_ROWS, RESIDUAL, Coding, trained
 
 METRICS = ("l2", "ip", "cosine")
 STORAGES = ("float32", "float16", "bfloat16", "int8", "uint8")
@@ -27,6 +29,35 @@ SETTINGS = [
     (7, 1, 3, 20, 30, 0.5, 0.75, 0.625, 2**-13, 24),
 ]
 """What that index was tuned to, as the core takes it; it has neither rerank nor ef_search."""
+CODED = [
+    ("l2", "sq8", False, 0),
+    ("ip", "pq2x4-float16", True, 0),
+    ("l2", "opq2x5-bfloat16", False, 0),
+    ("cosine", "rabitq4-residual", False, 3),
+    ("l2", "pq2x4-residual", True, 3),
+    ("ip", "sq4-int8", True, 2),
+]
+"""Indexes of small codes, written as a quantizer, `residual` and the type of kept rows, if any."""
+
+
+class Storage(NamedTuple):
+    """What a storage of these samples means."""
+
+    quantizer: str
+    refine: str | None
+    residual: bool
+
+    @property
+    def kept(self) -> str:
+        """Type of the rows as they come."""
+        return self.refine or (self.quantizer if self.quantizer in STORAGES else "float32")
+
+
+def parts_of(storage: str) -> Storage:
+    """Read a storage: a type, or how rows are coded."""
+    quantizer, *rest = storage.split("-")
+    refine = next((part for part in rest if part in STORAGES), None)
+    return Storage(quantizer, refine, "residual" in rest)
 
 
 def numbers(count: int, seed: int) -> np.ndarray:
@@ -65,28 +96,56 @@ def labels_of(n: int) -> np.ndarray:
 
 def centroids_of(storage: str, nlist: int, dim: int) -> np.ndarray:
     """Return centroids of inverted lists among such rows."""
-    return rows_of(storage, nlist, dim, seed=5).astype(np.float32) + np.float32(0.25)
+    return rows_of(parts_of(storage).kept, nlist, dim, seed=5).astype(np.float32) + np.float32(0.25)
 
 
 def empty_lists(metric: str, storage: str, centroids: np.ndarray) -> nf.IVFIndex:
     """Return an empty index of lists with these centroids: what training finds may change."""
     nlist, dim = centroids.shape
-    kinds = METRICS.index(metric), STORAGES.index(storage)
-    element = (c.F32, c.F16, c.BF16, c.I8, c.U8)[kinds[1]]
-    sections = [
-        c.Section(c.META, c.BYTES, 1, 48, c.ROW_META.pack(2, 1, *kinds, dim, 0, 0, 0)),
-        c.Section(c.ROWS, element, 0, dim, b""),
+    index = _opened(
+        *_without_rows(2, metric, storage, dim),
         c.Section(c.ARRIVAL, c.U32, 0, 1, b""),
         c.Section(c.LIST_SIZES, c.U32, nlist, 1, bytes(4 * nlist)),
         c.Section(c.SEED, c.U64, 1, 1, struct.pack("<Q", 3)),
         c.Section(c.CENTROIDS, c.F32, nlist, dim, centroids.astype("<f4").tobytes()),
-    ]
+    )
+    assert isinstance(index, nf.IVFIndex)
+    return index
+
+
+def _without_rows(kind: int, metric: str, storage: str, dim: int) -> list[c.Section]:
+    """Return what every empty index has."""
+    quantizer, refine, residual = parts_of(storage)
+    kept = STORAGES.index(parts_of(storage).kept)
+    said = c.ROW_META.pack(kind, 1, METRICS.index(metric), kept, dim, 0, 0, 0)
+    sections = [c.Section(c.META, c.BYTES, 1, 48, said)]
+    if quantizer in STORAGES or refine:
+        sections.append(c.Section(c.ROWS, (c.F32, c.F16, c.BF16, c.I8, c.U8)[kept], 0, dim, b""))
+    if quantizer not in STORAGES:
+        flags = (KEEPS_ROWS if refine else 0) | (RESIDUAL if residual else 0)
+        coding = Coding(quantizer.encode(), trained(quantizer, dim, numbers(4096, 6)), flags)
+        data = coding.packed()
+        sections.append(c.Section(c.QUANTIZER, c.BYTES, 1, len(data), data))
+        size = _core.Quantizer(quantizer, dim).code_size
+        sections.append(c.Section(c.CODES, c.U8, 0, size, b""))
+    return sections
+
+
+def _opened(*sections: c.Section) -> nf.Index:
+    """Return the index of a file with these sections."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "empty.nf")
         with open(path, "wb") as file:
-            file.write(c.sealed(c.Container(sections)))
-        index = nf.load(path)
-    assert isinstance(index, nf.IVFIndex)
+            file.write(c.sealed(c.Container([*sections])))
+        return nf.load(path)
+
+
+def empty(metric: str, storage: str, dim: int) -> nf.FlatIndex:
+    """Return an empty flat index; what its quantizer was trained to is made from formulas."""
+    if storage in STORAGES:
+        return nf.FlatIndex(dim, metric, quantizer=storage)
+    index = _opened(*_without_rows(1, metric, storage, dim))
+    assert isinstance(index, nf.FlatIndex)
     return index
 
 
@@ -94,12 +153,12 @@ def build(
     metric: str, storage: str, labelled: bool, n: int, dim: int, nlist: int = 0
 ) -> nf.FlatIndex | nf.IVFIndex:
     """Build an index of `n` live rows, one more having been removed; nlist 0: a flat one."""
-    index: nf.FlatIndex | nf.IVFIndex
+    index: Any
     if nlist:
         index = empty_lists(metric, storage, centroids_of(storage, nlist, dim))
     else:
-        index = nf.FlatIndex(dim, metric, quantizer=storage)
-    rows: Any = rows_of(storage, n + 1, dim)
+        index = empty(metric, storage, dim)
+    rows: Any = rows_of(parts_of(storage).kept, n + 1, dim)
     if not labelled:
         index.add(rows[:n])
         return index

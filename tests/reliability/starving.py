@@ -68,6 +68,17 @@ def limit_off() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
+def swept(
+    works: dict[str, Callable[[], Any]], index: nf.Index, expected: Any, steps: int, largest: int
+) -> dict[str, dict[str, int]]:
+    """Run calls with from nothing to `largest` bytes more; count how each ended."""
+    out = {}
+    for name, work in works.items():
+        amounts = [int(largest * (step / steps) ** 3) for step in range(steps)]  # most near nothing
+        out[name] = dict(Counter(starved(work, index, expected, more) for more in amounts))
+    return out
+
+
 def sweep(folder: str, steps: int, largest: int) -> dict[str, dict[str, int]]:
     """Run every call with from nothing to `largest` bytes more; count how each ended."""
     index = small()
@@ -108,16 +119,8 @@ def sweep(folder: str, steps: int, largest: int) -> dict[str, dict[str, int]]:
         "lists: range_search": lambda: big_lists.range_search(rows[:20], -1.0, nprobe=49),
         "lists: save": lambda: big_lists.save(os.path.join(folder, "lists.nf"), durable=False),
     }
-    out: dict[str, dict[str, int]] = {}
-    for name, work in [*works.items(), *works_on_lists.items()]:
-        subject, before = (
-            (lists, expected_of_lists) if name in works_on_lists else (index, expected)
-        )
-        ends: Counter[str] = Counter()
-        for step in range(steps):
-            more = int(largest * (step / steps) ** 3)  # most of it near nothing
-            ends[starved(work, subject, before, more)] += 1
-        out[name] = dict(ends)
+    out = swept(works, index, expected, steps, largest)
+    out |= swept(works_on_lists, lists, expected_of_lists, steps, largest)
     # removing cannot be tried on the index whose state is compared
     ends = Counter(
         starved(lambda: small().remove(some), index, expected, step * MIB // 4) for step in range(9)
@@ -125,6 +128,34 @@ def sweep(folder: str, steps: int, largest: int) -> dict[str, dict[str, int]]:
     out["remove"] = dict(ends)
     assert not [name for name in os.listdir(folder) if name.endswith(".nftmp")]
     return out
+
+
+def sweep_codes(folder: str, steps: int, largest: int) -> dict[str, dict[str, int]]:
+    """Do the same with calls of indexes whose rows are coded."""
+    index = small()
+    expected = state(index)
+    rows = np.random.default_rng(0).standard_normal((200_000, 8)).astype(np.float32)
+    codes = nf.FlatIndex(8, quantizer="pq2x4", refine="float16")
+    codes.train(rows[:1000])
+    codes.add(rows)
+    path = os.path.join(folder, "codes.nf")
+    codes.save(path, durable=False)
+    works: dict[str, Callable[[], Any]] = {
+        "codes: train": lambda: nf.FlatIndex(8, quantizer="pq4x8").train(rows, threads=2),
+        "codes: search": lambda: codes.search(rows[:400], k=200, threads=2),
+        "codes: search, k = n": lambda: codes.search(rows[:8], k=200_000, threads=2),
+        "codes: range_search": lambda: codes.range_search(rows[:20], 9.0, threads=2),
+        "codes: load": lambda: nf.load(path),
+        "codes: save": lambda: codes.save(os.path.join(folder, "saved.nf"), durable=False),
+    }
+    lists = small(empty_lists("l2", "sq8-residual", centroids_of("float32", 20, 8)))
+    expected_of_lists = state(lists)
+    works_on_lists: dict[str, Callable[[], Any]] = {
+        "coded lists: add": lambda: lists.add(rows, threads=2),
+        "coded lists: search": lambda: lists.search(rows[:20_000], k=90, nprobe=9),
+    }
+    out = swept(works, index, expected, steps, largest)
+    return out | swept(works_on_lists, lists, expected_of_lists, steps, largest)
 
 
 def too_much(gib: int) -> dict[str, Any]:

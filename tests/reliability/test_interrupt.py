@@ -21,6 +21,8 @@ CALLS = {
     "files": ["save and load"],
     "quantizers": ["train pq", "train opq", "encode opq"],
     "lists": ["search lists", "search lists, one thread", "search lists, few may answer"],
+    "codes": ["search codes", "search codes, k = n", "search codes in lists"],
+    "more of codes": ["range_search of codes", "train codes", "add codes"],
     "more of lists": ["search long lists", "range_search in lists", "train", "add to lists"],
 }
 

@@ -14,10 +14,16 @@ from reliability.child import call
 KILLS = int(os.environ.get("NEARFIELD_KILLS", "100"))
 
 
-@pytest.mark.parametrize("nlist", [0, 40], ids=["flat", "ivf"])
+@pytest.mark.parametrize(
+    ("nlist", "storage"),
+    [(0, "float32"), (40, "float32"), (40, "sq8-float16-residual")],
+    ids=["flat", "ivf", "coded"],
+)
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "not durable"])
-def test_killed_writers_leave_a_whole_file(tmp_path: Path, durable: bool, nlist: int) -> None:
-    args = (str(tmp_path), KILLS // 2, 20_000, durable, 7, nlist)
+def test_killed_writers_leave_a_whole_file(
+    tmp_path: Path, durable: bool, nlist: int, storage: str
+) -> None:
+    args = (str(tmp_path), KILLS // 2, 20_000, durable, 7, nlist, storage)
     found = call("reliability.killing:rounds", *args, timeout=800)
     print(f"{found['kills']} kills:", found["phases"])
     assert found["wrong"] == []

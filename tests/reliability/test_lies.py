@@ -14,12 +14,13 @@ import pytest
 from reliability import container as c
 from reliability import lies
 from reliability.child import call
-from reliability.samples import KINDS, LISTED, build
+from reliability.samples import CODED, KINDS, LISTED, build
 
 Sample = tuple[str, str, bool, int]
 SAMPLES: list[Sample] = [
     *((metric, storage, labelled, 0) for metric, storage in KINDS for labelled in (False, True)),
     *LISTED,
+    *CODED,
 ]
 
 
@@ -63,7 +64,9 @@ def test_lies_are_refused(tmp_path: Path, sample: Sample) -> None:
     assert found["grown"] < 16 << 20
 
 
-@pytest.mark.parametrize("sample", [*SAMPLES[::7], *LISTED], ids=lambda s: "-".join(map(str, s)))
+@pytest.mark.parametrize(
+    "sample", [*SAMPLES[:30:7], *LISTED, *CODED], ids=lambda s: "-".join(map(str, s))
+)
 def test_unusual_truths_are_opened(tmp_path: Path, sample: Sample) -> None:
     names = written(tmp_path, lies.truths(true_file(tmp_path, sample)))
     found = call("reliability.probe:hostile", list(names), refuse=False)

@@ -9,6 +9,8 @@ import pytest
 from reliability.child import call
 
 STEPS = int(os.environ.get("NEARFIELD_MEMORY_STEPS", "16"))
+# The C library itself ends a process (127) that has no room for a new thread's variables.
+FINE = {"done", "MemoryError", "exit code 127"}
 
 
 def test_adding_too_much_changes_nothing() -> None:
@@ -20,11 +22,19 @@ def test_any_lack_of_memory_is_an_error_and_not_the_end(tmp_path: Path) -> None:
     found = call("reliability.starving:sweep", str(tmp_path), STEPS, 192 << 20, timeout=800)
     for name, ends in found.items():
         print(f"{name}: {ends}")
-    # The C library itself ends a process (127) that has no room for a new thread's variables.
-    fine = {"done", "MemoryError", "exit code 127"}
-    bad = {name: ends for name, ends in found.items() if set(ends) - fine}
+    bad = {name: ends for name, ends in found.items() if set(ends) - FINE}
     assert bad == {}
     for name in ("add", "add with ids", "search, k = n", "load", "topk"):
+        assert {"done", "MemoryError"} <= set(found[name]), f"{name}: {found[name]}"
+
+
+def test_any_lack_of_memory_for_codes_is_an_error_and_not_the_end(tmp_path: Path) -> None:
+    found = call("reliability.starving:sweep_codes", str(tmp_path), STEPS, 192 << 20, timeout=800)
+    for name, ends in found.items():
+        print(f"{name}: {ends}")
+    bad = {name: ends for name, ends in found.items() if set(ends) - FINE}
+    assert bad == {}
+    for name in ("codes: train", "codes: search", "codes: search, k = n", "codes: load"):
         assert {"done", "MemoryError"} <= set(found[name]), f"{name}: {found[name]}"
 
 

@@ -42,13 +42,24 @@ def vectors(labels: np.ndarray) -> np.ndarray:
     return np.sin(phases).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", ["flat", "ivf"])
+def empty(kind: str, metric: Any) -> Any:
+    """Return an index that scores rows as they are: coded ones are kept as well."""
+    kinds: dict[str, Callable[[], nf.Index]] = {
+        "flat": lambda: nf.FlatIndex(DIM, metric),
+        "ivf": lambda: nf.IVFIndex(DIM, 12, metric),
+        "flat coded": lambda: nf.FlatIndex(DIM, metric, quantizer="sq8", refine="float32"),
+        "ivf coded": lambda: nf.IVFIndex(DIM, 12, metric, quantizer="pq12x6", refine="float32"),
+    }
+    return kinds[kind]()
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "flat coded", "ivf coded"])
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_searches_are_right_while_rows_come_and_go(tmp_path: Path, metric: Any, kind: str) -> None:
     """Fixed rows are always found, removed ones never again, and scores belong to the labels."""
-    index: Any = nf.FlatIndex(DIM, metric) if kind == "flat" else nf.IVFIndex(DIM, 12, metric)
+    index = empty(kind, metric)
     fixed = np.arange(2000, dtype=np.int64)
-    if kind == "ivf":
+    if not index.is_trained:
         index.train(vectors(fixed))
     index.add(vectors(fixed), ids=fixed)
     done = threading.Event()

@@ -218,6 +218,62 @@ def test_tune(run: Run, vectors: Path, tmp_path: Path) -> None:
     failed(run("tune", path, queries, "--truth", truth), "truth: got shape (40, 2)")
 
 
+@pytest.mark.parametrize(
+    ("options", "quantizer", "refine", "nlist"),
+    [
+        (["--quantizer", "sq8"], "sq8", None, 0),
+        (["--quantizer", "pq4x4", "--refine", "float16"], "pq4x4", "float16", 0),
+        (["--quantizer", "rabitq2", "--lists", "5"], "rabitq2", None, 5),
+        (["--dtype", "float16", "--lists", "5"], "float16", None, 5),
+        (["--index", "OPQ4,IVF5,PQ4x4fs,Refine(SQbf16)"], "opq4x4", "bfloat16", 5),
+        (["--index", "Flat"], "float32", None, 0),
+    ],
+    ids=str,
+)
+def test_build_small_codes(
+    run: Run, vectors: Path, options: list[str], quantizer: str, refine: str | None, nlist: int
+) -> None:
+    output = vectors.with_name("coded.nf")
+    code, out, err = run("build", vectors, "-o", output, *options, "--metric", "ip")
+    assert (code, err) == (0, "")
+    assert f"(ip, {quantizer}{f' and {refine}' if refine else ''})" in out
+    index = nf.load(output)
+    assert (len(index), index.metric) == (300, "ip")
+    assert (index.quantizer, index.refine) == (quantizer, refine)
+    assert getattr(index, "nlist", 0) == nlist
+    report = json.loads(run("info", output, "--json")[1])
+    assert (report["quantizer"], report["refine"]) == (quantizer, refine)
+    shown = run("info", output)[1]
+    assert any(line.split()[:2] == ["quantizer", quantizer] for line in shown.splitlines())
+    assert any(line.split()[:2] == ["refine", str(refine)] for line in shown.splitlines())
+    code, out, _ = run("verify", output)
+    assert code == 0
+    assert quantizer in out
+    assert run("search", output, vectors.with_name("queries.npy"), "-k", 2)[0] == 0
+
+
+def test_build_errors_of_small_codes(run: Run, vectors: Path) -> None:
+    out = vectors.with_name("never")
+    for options, words in (
+        (["--quantizer", "pq3x4"], "m: got 3 for dim 8"),
+        (["--quantizer", "sq9"], "quantizer: got 'sq9'"),
+        (["--refine", "float16"], "refine: got 'float16', expected None"),
+        (["--quantizer", "sq8", "--dtype", "float16"], "--quantizer stores codes"),
+        (["--index", "SQ8", "--lists", "4"], "leave --lists out"),
+        (["--index", "SQ8", "--dtype", "float32"], "leave --dtype out"),
+        (["--index", "HNSW32"], "description: got 'HNSW32'"),
+        (["--lists", "0"], "nlist: got 0"),
+        (["--lists", "301"], "got 300 rows to train on"),
+        (["--quantizer", "pq4x9"], "vectors.npy: x: got 300 rows to train on"),
+    ):
+        failed(run("build", vectors, "-o", out, *options), words)
+    rows = np.load(vectors)
+    rows[7, 3] = np.inf
+    np.save(vectors, rows)
+    failed(run("build", vectors, "-o", out, "--quantizer", "sq8"), "vectors.npy: x: row 7 ")
+    assert not out.exists()
+
+
 def test_info(run: Run, built: Path) -> None:
     code, out, _ = run("info", built, "--json")
     assert code == 0

@@ -36,13 +36,73 @@ def test_descriptions(description: str, kind: type, quantizer: str, metric: Any)
 
 
 @pytest.mark.parametrize(
+    ("description", "nlist", "quantizer", "refine"),
+    [
+        ("SQ8", 0, "sq8", None),
+        ("SQ4", 0, "sq4", None),
+        ("PQ4", 0, "pq4x8", None),
+        ("PQ4x6", 0, "pq4x6", None),
+        ("PQ4x4fs", 0, "pq4x4", None),
+        ("PQ04x04", 0, "pq4x4", None),
+        ("OPQ4,PQ4x4", 0, "opq4x4", None),
+        ("RaBitQ", 0, "rabitq1", None),
+        ("RaBitQ4", 0, "rabitq4", None),
+        ("IVF4,SQ8", 4, "sq8", None),
+        ("IVF4,PQ2", 4, "pq2x8", None),
+        ("IVF4,PQ2x4fs", 4, "pq2x4", None),
+        ("IVF4,PQ2x4fsr", 4, "pq2x4", None),
+        ("OPQ2,IVF4,PQ2x4fs,RFlat", 4, "opq2x4", "float32"),
+        ("IVF4, RaBitQ, RFlat", 4, "rabitq1", "float32"),
+        ("IVF4,RaBitQ8,Refine(SQfp16)", 4, "rabitq8", "float16"),
+        ("PQ2x4,Refine(SQbf16)", 0, "pq2x4", "bfloat16"),
+        ("SQ4,Refine(Flat)", 0, "sq4", "float32"),
+        ("pq2x4", 0, "pq2x4", None),
+        ("IVF4,opq2x4,Refine(float16)", 4, "opq2x4", "float16"),
+        ("IVF4,float16", 4, "float16", None),
+        ("bfloat16", 0, "bfloat16", None),
+    ],
+)
+def test_codes(description: str, nlist: int, quantizer: str, refine: str | None) -> None:
+    index = nf.index_factory(description, 8, "ip")
+    assert isinstance(index, nf.IVFIndex if nlist else nf.FlatIndex)
+    assert (index.quantizer, index.refine) == (quantizer, refine)
+    rows = np.random.default_rng(0).standard_normal((300, 8), dtype=np.float32)
+    index.train(rows)
+    index.add(rows)
+    params = {"nprobe": nlist} if nlist else {}
+    assert nlist == (index.nlist if isinstance(index, nf.IVFIndex) else 0)
+    direct: Any = nf.FlatIndex(8, "ip", quantizer=quantizer, refine=refine)
+    if nlist:
+        direct = nf.IVFIndex(8, nlist, "ip", quantizer=quantizer, refine=refine, residual=True)
+    direct.train(rows)
+    direct.add(rows)
+    assert (index.search(rows, 9, **params).ids == direct.search(rows, 9, **params).ids).all()
+
+
+@pytest.mark.parametrize(
     "description",
-    ["", "flat", "IVF", "IVF0,Flat", "IVF4", "IVF4,", "IVF-4,Flat", "IVF4,PQ8x8", "PQ8", "HNSW32",
-     "IVF4,Flat,RFlat", "IVF999999999,Flat", "OPQ8,IVF4,PQ8"],
+    ["", "flat", "IVF", "IVF0,Flat", "IVF4", "IVF4,", "IVF-4,Flat", "HNSW32", "IVF999999999,Flat",
+     "OPQ8,IVF4,PQ4", "OPQ8,IVF4", "OPQ8,Flat", "OPQ4,SQ8", "OPQ8_16,IVF4,PQ8", "IVF4,OPQ8,PQ8",
+     "PQ", "PQ8x", "PQ8x5fs", "PQ8fs", "PQx4", "pq", "pq8", "SQ6", "sq8x4", "RaBitQ0", "RaBitQ9",
+     "RaBitQ12", "rabitq", "SQ8,", "SQ8,Flat", "SQ8,Refine", "SQ8,Refine()", "SQ8,Refine(SQ4)",
+     "SQ8,RFlat,RFlat", "IVF4_HNSW32,Flat", "PCA4,Flat", "LSH", "IVF4,IVF4,Flat", "SQ8;RFlat"],
 )  # fmt: skip
 def test_unknown_descriptions_are_refused(description: str) -> None:
-    with pytest.raises(ValueError, match=r"(expected one of Flat|nlist)"):
+    with pytest.raises(ValueError, match=r"(expected one of Flat|nlist|expected one of sq8)"):
         nf.index_factory(description, 8)
+
+
+def test_descriptions_that_do_not_fit_are_refused() -> None:
+    for description, message in (
+        ("PQ3", r"quantizer: m: got 3 for dim 8.*divisor"),
+        ("IVF4,PQ4x3", "quantizer: .*3"),
+        ("PQ4x13", "quantizer: .*13"),
+        ("Flat,RFlat", "refine: got 'float32', expected None"),
+        ("IVF4,SQfp16,RFlat", "refine: got 'float32', expected None"),
+        ("PQ99999999999999999999", "quantizer: "),
+    ):
+        with pytest.raises(ValueError, match=message):
+            nf.index_factory(description, 8)
 
 
 def test_wrong_types_are_refused() -> None:

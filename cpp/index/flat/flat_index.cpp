@@ -54,7 +54,11 @@ std::unique_ptr<FlatIndex> FlatIndex::load(const io::Archive& archive) {
     for (const auto type : {io::SectionType::kListSizes, io::SectionType::kArrival}) {
         if (archive.find(type) != nullptr) corrupt(archive, "meta", "a flat index that has lists");
     }
-    return std::make_unique<FlatIndex>(read_rows(archive, read_meta(archive, IndexKind::kFlat)));
+    RowStore store = read_rows(archive, read_meta(archive, IndexKind::kFlat));
+    if (store.coding != nullptr && store.coding->residual) {
+        corrupt(archive, "quantizer", "codes about centroids in a flat index");
+    }
+    return std::make_unique<FlatIndex>(std::move(store));
 }
 
 void topk_once(const RowsView& rows, Metric metric, MatrixView<float> queries, std::size_t k,

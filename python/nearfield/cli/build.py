@@ -6,6 +6,7 @@ INPUT is one of
   texts.txt[.gz]          one text per line; texts need --model and become a retriever folder
 
   nearfield build vectors.npy -o corpus.nf --metric cosine --dtype float16
+  nearfield build vectors.npy -o corpus.nf --index IVF1024,PQ48x4fs,Refine(SQfp16)
   nearfield build texts.txt -o notes --model sentence-transformers/all-MiniLM-L6-v2
 """
 
@@ -26,6 +27,7 @@ SUMMARY = "build an index from vectors, or a retriever from texts"
 _METRICS = ("l2", "ip", "cosine")
 _DTYPES = ("float32", "float16", "bfloat16", "int8", "uint8")
 _CHUNK_BYTES = 64 << 20  # rows handed to the index at a time
+_TRAINING_ROWS = 1 << 17
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +38,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--metric", choices=_METRICS, help="default l2 for vectors, the model's own for texts"
     )
     parser.add_argument(
-        "--dtype", choices=_DTYPES, default="float32", help="type the rows are stored in"
+        "--dtype", choices=_DTYPES, help="type the rows are stored in, by default float32"
+    )
+    parser.add_argument(
+        "--quantizer", metavar="NAME", help="small codes instead: sq8, sq4, pq48x4, rabitq4, ..."
+    )
+    parser.add_argument(
+        "--refine", choices=_DTYPES, help="type in which rows are kept beside small codes"
+    )
+    parser.add_argument("--lists", type=int, metavar="N", help="inverted lists to put the rows in")
+    parser.add_argument(
+        "--index", metavar="WORDS", help="all of it in FAISS's words: IVF1024,PQ48x4fs,RFlat"
     )
     parser.add_argument("--ids", metavar="FILE", help=".npy of integers, or one id per line")
     parser.add_argument("--model", help="HuggingFace name or folder; needed for texts")
@@ -57,16 +69,17 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     else:
         report = _build_retriever(arguments, records)
     report |= {"output": arguments.output, "seconds": time.perf_counter() - begin}
+    kept = report["refine"]
+    stored = report["dtype"] if kept is None else f"{report['dtype']} and {kept}"
     output.line(
         f"{arguments.output}: {report['rows']:,} rows of {report['dim']} ({report['metric']}, "
-        f"{report['dtype']}), {size(report['nbytes'])} in memory, {report['seconds']:.1f} s"
+        f"{stored}), {size(report['nbytes'])} in memory, {report['seconds']:.1f} s"
     )
     output.result(report)
     return 0
 
 
 def _build_index(arguments: argparse.Namespace, records: Records) -> dict[str, Any]:
-    from ..flat import FlatIndex
     from ..progress import bar
 
     rows = records.vectors
@@ -74,7 +87,8 @@ def _build_index(arguments: argparse.Namespace, records: Records) -> dict[str, A
     if arguments.model:
         raise ValueError(f"{arguments.input} holds vectors; --model is for texts")
     labels = _integer_labels(records.ids, len(rows))
-    index = FlatIndex(rows.shape[1], arguments.metric or "l2", quantizer=arguments.dtype)
+    index = _empty_index(arguments, rows.shape[1], arguments.metric or "l2")
+    _train(index, rows, arguments.input)
     step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.itemsize))
     with bar(len(rows), "Adding") as advance:
         for first in range(0, len(rows), step):
@@ -91,7 +105,6 @@ def _build_index(arguments: argparse.Namespace, records: Records) -> dict[str, A
 
 def _build_retriever(arguments: argparse.Namespace, records: Records) -> dict[str, Any]:
     from ..encoders import Encoder
-    from ..flat import FlatIndex
     from ..retriever import Retriever
 
     if not records.texts:
@@ -102,11 +115,43 @@ def _build_retriever(arguments: argparse.Namespace, records: Records) -> dict[st
         raise ValueError(f"{arguments.output} is a file; texts become a folder")
     encoder = Encoder(arguments.model, pooling=arguments.pooling)
     metric: Any = arguments.metric or encoder.metric
-    index = FlatIndex(encoder.dim, metric, quantizer=arguments.dtype)
+    index = _empty_index(arguments, encoder.dim, metric)
     retriever = Retriever(encoder, index)
     retriever.add(records.texts, ids=records.ids, payload=records.payload)
     retriever.save(arguments.output)
     return _described(index)
+
+
+def _empty_index(arguments: argparse.Namespace, dim: int, metric: Any) -> Any:
+    from ..factory import index_factory
+    from ..flat import FlatIndex
+    from ..ivf import IVFIndex
+
+    parts = ("quantizer", "refine", "lists")
+    if arguments.index is not None:
+        for part in (*parts, "dtype"):
+            if getattr(arguments, part) is not None:
+                raise ValueError(f"--index says all of it; leave --{part} out")
+        return index_factory(arguments.index, dim, metric)
+    if arguments.quantizer is not None and arguments.dtype is not None:
+        raise ValueError("--quantizer stores codes and --dtype rows; leave one of them out")
+    quantizer = arguments.quantizer or arguments.dtype or "float32"
+    if arguments.lists is None:
+        return FlatIndex(dim, metric, quantizer=quantizer, refine=arguments.refine)
+    return IVFIndex(dim, arguments.lists, metric, quantizer=quantizer, refine=arguments.refine)
+
+
+def _train(index: Any, rows: Any, name: str) -> None:
+    """Train on a spread of the rows, so that a file larger than memory need not be read whole."""
+    if index.is_trained:
+        return
+    lists = getattr(index, "nlist", 0)
+    step = max(1, len(rows) // max(_TRAINING_ROWS, 256 * lists))
+    try:
+        index.train(rows[::step])
+    except (TypeError, ValueError) as error:
+        where = f", every {step} rows" if step > 1 else ""
+        raise type(error)(f"{name}{where}: {error}") from None
 
 
 def _integer_labels(ids: list[Any] | None, n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -128,5 +173,6 @@ def _described(index: Any) -> dict[str, Any]:
         "dim": index.dim,
         "metric": index.metric,
         "dtype": index.quantizer,
+        "refine": index.refine,
         "nbytes": index.nbytes,
     }

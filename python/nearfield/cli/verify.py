@@ -34,7 +34,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             print(f"nearfield verify: error: {prefix}{reason}", file=sys.stderr)
             continue
         n_bytes = int(found.get("file_bytes", 0))
-        results.append({"path": path, "ok": True, "file_bytes": n_bytes})
-        output.line(f"{path}: whole ({size(n_bytes)}, {len(found['sections'])} sections)")
+        stored = {key: found.get(key) for key in ("quantizer", "refine")}
+        results.append({"path": path, "ok": True, "file_bytes": n_bytes} | stored)
+        kinds = " and ".join(kind for kind in stored.values() if kind)
+        output.line(f"{path}: whole ({size(n_bytes)}, {kinds}, {len(found['sections'])} sections)")
     output.result({"results": results})
     return 0 if all(result["ok"] for result in results) else 2
