@@ -294,8 +294,9 @@ void RowStore::name_rows(const std::int64_t* row_labels, std::int64_t next) {
     }
 }
 
-RowStore RowStore::borrow(const RowsView& rows_in, Metric metric, int threads) {
-    RowStore store(rows_in.cols, metric, rows_in.dtype);
+RowStore RowStore::borrow(const RowsView& rows_in, Metric metric, int threads,
+                          std::optional<ScanKind> kind) {
+    RowStore store(rows_in.cols, metric, rows_in.dtype, kind);
     if (!store.rows_are_dense()) {
         store.append(rows_in, nullptr, {}, threads);
     } else if (rows_in.rows != 0) {

@@ -88,7 +88,8 @@ struct RowStore {
 
     /// Works on `rows_in` in place (it must outlive the store), unless integer rows or the padding of
     /// bfloat16 rows ask for a copy.
-    static RowStore borrow(const RowsView& rows_in, Metric metric, int threads);
+    static RowStore borrow(const RowsView& rows_in, Metric metric, int threads,
+                           std::optional<ScanKind> kind = std::nullopt);
 
     /// A store over rows as files hold them, dense, called by their numbers. They stay in `dense` (a
     /// mapped file, for one) or are copied, as in borrow().

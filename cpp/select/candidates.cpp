@@ -1,8 +1,9 @@
 #include "select/candidates.h"
 
 #include <algorithm>
-#include <functional>
 #include <vector>
+
+#include "select/nth_largest.h"
 
 namespace nearfield {
 namespace {
@@ -23,37 +24,11 @@ void Candidates::make_room() {
 }
 
 float Candidates::select(std::size_t rank) const {
-    thread_local std::vector<float> lowers;
+    thread_local std::vector<float> memory;
+    std::vector<float>& lowers = memory;
     lowers.resize(size_);
-    float least = std::numeric_limits<float>::infinity();
-    float most = -least;
-    for (std::size_t i = 0; i < size_; ++i) {
-        lowers[i] = list_[i].lower;
-        least = std::min(least, lowers[i]);
-        most = std::max(most, lowers[i]);
-    }
-    // Counting in even steps finds the few values among which to choose, several times faster than
-    // choosing among all; any step function that never falls will do.
-    const float per_step = static_cast<float>(kSteps) / (most - least);
-    std::size_t kept = size_;
-    if (per_step > 0.0f && per_step < 0x1p100f) {
-        const auto step_of = [=](float lower) {
-            return std::min(static_cast<std::size_t>((lower - least) * per_step), kSteps - 1);
-        };
-        std::array<std::uint32_t, kSteps> counts{};
-        for (const float lower : lowers) ++counts[step_of(lower)];
-        std::size_t step = kSteps - 1;
-        while (counts[step] < rank) rank -= counts[step--];
-        kept = 0;
-        for (const float lower : lowers) {
-            lowers[kept] = lower;
-            kept += static_cast<std::size_t>(step_of(lower) == step);
-        }
-    }
-    const auto nth = lowers.begin() + static_cast<std::ptrdiff_t>(rank - 1);
-    std::nth_element(lowers.begin(), nth, lowers.begin() + static_cast<std::ptrdiff_t>(kept),
-                     std::greater<>());
-    return *nth;
+    for (std::size_t i = 0; i < size_; ++i) lowers[i] = list_[i].lower;
+    return nth_largest(lowers, rank);
 }
 
 float Candidates::trim() {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -12,6 +14,7 @@
 #include "index/collector.h"
 #include "quant/kmeans/kmeans.h"
 #include "quant/raw/exact.h"
+#include "select/nth_largest.h"
 
 namespace nearfield {
 namespace {
@@ -21,6 +24,11 @@ constexpr std::size_t kPointsPerList = 256;
 constexpr int kIterations = 10;
 /// The first centroids pass every threshold: small pieces let floors rise early.
 constexpr std::size_t kFirstPiece = 32;
+/// So few queries are cheaper one by one.
+constexpr std::size_t kFewQueries = 3;
+/// Centroids fetched ahead of exact scoring.
+constexpr std::ptrdiff_t kAhead = 4;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 /// Rows widened and assigned at once.
 constexpr std::size_t kRowsAtOnce = std::size_t{1} << 16;
 
@@ -58,6 +66,11 @@ RowStore store_of(Metric metric, std::size_t dim, std::span<const float> centroi
     return store;
 }
 
+/// The same centroids as bytes.
+RowStore bytes_of(const RowStore& store) {
+    return RowStore::borrow(store.view(nullptr).rows, store.spec.metric, 0, ScanKind::kBytes);
+}
+
 /// The nprobe centroids of the largest keys: bounds decide where they can, exact keys elsewhere.
 /// Reorders `found`.
 void choose_lists(std::vector<Candidate>& found, std::size_t nprobe, const ExactScorer& scorer,
@@ -71,7 +84,10 @@ void choose_lists(std::vector<Candidate>& found, std::size_t nprobe, const Exact
         const auto open = std::partition(found.begin(), found.end(),
                                          [=](const Candidate& c) { return c.lower > limit; });
         std::vector<std::pair<double, Id>> keys;
+        keys.reserve(static_cast<std::size_t>(found.end() - open));
         for (auto it = open; it != found.end(); ++it) {
+            const auto left = found.end() - it;
+            if (left > kAhead) scorer.prefetch(it[kAhead].row);
             keys.emplace_back(-scorer.key(query, it->row), it->row);
         }
         const auto certain = static_cast<std::size_t>(open - found.begin());
@@ -110,10 +126,69 @@ void nearest_of_panel(const StoredRows& rows, MatrixView<float> queries, std::si
     }
 }
 
+/// At least the difference of both bounds of every row; see lower_bound().
+float widest(const CodeView& view, std::size_t first, std::size_t last, const QueryPanel& panel,
+             const float* upper) {
+    float spread = 0.0f;
+    float most = 0.0f;
+    float bias = 0.0f;
+    for (std::size_t i = 0; i < last - first; ++i) {
+        const float size = std::fabs(upper[i]);
+        spread = view.spread[first + i] > spread ? view.spread[first + i] : spread;
+        most = size > most ? size : most;
+    }
+    for (std::size_t row = first; view.bias != nullptr && row < last; ++row) {
+        bias = std::fabs(view.bias[row]) > bias ? std::fabs(view.bias[row]) : bias;
+    }
+    const float slack = most + (bias + 0x1p-126f) * panel.tilt()[0];
+    // Twice what lower_bound() allows for rounding.
+    return panel.width(0) * spread * (1.0f + 0x1p-20f) + slack * 0x1p-17f +
+           2.0f * static_cast<float>(panel.key_slack(0)) + 0x1p-117f;
+}
+
+/// The same for one query, for which a panel would be mostly empty: by bytes, and every centroid's bound
+/// as wide as the widest.
+void nearest_of_one(const StoredRows& rows, const float* query, std::size_t nprobe, Id* out) {
+    struct Memory {
+        std::vector<float> uppers;
+        std::vector<float> sorted;
+        std::vector<Candidate> found;
+        HitBuffer hits;
+    };
+    thread_local Memory memory;
+    Memory& m = memory;
+    QueryPanel panel(rows.codes.spec, query, rows.rows.cols, 1);
+    const std::size_t n = rows.codes.count;
+    m.uppers.resize(n);
+    float width = 0.0f;
+    for (std::size_t first = 0; first < n; first += kBlockRows) {
+        const std::size_t last = std::min(first + kBlockRows, n);
+        panel.enter_block(rows.codes.error_of(first, last));
+        scan_rows(rows.codes, first, last, panel, m.hits);  // without a floor, all are hits
+        const float* upper = m.hits.upper.data();
+        for (std::size_t i = 0; i < last - first; ++i) {
+            m.uppers[first + i] = upper[i] == upper[i] ? upper[i] : kInfinity;  // NaN: overflow
+        }
+        width = std::max(width, widest(rows.codes, first, last, panel, upper));
+    }
+    m.sorted = m.uppers;
+    const float floor = nth_largest(m.sorted, nprobe) - width;
+    m.found.resize(n);
+    std::size_t kept = 0;
+    for (std::size_t row = 0; row < n; ++row) {
+        // Branch-free: the slot is overwritten unless the row stays.
+        m.found[kept] = {m.uppers[row], m.uppers[row] - width, static_cast<Id>(row)};
+        kept += static_cast<std::size_t>(!(m.uppers[row] < floor));
+    }
+    m.found.resize(kept);
+    const ExactScorer scorer = rows.scorer();
+    choose_lists(m.found, nprobe, scorer, query, out);
+}
+
 }  // namespace
 
 CoarseLists::CoarseLists(Metric metric, std::size_t dim, std::span<const float> centroids)
-    : store_(store_of(metric, dim, centroids)) {}
+    : store_(store_of(metric, dim, centroids)), bytes_(bytes_of(store_)) {}
 
 CoarseLists CoarseLists::train(const RowsView& rows, Metric metric, std::size_t nlist,
                                std::uint64_t seed, int threads) {
@@ -152,6 +227,13 @@ CoarseLists CoarseLists::train(const RowsView& rows, Metric metric, std::size_t 
 std::vector<Id> CoarseLists::nearest(MatrixView<float> queries, std::size_t nprobe,
                                      int threads) const {
     std::vector<Id> out(queries.rows * nprobe);
+    if (queries.rows <= kFewQueries) {
+        const StoredRows rows = bytes_.view(nullptr);
+        for (std::size_t i = 0; i < queries.rows; ++i) {
+            nearest_of_one(rows, queries.row(i), nprobe, out.data() + i * nprobe);
+        }
+        return out;
+    }
     const StoredRows rows = store_.view(nullptr);
     parallel_for(ceil_div(queries.rows, kernels::kPanelLanes), threads, [&](std::size_t p, int) {
         const std::size_t first = p * kernels::kPanelLanes;

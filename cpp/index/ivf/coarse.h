@@ -25,7 +25,9 @@ public:
     CoarseLists(Metric metric, std::size_t dim, std::span<const float> centroids);
 
     std::size_t size() const noexcept { return store_.count; }
-    std::size_t bytes() const noexcept { return store_.bytes(); }
+    std::size_t bytes() const noexcept {
+        return store_.bytes() + bytes_.bytes() - bytes_.rows.bytes();
+    }
 
     /// The nprobe nearest lists of every query, nearest first.
     std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe, int threads) const;
@@ -38,7 +40,8 @@ public:
     double max_norm() const noexcept { return store_.max_norm; }
 
 private:
-    RowStore store_;
+    RowStore store_;  // as bfloat16, for batches
+    RowStore bytes_;  // the same centroids as bytes, for few queries
 };
 
 }  // namespace nearfield
