@@ -119,14 +119,26 @@ class Judge:
     """Holds exact scores of one problem and accepts or refuses results for it.
 
     `exact` says that every partial sum is exact in float64 (small integers): the order must then be
-    the oracle's to the last id.
+    the oracle's to the last id. `rotated` says that queries were rotated, and rounded to float32,
+    before they were scored.
     """
 
-    def __init__(self, q: np.ndarray, x: np.ndarray, metric: str, exact: bool = False) -> None:
+    def __init__(
+        self,
+        q: np.ndarray,
+        x: np.ndarray,
+        metric: str,
+        exact: bool = False,
+        rotated: bool = False,
+    ) -> None:
         self.metric, self.exact = metric, exact and metric != "cosine"
         self.scores = scores(q, x, metric, np.longdouble)
         self.key = goodness(self.scores, metric)
         self.slack = ULPS * EPS64 * magnitudes(q, x, metric)
+        if rotated:
+            lengths = [np.linalg.norm(part.astype(np.longdouble), axis=1) for part in (q, x)]
+            reach = np.add.outer(*lengths) ** 2 if metric == "l2" else np.multiply.outer(*lengths)
+            self.slack = self.slack + 2.0**-20 * reach
         self.group = contents(x)
 
     def check(

@@ -22,14 +22,14 @@ BATCHES = (1, 3, 20, 300)
 """One to seven queries a list go one by one, more share decoded blocks."""
 
 
-def judge_of(queries: np.ndarray, decoded: np.ndarray, metric: str) -> dense.Judge:
+def judge_of(queries: np.ndarray, decoded: np.ndarray, plan: Plan) -> dense.Judge:
     """Return the judge of searches for decoded rows; under cosine those count as unit vectors."""
-    wide = queries.astype(np.longdouble)
-    if metric != "cosine":
-        return dense.Judge(wide, decoded, metric)
+    wide, rotated = queries.astype(np.longdouble), plan.quantizer.startswith("opq")
+    if plan.metric != "cosine":
+        return dense.Judge(wide, decoded, plan.metric, rotated=rotated)
     lengths = dense.norms(wide)[:, None]
     unit = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
-    return dense.Judge(unit, decoded, "ip")
+    return dense.Judge(unit, decoded, "ip", rotated=rotated)
 
 
 def runs_of(plan: Plan, n: int, n_queries: int) -> list[Run]:
@@ -52,7 +52,7 @@ def judged(
     held, first = levels[0].call("property.work:coded", plan, rows, queries, runs)
     longest, reference = max(zip(runs, first, strict=True), key=lambda pair: pair[0].k)
     try:
-        judge_of(queries, held, plan.metric).check(*reference, k=longest.k)
+        judge_of(queries, held, plan).check(*reference, k=longest.k)
     except AssertionError as error:
         raise AssertionError(f"{label}, {plan}") from error
     for run, answer in zip(runs, first, strict=True):

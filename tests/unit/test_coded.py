@@ -142,10 +142,10 @@ def test_the_best_by_code_are_scored_once_more(metric: Any, nlist: int) -> None:
     """What refine means: the k best, by the rows kept, of the `rerank` best by code."""
     x, q = gaussian(900), gaussian(25, seed=1)
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    quantizer = quantizer_of("pq4x4", unit if metric == "cosine" else x)
+    quantizer = quantizer_of("pq4x5", unit if metric == "cosine" else x)
     params = {"nprobe": nlist} if nlist else {}
-    by_code = filled(Plan("pq4x4", metric, nlist), x, quantizer=quantizer)
-    refined = filled(Plan("pq4x4", metric, nlist, refine="float32"), x, quantizer=quantizer)
+    by_code = filled(Plan("pq4x5", metric, nlist), x, quantizer=quantizer)
+    refined = filled(Plan("pq4x5", metric, nlist, refine="float32"), x, quantizer=quantizer)
     exact = nf.FlatIndex(DIM, metric)
     exact.add(x)
     truth = exact.search(q, 10)
@@ -169,6 +169,57 @@ def test_the_best_by_code_are_scored_once_more(metric: Any, nlist: int) -> None:
     asked = refined.search(q, 10, rerank=10, **params)
     assert_same(refined.search(q, 10, rerank=1, **params), asked)
     assert_same(refined.search(q, 10, **params), refined.search(q, 10, rerank=80, **params))
+
+
+def estimates_of(books: np.ndarray, decoded: np.ndarray, q: np.ndarray, metric: str) -> np.ndarray:
+    """Return what 4-bit tables, rounded to bytes, say of every row; larger is better.
+
+    books: m x 16 x width whole numbers, so that no sum before rounding is inexact.
+    """
+    m, _, width = books.shape
+    parts, asked = decoded.reshape(-1, m, width), q.reshape(m, width)
+    if metric == "l2":
+        tables = -((books - asked[:, None]) ** 2).sum(axis=2)
+        entries = -((parts - asked) ** 2).sum(axis=2)
+    else:
+        tables = (books * asked[:, None]).sum(axis=2)
+        entries = (parts * asked).sum(axis=2)
+    least = tables.min(axis=1)
+    step = (tables.max(axis=1) - least).max() / 255
+    sums = np.floor((entries - least) / step + 0.5).sum(axis=1)
+    return (least.sum() + step * sums).astype(np.float32)
+
+
+@pytest.mark.parametrize("nlist", [0, 6])
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+def test_tables_of_bytes_choose_what_is_scored_once_more(metric: Any, nlist: int) -> None:
+    """4-bit product codes with kept rows: the `rerank` best by byte tables, equal ones by label."""
+    rng = np.random.default_rng(5)
+    x, q = gaussian(900) * 8, np.rint(gaussian(25, seed=1) * 20).astype(np.float32)
+    quantizer = nf.quant.ProductQuantizer(4, 4)
+    books = rng.integers(-30, 30, (4, 16, DIM // 4)).astype(np.float32)
+    quantizer._inner = nf._core.Quantizer("pq4x4", DIM)
+    quantizer._inner.restore([("codebooks", books.reshape(64, DIM // 4))])
+    params = {"nprobe": nlist} if nlist else {}
+    by_code = filled(Plan("pq4x4", metric, nlist), x, quantizer=quantizer)
+    refined = filled(Plan("pq4x4", metric, nlist, refine="float32"), x, quantizer=quantizer)
+    exact = nf.FlatIndex(DIM, metric)
+    exact.add(x)
+    decoded = by_code.reconstruct(np.arange(900)).astype(np.float64)
+    wide = books.astype(np.float64)
+    for rerank in (10, 40, 200):
+        found = refined.search(q, 10, rerank=rerank, **params)
+        for i in range(len(q)):
+            estimates = estimates_of(wide, decoded, q[i].astype(np.float64), metric)
+            proposed = np.lexsort((np.arange(900), -estimates))[:rerank]
+            expected = exact.search(q[i], 10, filter=proposed)
+            assert found.ids[i].tolist() == expected.ids.tolist()
+            assert found.scores[i].tobytes() == expected.scores.tobytes()
+        for size in (1, 3, 20):
+            assert_same(
+                refined.search(q[:size], 10, rerank=rerank, threads=1, **params),
+                nf.SearchResult(*(part[:size] for part in found)),
+            )
 
 
 def test_refine_and_rerank_where_they_mean_nothing() -> None:

@@ -65,7 +65,8 @@ def check(index: Any, held: dict[int, np.ndarray]) -> None:
     if metric == "cosine" and index.refine is None:
         metric, q = "ip", q / np.linalg.norm(q.astype(np.longdouble), axis=1, keepdims=True)
     rows = np.where(found.ids == nf.MISSING, nf.MISSING, np.searchsorted(labels, found.ids))
-    dense.Judge(q, x, metric).check(rows, found.scores, found.counts, 15)
+    rotated = index.quantizer.startswith("opq") and index.refine is None
+    dense.Judge(q, x, metric, rotated=rotated).check(rows, found.scores, found.counts, 15)
 
 
 @each_plan
