@@ -13,6 +13,7 @@ from bench.pareto.methods.nearfield_ivf import (
     NearfieldIvf,
     NearfieldIvfBytes,
     NearfieldIvfFloat32,
+    NearfieldIvfPqFs,
     NearfieldIvfRabitq,
 )
 from bench.pareto.methods.numkong_dots import NumkongBfloat16, NumkongInt8
@@ -45,6 +46,7 @@ REGISTRY: dict[str, type[Method]] = {
         NearfieldIvf,
         NearfieldIvfFloat32,
         NearfieldIvfBytes,
+        NearfieldIvfPqFs,
         NearfieldIvfRabitq,
         FaissIvfPqFs,
         FaissIvfRabitqFs,

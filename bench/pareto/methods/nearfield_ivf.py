@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from bench.pareto.judge import Array
 from bench.pareto.methods.base import Method, Params, required
-from bench.pareto.methods.faiss_ivf import PROBES, list_count
+from bench.pareto.methods.faiss_ivf import PROBES, list_count, sub_quantizers
 from bench.pareto.methods.nearfield_flat import as_bytes
 
 
@@ -81,3 +81,47 @@ class NearfieldIvfRabitq(NearfieldIvf):
     name = "nearfield-ivf-rabitq"
     storage = "rabitq1"
     refine = "float16"
+
+
+class NearfieldIvfPqFs(NearfieldIvf):
+    """4-bit product codes, two dimensions each, choose rows; float16 rows score them.
+
+    Codes are of residuals under inner product, where one set of tables serves all lists.
+    """
+
+    name = "nearfield-ivf-pqfs"
+    refine = "float16"
+
+    def build(self, base: Array, metric: str, threads: int) -> None:
+        """Train lists and codes on the rows, then add them."""
+        self._nearfield: Any = required("nearfield")
+        self._threads, self._params = threads, {"nprobe": 1}
+        self._lists = list_count(len(base))
+        dim = base.shape[1]
+        self._index = self._nearfield.IVFIndex(
+            dim,
+            self._lists,
+            metric,
+            quantizer=f"pq{sub_quantizers(dim)}x4",
+            refine=self.refine,
+            residual=metric == "ip",
+        )
+        self._index.train(base, threads=threads)
+        self._index.add(base, threads=threads)
+
+    def sweep(self, k: int) -> Sequence[Sequence[Params]]:
+        """Lists visited, and how many times k candidates are re-ranked."""
+        factors = (2, 4, 8, 20) if k <= 20 else (2, 4, 8)
+        return [
+            [{"nprobe": p, "rerank": k * factor} for p in PROBES if p <= self._lists]
+            for factor in factors
+        ]
+
+    def configure(self, params: Params) -> None:
+        """Keep both for the calls to come."""
+        self._params = dict(params)
+
+    def search(self, queries: Array, k: int) -> Array:
+        """Search through the public API, result object included."""
+        ids: Array = self._index.search(queries, k, threads=self._threads, **self._params).ids
+        return ids
