@@ -45,10 +45,11 @@ void FastScanner::scan(std::size_t list, std::span<const std::uint32_t> members)
     }
 }
 
-std::vector<FastScanner::Asked> FastScanner::ask(std::span<const std::uint32_t> members,
-                                                 const float* centre) {
-    std::vector<Asked> asked;
-    std::vector<float> about;
+std::span<const FastScanner::Asked> FastScanner::ask(std::span<const std::uint32_t> members,
+                                                     const float* centre) {
+    std::vector<Asked>& asked = asked_;
+    std::vector<float>& about = about_;
+    asked.clear();
     for (std::size_t i = 0; i < members.size(); ++i) {
         const float* q = task_.queries.row(members[i]);
         const Query& query = queries_[members[i]];

@@ -38,7 +38,7 @@ private:
     std::uint32_t threshold(const Asked& asked) const noexcept;
 
     void scan_pass(std::size_t list, std::span<const std::uint32_t> members);
-    std::vector<Asked> ask(std::span<const std::uint32_t> members, const float* centre);
+    std::span<const Asked> ask(std::span<const std::uint32_t> members, const float* centre);
     void scan_blocks(std::span<const Asked> asked, std::size_t first, std::size_t last);
     void score_tail(std::span<const Asked> asked, std::size_t first, std::size_t last);
     void settle(std::span<const Asked> asked);
@@ -50,6 +50,8 @@ private:
     bool estimates_;
     std::vector<Query> queries_;
     FastPass pass_;
+    std::vector<Asked> asked_;
+    std::vector<float> about_;
 };
 
 }  // namespace nearfield

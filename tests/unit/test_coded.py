@@ -186,7 +186,7 @@ def estimates_of(books: np.ndarray, decoded: np.ndarray, q: np.ndarray, metric: 
         entries = (parts * asked).sum(axis=2)
     least = tables.min(axis=1)
     step = (tables.max(axis=1) - least).max() / 255
-    sums = np.floor((entries - least) / step + 0.5).sum(axis=1)
+    sums = np.floor((entries - least) * (1 / step) + 0.5).sum(axis=1)
     return (least.sum() + step * sums).astype(np.float32)
 
 

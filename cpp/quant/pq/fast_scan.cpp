@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels/table.h"
 
@@ -101,22 +102,26 @@ ScanScale round_tables(const float* tables, std::size_t m, std::uint8_t* bytes) 
         magnitude += std::max(std::fabs(range.least), std::fabs(range.most));
         out.bias += range.least;
     }
+    if (!std::isfinite(widest)) {  // scores that overflowed: every sum may be anything
+        out.up = out.down = std::numeric_limits<double>::infinity();
+        return out;
+    }
     const double top = std::min(255.0, std::floor(kLargestSum / static_cast<double>(m)));
     if (widest > 0.0) out.scale = widest / top;
+    const double inverse = 1.0 / out.scale;
     for (std::size_t j = 0; j < m; ++j) {
-        const double least = range_of(tables + 16 * j).least;
-        double up = 0.0;
-        double down = 0.0;
+        const float* entries = tables + 16 * j;
+        const double least = range_of(entries).least;
+        std::uint8_t* const to = bytes + table_offset(j);
         for (std::size_t c = 0; c < 16; ++c) {
-            const double value = static_cast<double>(tables[16 * j + c]) - least;
-            const double entry = std::min(top, std::floor(value / out.scale + 0.5));
-            bytes[table_offset(j) + c] = static_cast<std::uint8_t>(entry);
-            up = std::max(up, value - entry * out.scale);
-            down = std::max(down, entry * out.scale - value);
+            // Truncation is floor here, and no call.
+            const double steps = (static_cast<double>(entries[c]) - least) * inverse;
+            to[c] = static_cast<std::uint8_t>(static_cast<std::int32_t>(steps + 0.5));
         }
-        out.up += up;
-        out.down += down;
     }
+    // Every entry is off by half a step at most.
+    out.up = widest > 0.0 ? 0.5 * out.scale * static_cast<double>(m) * (1.0 + 0x1p-30) : 0.0;
+    out.down = out.up;
     // A score is added in 32 lanes and 5 levels of pairs, each addition off by 2^-24 of a partial sum;
     // what is rounded in float64 here is far less.
     const double slack = (static_cast<double>(m) / 32 + 8) * 0x1p-23 * magnitude;

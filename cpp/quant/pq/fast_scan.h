@@ -1,11 +1,10 @@
 // Fast scan: 4-bit product codes against byte tables that stay in registers.
 //
 // A query's table of floats is rounded to bytes with one step for all sub-quantizers; sums of bytes,
-// times the step, estimate the score. What rounding can lose is known exactly per sub-quantizer, so
-// that for every row
+// times the step, estimate the score. What rounding can lose is known, so that for every row
 //     bias + scale * sum - down <= score <= bias + scale * sum + up
-// where score is what CodeScorer gives: up and down are the sums of the largest rounding errors of each
-// sub-quantizer's 16 entries, plus what float32 loses in adding m entries.
+// where score is what CodeScorer gives: up and down are half a step for each sub-quantizer, plus what float32
+// loses in adding m entries.
 // Codes are packed in blocks of 32 rows (kernels/table.h, ScanArgs); a block takes 4 bytes a row per 8
 // sub-quantizers.
 // Source: own; after Andre, Kermarrec, Le Scouarnec, "Cache locality is not enough", 2015.
