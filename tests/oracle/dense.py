@@ -119,8 +119,8 @@ class Judge:
     """Holds exact scores of one problem and accepts or refuses results for it.
 
     `exact` says that every partial sum is exact in float64 (small integers): the order must then be
-    the oracle's to the last id. `rotated` says that queries were rotated, and rounded to float32,
-    before they were scored.
+    the oracle's to the last id. `rotated`: queries were rotated, and rounded to float32,
+    before they were scored against rows that were about so long.
     """
 
     def __init__(
@@ -129,15 +129,16 @@ class Judge:
         x: np.ndarray,
         metric: str,
         exact: bool = False,
-        rotated: bool = False,
+        rotated: float = 0.0,
     ) -> None:
         self.metric, self.exact = metric, exact and metric != "cosine"
         self.scores = scores(q, x, metric, np.longdouble)
         self.key = goodness(self.scores, metric)
         self.slack = ULPS * EPS64 * magnitudes(q, x, metric)
-        if rotated:
-            lengths = [np.linalg.norm(part.astype(np.longdouble), axis=1) for part in (q, x)]
-            reach = np.add.outer(*lengths) ** 2 if metric == "l2" else np.multiply.outer(*lengths)
+        if rotated > 0:
+            # Subnormal elements lose more than a share of themselves.
+            lengths = norms(q.astype(np.longdouble))[:, None] + 2.0**-125
+            reach = (lengths + rotated) ** 2 if metric == "l2" else lengths * rotated
             self.slack = self.slack + 2.0**-20 * reach
         self.group = contents(x)
 

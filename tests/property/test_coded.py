@@ -24,7 +24,14 @@ BATCHES = (1, 3, 20, 300)
 
 def judge_of(queries: np.ndarray, decoded: np.ndarray, plan: Plan) -> dense.Judge:
     """Return the judge of searches for decoded rows; under cosine those count as unit vectors."""
-    wide, rotated = queries.astype(np.longdouble), plan.quantizer.startswith("opq")
+    wide, rotated = queries.astype(np.longdouble), 0.0
+    if plan.quantizer.startswith("opq"):
+        # A row that is nearly zero may be what is left of a centroid and a code.
+        rotated = (
+            2.0
+            if plan.metric == "cosine"
+            else 2 * float(dense.norms(decoded.astype(np.longdouble)).max()) + 2.0**-125
+        )
     if plan.metric != "cosine":
         return dense.Judge(wide, decoded, plan.metric, rotated=rotated)
     lengths = dense.norms(wide)[:, None]

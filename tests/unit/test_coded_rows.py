@@ -65,7 +65,9 @@ def check(index: Any, held: dict[int, np.ndarray]) -> None:
     if metric == "cosine" and index.refine is None:
         metric, q = "ip", q / np.linalg.norm(q.astype(np.longdouble), axis=1, keepdims=True)
     rows = np.where(found.ids == nf.MISSING, nf.MISSING, np.searchsorted(labels, found.ids))
-    rotated = index.quantizer.startswith("opq") and index.refine is None
+    rotated = 0.0
+    if index.quantizer.startswith("opq") and index.refine is None:
+        rotated = 2 * float(np.linalg.norm(x, axis=1).max())
     dense.Judge(q, x, metric, rotated=rotated).check(rows, found.scores, found.counts, 15)
 
 
