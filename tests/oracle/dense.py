@@ -120,7 +120,7 @@ class Judge:
 
     `exact` says that every partial sum is exact in float64 (small integers): the order must then be
     the oracle's to the last id. `rotated`: queries were rotated, and rounded to float32,
-    before they were scored against rows that were about so long.
+    before they were scored against rows that were about so long (per query, if an array).
     """
 
     def __init__(
@@ -129,13 +129,13 @@ class Judge:
         x: np.ndarray,
         metric: str,
         exact: bool = False,
-        rotated: float = 0.0,
+        rotated: Any = 0.0,
     ) -> None:
         self.metric, self.exact = metric, exact and metric != "cosine"
         self.scores = scores(q, x, metric, np.longdouble)
         self.key = goodness(self.scores, metric)
         self.slack = ULPS * EPS64 * magnitudes(q, x, metric)
-        if rotated > 0:
+        if np.any(rotated):
             # Subnormal elements lose more than a share of themselves.
             lengths = norms(q.astype(np.longdouble))[:, None] + 2.0**-125
             reach = (lengths + rotated) ** 2 if metric == "l2" else lengths * rotated

@@ -24,19 +24,16 @@ BATCHES = (1, 3, 20, 300)
 
 def judge_of(queries: np.ndarray, decoded: np.ndarray, plan: Plan) -> dense.Judge:
     """Return the judge of searches for decoded rows; under cosine those count as unit vectors."""
-    wide, rotated = queries.astype(np.longdouble), 0.0
-    if plan.quantizer.startswith("opq"):
-        # A row that is nearly zero may be what is left of a centroid and a code.
-        rotated = (
-            2.0
-            if plan.metric == "cosine"
-            else 2 * float(dense.norms(decoded.astype(np.longdouble)).max()) + 2.0**-125
-        )
+    wide, opq = queries.astype(np.longdouble), plan.quantizer.startswith("opq")
     if plan.metric != "cosine":
-        return dense.Judge(wide, decoded, plan.metric, rotated=rotated)
+        longest = dense.norms(decoded.astype(np.longdouble)).max()
+        return dense.Judge(wide, decoded, plan.metric, rotated=opq * (2 * longest + 2.0**-125))
     lengths = dense.norms(wide)[:, None]
     unit = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
-    return dense.Judge(unit, decoded, "ip", rotated=rotated)
+    # A row that is nearly zero may be what is left of a centroid and a code; a subnormal query loses
+    # more than a share of itself.
+    lost = np.divide(2.0**-125, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return dense.Judge(unit, decoded, "ip", rotated=opq * (2 + lost))
 
 
 def runs_of(plan: Plan, n: int, n_queries: int) -> list[Run]:
