@@ -30,8 +30,8 @@ def judge_of(queries: np.ndarray, decoded: np.ndarray, plan: Plan) -> dense.Judg
         return dense.Judge(wide, decoded, plan.metric, rotated=opq * (2 * longest + 2.0**-125))
     lengths = dense.norms(wide)[:, None]
     unit = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
-    # A row that is nearly zero may be what is left of a centroid and a code; a subnormal query loses
-    # more than a share of itself.
+    # A row that is nearly zero may be what is left of a centroid and a code; a subnormal query
+    # loses more than a share of itself.
     lost = np.divide(2.0**-125, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     return dense.Judge(unit, decoded, "ip", rotated=opq * (2 + lost))
 
