@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,7 +28,9 @@ using Mask = std::span<const std::uint8_t>;
 struct SearchOptions {
     std::optional<Mask> mask;
     int threads = 0;
-    std::size_t nprobe = 1;  // ivf: lists to look into
+    std::size_t nprobe = 1;  // ivf: lists to look into, at most
+    // ivf: lists further than the nearest one by more than this are left out, see ivf/margin.h.
+    double margin = std::numeric_limits<double>::infinity();
     std::size_t rerank = 0;  // of how many rows, the best by code, what was kept is scored
 };
 

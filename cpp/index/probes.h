@@ -10,6 +10,9 @@
 
 namespace nearfield {
 
+/// In the place of a list that is not looked into.
+inline constexpr Id kNoList = UINT32_MAX;
+
 /// Lists to look into: row-major queries x nprobe, nearest list first.
 struct Probes {
     std::span<const Id> lists;
@@ -36,7 +39,7 @@ struct ProbeSet {
         for (std::size_t i = 0; i < queries; ++i) {
             const std::span<const Id> lists = probes.of(first_query + i);
             for (std::size_t p = first_probe + share; p < last_probe; p += shares) {
-                visit(lists[p], static_cast<std::uint32_t>(i));
+                if (lists[p] != kNoList) visit(lists[p], static_cast<std::uint32_t>(i));
             }
         }
     }

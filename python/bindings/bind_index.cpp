@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <functional>
+#include <limits>
 
 #include "arrays.h"
 #include "base/error.h"
@@ -14,6 +15,8 @@
 
 namespace nearfield::bindings {
 namespace {
+
+constexpr double kNoMargin = std::numeric_limits<double>::infinity();
 
 using Triple = std::tuple<py::array, py::array, py::array>;
 
@@ -46,28 +49,29 @@ std::shared_ptr<const RowCoding> coding_from(const py::object& quantizer, bool k
     return coding;
 }
 
-SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe,
+SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe, double margin,
                            std::size_t rerank = 0) {
     SearchOptions options;
     options.mask = as_mask(mask);
     options.threads = threads;
     options.nprobe = nprobe;
+    options.margin = margin;
     options.rerank = rerank;
     return options;
 }
 
 Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
-              int threads, std::size_t nprobe, std::size_t rerank) {
+              int threads, std::size_t nprobe, std::size_t rerank, double margin) {
     const auto queries = as_queries(q);
-    const auto options = options_from(mask, threads, nprobe, rerank);
+    const auto options = options_from(mask, threads, nprobe, margin, rerank);
     return run_top_k(queries.rows, k,
                      [&](const TopKOut& out) { index.search(queries, k, options, out); });
 }
 
 Triple range_search(const Index& index, const py::array& q, double threshold,
-                    const py::object& mask, int threads, std::size_t nprobe) {
+                    const py::object& mask, int threads, std::size_t nprobe, double margin) {
     const auto queries = as_queries(q);
-    const auto options = options_from(mask, threads, nprobe);
+    const auto options = options_from(mask, threads, nprobe, margin);
     std::vector<RangeHits> found;
     {
         const py::gil_scoped_release release;
@@ -290,9 +294,9 @@ void bind_index(py::module_& module) {
                                })
         .def("train", &train, py::arg("rows"), py::arg("threads"))
         .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"),
-             py::arg("nprobe") = 1, py::arg("rerank") = 0)
+             py::arg("nprobe") = 1, py::arg("rerank") = 0, py::arg("margin") = kNoMargin)
         .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
-             py::arg("threads"), py::arg("nprobe") = 1)
+             py::arg("threads"), py::arg("nprobe") = 1, py::arg("margin") = kNoMargin)
         .def("reconstruct", &reconstruct, py::arg("labels"))
         .def("labels", &labels_of)
         .def("contains", &contains, py::arg("labels"))

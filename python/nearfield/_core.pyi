@@ -44,6 +44,7 @@ class Index:
         threads: int,
         nprobe: int = 1,
         rerank: int = 0,
+        margin: float = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
     def range_search(
         self,
@@ -52,6 +53,7 @@ class Index:
         mask: NDArray[np.bool_] | None,
         threads: int,
         nprobe: int = 1,
+        margin: float = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]: ...
     def reconstruct(self, labels: NDArray[np.int64]) -> NDArray[np.float32]: ...
     def labels(self) -> NDArray[np.int64]: ...

@@ -20,6 +20,7 @@ __all__ = [
     "LARGEST_DIM",
     "Metric",
     "as_flag",
+    "as_margin",
     "as_metric",
     "as_natural",
     "as_path",
@@ -98,6 +99,14 @@ def as_real(value: Any, *, name: str) -> float:
     if not math.isfinite(number):
         got = "NaN" if math.isnan(number) else number
         raise ValueError(f"{name}: got {got}, expected a finite number")
+    return number
+
+
+def as_margin(value: Any, *, name: str) -> float:
+    """Return `value` as a finite float of at least 0."""
+    number = as_real(value, name=name)
+    if number < 0:
+        raise ValueError(f"{name}: got {value!r}, expected a number of at least 0")
     return number
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .arguments import (
     as_flag,
+    as_margin,
     as_path,
     as_positive,
     as_real,
@@ -108,7 +109,7 @@ class Index:
         """What a search of this index can be told, beyond what every index takes."""
         return (*self._search_params, "rerank") if self._refines else self._search_params
 
-    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
+    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Check the parameters of one search that only some kinds have."""
         known = list(self._known_params)
         if method != "search" and "rerank" in known:
@@ -123,7 +124,10 @@ class Index:
                 f"{method}() got unknown parameters {names}; a {type(self).__name__} "
                 f"takes only {', '.join(others)} and {last}"
             )
-        return {name: as_positive(value, name=name) for name, value in params.items()}
+        return {
+            name: as_margin(value, name=name) if name == "margin" else as_positive(value, name=name)
+            for name, value in params.items()
+        }
 
     def _params_reaching(self, recall: float, k: int, n: int) -> dict[str, int]:
         """Return the parameters that reach a recall for n queries, by what tuning has found."""

@@ -63,8 +63,11 @@ class IVFIndex(Index):
     The first :meth:`add` to an index that is not trained yet trains it on the rows it adds, with a
     warning.
 
-    Search parameter: `nprobe`, the lists to look into, by default the square root of `nlist`.
-    Where these hold fewer than `k` rows that may answer, more lists are looked into.
+    Search parameters: `nprobe`, the lists to look into at most, by default the square root of
+    `nlist`; and `margin`: lists further from the query than the nearest one by more than that are
+    left out, by default none. Distances are Euclidean under ``"l2"``, otherwise differences of the
+    cosine. At equal recall a larger `nprobe` with a margin looks into fewer rows than `nprobe`
+    alone. Where these lists hold fewer than `k` rows that may answer, more are looked into.
 
     Examples
     --------
@@ -78,7 +81,7 @@ class IVFIndex(Index):
     """
 
     _core: _core.IVFIndex
-    _search_params = ("nprobe",)
+    _search_params = ("nprobe", "margin")
 
     def __init__(
         self,
@@ -135,7 +138,7 @@ class IVFIndex(Index):
     def _untrained(self) -> str:
         return f"its {self.nlist} lists are"
 
-    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
+    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         asked = super()._read_params(method, params)
         return {"nprobe": max(1, round(self.nlist**0.5))} | asked
 

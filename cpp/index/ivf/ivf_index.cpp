@@ -1,12 +1,15 @@
 #include "index/ivf/ivf_index.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
 #include "index/coded_search.h"
+#include "index/ivf/margin.h"
 #include "index/query_subset.h"
 #include "index/train_coding.h"
 
@@ -19,6 +22,7 @@ constexpr std::size_t kMaxRuns = 4;
 constexpr std::size_t kMinRunRows = 64;
 /// Pairs of a query and a list near it that are held at once, 16 bytes each.
 constexpr std::size_t kMaxPairs = std::size_t{1} << 22;
+constexpr double kNoMargin = std::numeric_limits<double>::infinity();
 
 RowStore empty_store(std::size_t dim, Metric metric, DType dtype, std::size_t nlist,
                      std::shared_ptr<const RowCoding> coding) {
@@ -69,13 +73,24 @@ struct Asked {
     const Lists& lists;
     StoredRows rows;
     Wanted wanted;
+    double margin;
     int threads;
+
+    /// The nprobe lists nearest to each query, without those that are too far.
+    std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe) const {
+        std::vector<Id> found = coarse.nearest(queries, nprobe, threads);
+        if (std::isfinite(margin)) {
+            leave_out_far(found, nprobe, queries, coarse.centroids(), rows.codes.spec.metric,
+                          margin, threads);
+        }
+        return found;
+    }
 };
 
 /// The k best rows of the nprobe lists nearest to each query.
 void search_nearest(const Asked& asked, MatrixView<float> queries, std::size_t nprobe,
                     const TopKOut& out) {
-    if (nprobe == asked.lists.size()) {
+    if (nprobe == asked.lists.size() && !std::isfinite(asked.margin)) {
         if (asked.rows.coded) {
             search_coded(asked.rows, asked.lists, queries, asked.wanted, asked.threads, out);
         } else {
@@ -87,7 +102,7 @@ void search_nearest(const Asked& asked, MatrixView<float> queries, std::size_t n
     for (std::size_t first = 0; first < queries.rows; first += at_once) {
         const std::size_t n = std::min(at_once, queries.rows - first);
         const MatrixView<float> part(queries.row(first), n, queries.cols, queries.stride);
-        const std::vector<Id> nearest = asked.coarse.nearest(part, nprobe, asked.threads);
+        const std::vector<Id> nearest = asked.nearest(part, nprobe);
         const std::size_t k = asked.wanted.k;
         search_lists(asked.rows, asked.lists, part, {nearest, nprobe}, asked.wanted, asked.threads,
                      {out.ids + first * k, out.scores + first * k, out.counts + first});
@@ -208,22 +223,24 @@ void IvfIndex::search_store(const RowStore& store, const RowFilter* filter,
                             MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                             const TopKOut& out) const {
     const auto coarse = centroids();
-    const Asked asked{
-        *coarse, *store.lists, store.view(filter), {k, options.rerank}, options.threads};
+    Asked asked{*coarse,        *store.lists,   store.view(filter), {k, options.rerank},
+                      options.margin, options.threads};
     const std::size_t there = filter != nullptr ? filter->count() : store.live_count();
     const std::size_t wanted = std::min(k, there);
     // Where every row that may answer does, no list can be left out.
     std::size_t nprobe = wanted == there ? nlist_ : probes_of(options);
+    if (wanted == there) asked.margin = kNoMargin;
     search_nearest(asked, queries, nprobe, out);
 
     // Lists that hold fewer than k rows which may answer do not end a search.
-    while (nprobe < nlist_) {
+    while (nprobe < nlist_ || std::isfinite(asked.margin)) {
         std::vector<std::size_t> few;
         for (std::size_t i = 0; i < queries.rows; ++i) {
             if (out.counts[i] < static_cast<std::int64_t>(wanted)) few.push_back(i);
         }
         if (few.empty()) return;
         nprobe = std::min(nlist_, nprobe * 4);
+        asked.margin = kNoMargin;
         QuerySubset subset(queries, std::move(few), k);
         search_nearest(asked, subset.queries(), nprobe, subset.answers());
         subset.deliver(out);
@@ -236,16 +253,20 @@ std::vector<RangeHits> IvfIndex::range_search_store(const RowStore& store, const
     const auto coarse = centroids();
     const std::size_t nprobe = probes_of(options);
     const StoredRows rows = store.view(filter);
-    if (nprobe == nlist_) return range_search_rows(rows, queries, threshold, options.threads);
+    const Asked asked{*coarse, *store.lists, rows, {}, options.margin, options.threads};
+    if (nprobe == nlist_ && !std::isfinite(options.margin)) {
+        return range_search_rows(rows, queries, threshold, options.threads);
+    }
     std::vector<RangeHits> out(queries.rows);
     const std::size_t at_once = queries_at_once(nprobe);
     for (std::size_t first = 0; first < queries.rows; first += at_once) {
         const std::size_t n = std::min(at_once, queries.rows - first);
         const MatrixView<float> part(queries.row(first), n, queries.cols, queries.stride);
-        const std::vector<Id> nearest = coarse->nearest(part, nprobe, options.threads);
+        const std::vector<Id> nearest = asked.nearest(part, nprobe);
         parallel_for(n, options.threads, [&](std::size_t i, int) {
             std::vector<Run> runs;
             for (const Id list : Probes{nearest, nprobe}.of(i)) {
+                if (list == kNoList) continue;
                 const auto mine = store.lists->runs(list);
                 runs.insert(runs.end(), mine.begin(), mine.end());
             }
