@@ -69,6 +69,7 @@ std::string_view name_of(SectionType type) noexcept {
         case SectionType::kArrival: return "arrival";
         case SectionType::kSeed: return "seed";
         case SectionType::kQuantizer: return "quantizer";
+        case SectionType::kGroupSizes: return "group_sizes";
         case SectionType::kTuning: return "tuning";
         case SectionType::kUserMetadata: return "user_metadata";
     }

@@ -33,6 +33,7 @@ enum class SectionType : std::uint32_t {
     kArrival = 10,        // as how many-th each row was added
     kSeed = 11,           // what training draws by
     kQuantizer = 14,      // what turns rows into codes, see index/coding_file.cpp
+    kGroupSizes = 15,     // centroids of each group, where they lie group by group
     kTuning = 20,         // which search parameters reach which recall
     kUserMetadata = 100,  // opaque to this library
 };

@@ -317,15 +317,19 @@ void bind_index(py::module_& module) {
     py::class_<IvfIndex, Index>(module, "IVFIndex")
         .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype,
                          std::size_t nlist, std::uint64_t seed, const py::object& quantizer,
-                         bool keeps_rows, bool residual) {
-                 return std::make_unique<IvfIndex>(dim, metric_from(metric), dtype_from(dtype),
-                                                   nlist, seed,
-                                                   coding_from(quantizer, keeps_rows, residual));
+                         bool keeps_rows, bool residual, bool hierarchical) {
+                 return std::make_unique<IvfIndex>(
+                     dim, metric_from(metric), dtype_from(dtype), nlist, seed,
+                     coding_from(quantizer, keeps_rows, residual),
+                     hierarchical ? CoarseKind::kHierarchical : CoarseKind::kFlat);
              }),
              py::arg("dim"), py::arg("metric"), py::arg("dtype"), py::arg("nlist"), py::arg("seed"),
              py::arg("quantizer") = py::none(), py::arg("keeps_rows") = false,
-             py::arg("residual") = false)
+             py::arg("residual") = false, py::arg("hierarchical") = false)
         .def_property_readonly("nlist", &IvfIndex::nlist)
+        .def_property_readonly(
+            "hierarchical",
+            [](const IvfIndex& index) { return index.coarse_kind() == CoarseKind::kHierarchical; })
         .def("centroids", &centroids_of)
         .def("list_sizes", &list_sizes_of);
     module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,9 @@ from .quant import Quantizer
 
 __all__ = ["IVFIndex"]
 
+Coarse = Literal["flat", "hierarchical"]
+COARSE: tuple[Coarse, ...] = ("flat", "hierarchical")
+
 
 class IVFIndex(Index):
     """Inverted file: rows lie in the lists of their nearest centroids, a search looks into a few.
@@ -43,8 +46,11 @@ class IVFIndex(Index):
         Squared Euclidean distance, inner product, or cosine similarity.
     quantizer, refine
         What is stored of a row, as in :class:`FlatIndex`.
-    coarse : {"flat"}, default "flat"
-        How the nearest lists of a query are found: every centroid is looked at.
+    coarse : {"flat", "hierarchical"}, default "flat"
+        How the nearest lists of a row or query are found. ``"flat"`` looks at every centroid.
+        ``"hierarchical"`` has the centroids in about ``sqrt(8 * nlist)`` groups and looks at those
+        of the ``16 + 4 * sqrt(nprobe)`` groups whose means are nearest, or at all where that would
+        be half of the groups. It pays from some thousands of lists on; see Notes.
     residual : bool, default True
         Whether a quantizer codes what a row differs from the centroid of its list, which is
         smaller than the row. Ignored where rows are stored as they are.
@@ -69,6 +75,21 @@ class IVFIndex(Index):
     cosine. At equal recall a larger `nprobe` with a margin looks into fewer rows than `nprobe`
     alone. Where these lists hold fewer than `k` rows that may answer, more are looked into.
 
+    What ``coarse="hierarchical"`` is worth on 331,479 rows of 100 columns, in CPU time of one
+    thread with AMX, against ``"flat"`` with as many lists and probes:
+
+    =====  ======  ===========  ===========  ===============  ===============
+    nlist  nprobe  train + add  one query    batch, coarse    recall@10
+    =====  ======  ===========  ===========  ===============  ===============
+    1024   32      3.6 (2.7) s  89 (84) us   11 (7) us        0.913 (0.922)
+    4096   64      4.6 (5.3) s  93 (133) us  20 (14) us       0.908 (0.916)
+    16384  128     7.4 (15) s   130 (399) us 42 (43) us       0.909 (0.916)
+    =====  ======  ===========  ===========  ===============  ===============
+
+    In parentheses: ``"flat"``. *One query* is a whole search, *batch, coarse* the share of a query
+    in finding the lists for 5,000 at once. Below 4,096 lists it gains nothing. Without AMX batches
+    gain as well: two to four times less for these 16,384 lists on AVX-512 and AVX2.
+
     Examples
     --------
     >>> import numpy as np, nearfield as nf
@@ -91,7 +112,7 @@ class IVFIndex(Index):
         *,
         quantizer: str | Quantizer = "float32",
         refine: str | None = None,
-        coarse: str = "flat",
+        coarse: Coarse = "flat",
         residual: bool = True,
         seed: int = 0,
     ) -> None:
@@ -99,12 +120,20 @@ class IVFIndex(Index):
         nlist = as_positive(nlist, name="nlist", largest=2**24)
         coding = as_coding(quantizer, refine, dim)
         residual = as_flag(residual, name="residual")
-        choose(coarse, ("flat",), name="coarse")
+        choose(coarse, COARSE, name="coarse")
         seed = as_natural(seed, name="seed")
         kind = as_metric(metric)
         self._bind(
             _core.IVFIndex(
-                dim, kind, coding.dtype, nlist, seed, coding.quantizer, coding.keeps_rows, residual
+                dim,
+                kind,
+                coding.dtype,
+                nlist,
+                seed,
+                coding.quantizer,
+                coding.keeps_rows,
+                residual,
+                coarse == "hierarchical",
             )
         )
 
@@ -146,6 +175,11 @@ class IVFIndex(Index):
     def nlist(self) -> int:
         """Inverted lists."""
         return self._core.nlist
+
+    @property
+    def coarse(self) -> Coarse:
+        """How the nearest lists of a query are found."""
+        return "hierarchical" if self._core.hierarchical else "flat"
 
     @property
     def centroids(self) -> NDArray[np.float32]:

@@ -52,3 +52,29 @@ def test_levels_agree(
             assert again == sizes, f"{kind}: rows lie in other lists on {level.name}"
             for run, answer, same in zip(runs, answers, first, strict=True):
                 same_bits(answer, same, f"{kind}: {level.name}, {run._replace(mask=None)}")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_levels_agree_on_lists_found_through_groups(
+    levels: list[Level], tmp_path: Path, metric: str
+) -> None:
+    n, dim, n_queries, groups = 600, 20, 130, [1, 3, 5, 7] * 22
+    for kind in kinds_for("float32"):
+        problem = case(kind, "float32", n, dim, n_queries, seed_of(kind, "float32", metric))
+        centroids = problem.widened("float32")[: sum(groups)].astype(np.float32)
+        path = tmp_path / f"{kind}.nf"
+        empty_lists(metric, "float32", centroids, groups).save(path, durable=False)
+        runs = [
+            Run(10, batch, threads, nprobe=nprobe)
+            for nprobe in (1, 30)
+            for batch, threads in ((n_queries, 2), (1, 1), (40, 3))
+        ]
+        args = (str(path), problem.rows, "float32", problem.queries, runs)
+        sizes, first = levels[0].call("property.work:listed", *args)
+        for i, (run, answer) in enumerate(zip(runs, first, strict=True)):
+            same_bits(answer, first[i - i % 3], f"{kind}: {run._replace(mask=None)}")
+        for level in levels[1:]:
+            again, answers = level.call("property.work:listed", *args)
+            assert again == sizes, f"{kind}: rows lie in other lists on {level.name}"
+            for run, answer, same in zip(runs, answers, first, strict=True):
+                same_bits(answer, same, f"{kind}: {level.name}, {run._replace(mask=None)}")

@@ -131,6 +131,36 @@ def of_lists(true: Container) -> Iterator[Lie]:
     yield "seed of bytes", true.with_section(c.SEED, element=c.BYTES, cols=8)
 
 
+def of_groups(true: Container) -> Iterator[Lie]:
+    """Yield groups that do not hold the centroids, and sections of another shape."""
+    nlist = true.find(c.CENTROIDS).rows
+    groups = true.find(c.GROUP_SIZES).rows
+    sizes = list(struct.unpack(f"<{groups}I", true.find(c.GROUP_SIZES).data))
+
+    def grouped(values: list[int], **more: int) -> Container:
+        data = struct.pack(f"<{len(values)}I", *values)
+        return true.with_section(c.GROUP_SIZES, **{"rows": len(values), "data": data, **more})
+
+    yield "no groups", grouped([])
+    yield "an empty group", grouped([*sizes, 0])
+    yield "an empty group first", grouped([0, *sizes])
+    yield "only empty groups", grouped([0] * nlist)
+    yield "a centroid in no group", grouped([sizes[0] - 1, *sizes[1:]])
+    yield "a centroid too many", grouped([*sizes[:-1], sizes[-1] + 1])
+    yield "a group too many", grouped([*sizes, 1])
+    yield "a group too few", grouped(sizes[:-1])
+    yield "more groups than centroids", grouped([1] * (nlist + 1))
+    yield "very many groups", grouped([0] * 100_000 + [nlist])
+    yield "groups that add up modulo 2**32", grouped([nlist + 1, 2**31, 2**31 - 1])
+    yield "a group of 2**32 - 1", grouped([2**32 - 1])
+    yield "groups in a row", grouped(sizes, rows=1, cols=groups)
+    yield "groups of no columns", grouped([], rows=groups, cols=0)
+    wide = struct.pack(f"<{groups}Q", *sizes)
+    yield "groups of u64", true.with_section(c.GROUP_SIZES, element=c.U64, data=wide)
+    yield "groups of f32", true.with_section(c.GROUP_SIZES, element=c.F32)
+    yield "groups of i64", true.with_section(c.GROUP_SIZES, element=c.I64, data=wide)
+
+
 def _of_arrival(true: Container) -> Iterator[Lie]:
     n, data = true.find(c.ARRIVAL).rows, true.find(c.ARRIVAL).data
     for at in (0, n // 2, n - 1):
@@ -271,6 +301,8 @@ def all_of(true: Container) -> Iterator[Lie]:
         yield from of_labels(true)
     if true.meta()["kind"] == 2:
         yield from of_lists(true)
+    if true.has(c.GROUP_SIZES):
+        yield from of_groups(true)
     if any(section.type == c.TUNING for section in true.sections):
         yield from of_tuning(true)
     yield from of_table(true)
@@ -293,6 +325,7 @@ def truths(true: Container) -> Iterator[Lie]:
     if true.has(c.QUANTIZER):
         yield from coding_lies.truths(true)
     if true.meta()["kind"] == 2:
+        nlist = true.find(c.CENTROIDS).rows
         zero = bytes(len(true.find(c.CENTROIDS).data))
         yield "centroids all zero", true.with_section(c.CENTROIDS, data=zero)
         one = c.SETTING.pack(2**32 - 1, 2**32 - 1, 1, 2**32 - 1, 2**32 - 1, 0, 5e-324, 1, 1, 0, 1)
@@ -303,6 +336,12 @@ def truths(true: Container) -> Iterator[Lie]:
         most = b"".join(struct.pack("<I", i + 1) + one[4:] for i in range(4096))
         all_k = Section(c.TUNING, c.BYTES, 4096, 64, most)
         yield "tuned for every k", replace(true, sections=[*others, all_k])
+        for sizes in ([nlist], [1] * nlist):
+            data = struct.pack(f"<{len(sizes)}I", *sizes)
+            groups = Section(c.GROUP_SIZES, c.U32, len(sizes), 1, data)
+            others = [section for section in true.sections if section.type != c.GROUP_SIZES]
+            yield f"{len(sizes)} groups", replace(true, sections=[*others, groups])
+        yield "in no groups", true.without(c.GROUP_SIZES)
         yield "another seed", true.with_section(c.SEED, data=b"\xff" * 8)
         if true.has(c.QUANTIZER):
             return  # codes about huge centroids are of rows that no quantizer takes

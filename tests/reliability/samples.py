@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import nearfield as nf
@@ -17,11 +18,17 @@ METRICS = ("l2", "ip", "cosine")
 STORAGES = ("float32", "float16", "bfloat16", "int8", "uint8")
 KINDS = [(metric, storage) for metric in METRICS for storage in STORAGES]
 TUNED = ("l2", "uint8", True, 5)
+GROUPED = ("ip", "float16", False, 6)
 LISTED = [
     *(("l2", "float32", False, 3), ("ip", "int8", True, 4), ("cosine", "bfloat16", True, 2)),
-    TUNED,
+    *(TUNED, GROUPED),
 ]
-"""Indexes of inverted lists: metric, storage, with labels, lists; one of them has been tuned."""
+"""Indexes of inverted lists: metric, storage, with labels, lists.
+
+One of them has been tuned, one has its centroids in groups.
+"""
+GROUP_SIZES = (2, 1, 3)
+"""Of that index."""
 SETTINGS = [
     (3, 1, 1, 0, 0, 0.75, 0.875, 0.75, 2**-14, 24),
     (3, 1, 5, 0, 0, 1.0, 1.0, 1.0, 2**-10, 24),
@@ -99,15 +106,22 @@ def centroids_of(storage: str, nlist: int, dim: int) -> np.ndarray:
     return rows_of(parts_of(storage).kept, nlist, dim, seed=5).astype(np.float32) + np.float32(0.25)
 
 
-def empty_lists(metric: str, storage: str, centroids: np.ndarray) -> nf.IVFIndex:
-    """Return an empty index of lists with these centroids: what training finds may change."""
+def empty_lists(
+    metric: str, storage: str, centroids: np.ndarray, groups: Sequence[int] = ()
+) -> nf.IVFIndex:
+    """Return an empty index of lists with these centroids: what training finds may change.
+
+    `groups`: centroids of each group, for coarse="hierarchical".
+    """
     nlist, dim = centroids.shape
+    sizes = struct.pack(f"<{len(groups)}I", *groups)
     index = _opened(
         *_without_rows(2, metric, storage, dim),
         c.Section(c.ARRIVAL, c.U32, 0, 1, b""),
         c.Section(c.LIST_SIZES, c.U32, nlist, 1, bytes(4 * nlist)),
         c.Section(c.SEED, c.U64, 1, 1, struct.pack("<Q", 3)),
         c.Section(c.CENTROIDS, c.F32, nlist, dim, centroids.astype("<f4").tobytes()),
+        *([c.Section(c.GROUP_SIZES, c.U32, len(groups), 1, sizes)] if groups else []),
     )
     assert isinstance(index, nf.IVFIndex)
     return index
@@ -155,7 +169,8 @@ def build(
     """Build an index of `n` live rows, one more having been removed; nlist 0: a flat one."""
     index: Any
     if nlist:
-        index = empty_lists(metric, storage, centroids_of(storage, nlist, dim))
+        groups = GROUP_SIZES if (metric, storage, labelled, nlist) == GROUPED else ()
+        index = empty_lists(metric, storage, centroids_of(storage, nlist, dim), groups)
     else:
         index = empty(metric, storage, dim)
     rows: Any = rows_of(parts_of(storage).kept, n + 1, dim)

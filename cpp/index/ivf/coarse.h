@@ -1,47 +1,48 @@
 // CoarseLists: the centroids of an inverted file, and which of them are near a vector.
 //
-// Distances are those of the index's metric; under ip and cosine the centroids are unit vectors. The search
-// is exact, hence the same lists on every level, for any batch and any number of threads.
+// Distances are those of the index's metric; under ip and cosine the centroids are unit vectors. Which lists
+// are found is the same on every level, for any batch and any number of threads. A kind is a class of its
+// own; train_coarse() and the file know them all.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "base/types.h"
 #include "base/view.h"
-#include "index/row_store.h"
 
 namespace nearfield {
 
+enum class CoarseKind : std::uint8_t { kFlat, kHierarchical };
+
 class CoarseLists {
 public:
-    /// By k-means over at most kPointsPerList rows a list, drawn by seed. std::invalid_argument for fewer
-    /// rows than lists or rows that are not finite.
-    static CoarseLists train(const RowsView& rows, Metric metric, std::size_t nlist,
-                             std::uint64_t seed, int threads);
+    virtual ~CoarseLists() = default;
 
-    /// centroids: nlist x dim.
-    CoarseLists(Metric metric, std::size_t dim, std::span<const float> centroids);
-
-    std::size_t size() const noexcept { return store_.count; }
-    std::size_t bytes() const noexcept {
-        return store_.bytes() + bytes_.bytes() - bytes_.rows.bytes();
-    }
-
-    /// The nprobe nearest lists of every query, nearest first.
-    std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe, int threads) const;
-
-    /// The nearest list of every row.
-    std::vector<Id> assign(const RowsView& rows, int threads) const;
-
-    const float* centroids() const noexcept { return store_.rows.as<float>(); }
+    virtual std::size_t size() const noexcept = 0;
+    virtual std::size_t bytes() const noexcept = 0;
+    /// size() x dim floats.
+    virtual const float* centroids() const noexcept = 0;
     /// The largest norm of them.
-    double max_norm() const noexcept { return store_.max_norm; }
+    virtual double max_norm() const noexcept = 0;
+    /// Lists of each group, where they lie group by group; else empty.
+    virtual std::span<const std::uint32_t> group_sizes() const noexcept { return {}; }
 
-private:
-    RowStore store_;  // as bfloat16, for batches
-    RowStore bytes_;  // the same centroids as bytes, for few queries
+    /// The nprobe nearest lists of every query; what bounds say is the nearest comes first.
+    virtual std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe,
+                                    int threads) const = 0;
+
+    /// The nearest list of every row, as nearest() finds it.
+    std::vector<Id> assign(const RowsView& rows, int threads) const;
 };
+
+/// By k-means over at most 256 rows a list, drawn by seed. std::invalid_argument for fewer rows than lists
+/// or rows that are not finite.
+std::shared_ptr<const CoarseLists> train_coarse(CoarseKind kind, const RowsView& rows,
+                                                Metric metric, std::size_t nlist,
+                                                std::uint64_t seed, int threads);
 
 }  // namespace nearfield

@@ -1,7 +1,12 @@
-// IvfIndex on disk: rows in the order of lists, the sizes of these, the centroids once trained.
+// IvfIndex on disk: rows in the order of lists, the sizes of these, the centroids once trained, and the sizes
+// of their groups where they lie in any.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
+#include "index/ivf/flat_coarse.h"
+#include "index/ivf/hierarchical_coarse.h"
 #include "index/ivf/ivf_index.h"
 #include "index/row_file.h"
 
@@ -35,8 +40,30 @@ std::span<const std::uint32_t> list_sizes_of(const io::Archive& archive, std::si
     return sizes;
 }
 
-std::shared_ptr<const CoarseLists> centroids_of(const io::Archive& archive, std::size_t nlist,
-                                                const RowMeta& meta) {
+/// Nothing where centroids lie in no groups; no sizes before training.
+std::optional<std::span<const std::uint32_t>> group_sizes_of(const io::Archive& archive,
+                                                             std::size_t nlist) {
+    const io::Section* found = archive.find(io::SectionType::kGroupSizes);
+    if (found == nullptr) return std::nullopt;
+    const auto sizes =
+        archive.require(io::SectionType::kGroupSizes, io::ElementType::kU32, found->rows, 1)
+            .as<std::uint32_t>();
+    const bool trained = archive.find(io::SectionType::kCentroids) != nullptr;
+    const auto total = std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0});
+    if (total != (trained ? nlist : 0)) {
+        corrupt(archive, "group_sizes",
+                "groups of " + std::to_string(total) + " centroids, but " +
+                    std::to_string(trained ? nlist : 0) + " are there");
+    }
+    if (std::find(sizes.begin(), sizes.end(), 0u) != sizes.end()) {
+        corrupt(archive, "group_sizes", "an empty group");
+    }
+    return sizes;
+}
+
+std::shared_ptr<const CoarseLists> centroids_of(
+    const io::Archive& archive, std::size_t nlist, const RowMeta& meta,
+    const std::optional<std::span<const std::uint32_t>>& groups) {
     if (archive.find(io::SectionType::kCentroids) == nullptr) return nullptr;
     const auto values =
         archive.require(io::SectionType::kCentroids, io::ElementType::kF32, nlist, meta.dim)
@@ -44,7 +71,9 @@ std::shared_ptr<const CoarseLists> centroids_of(const io::Archive& archive, std:
     for (const float value : values) {
         if (!std::isfinite(value)) corrupt(archive, "centroids", "NaN or infinity");
     }
-    return std::make_shared<const CoarseLists>(static_cast<Metric>(meta.metric), meta.dim, values);
+    const auto metric = static_cast<Metric>(meta.metric);
+    if (!groups) return std::make_shared<const FlatCoarse>(metric, meta.dim, values);
+    return std::make_shared<const HierarchicalCoarse>(metric, meta.dim, values, *groups);
 }
 
 }  // namespace
@@ -67,6 +96,12 @@ void IvfIndex::save(const std::string& path, bool durable) const {
         writer.add(io::SectionType::kCentroids, io::ElementType::kF32, nlist_, store->spec.dim,
                    trained->centroids());
     }
+    if (coarse_kind_ == CoarseKind::kHierarchical) {
+        const auto groups =
+            trained != nullptr ? trained->group_sizes() : std::span<const std::uint32_t>();
+        writer.add(io::SectionType::kGroupSizes, io::ElementType::kU32, groups.size(), 1,
+                   groups.data());
+    }
     const auto tuned = tuning();
     if (tuned != nullptr) tuned->add_to(writer);
     writer.save(path, durable);
@@ -82,7 +117,8 @@ std::unique_ptr<IvfIndex> IvfIndex::load(const io::Archive& archive) {
     }
     const std::uint64_t seed =
         archive.require(io::SectionType::kSeed, io::ElementType::kU64, 1, 1).as<std::uint64_t>()[0];
-    auto centroids = centroids_of(archive, sizes.size(), meta);
+    const auto groups = group_sizes_of(archive, sizes.size());
+    auto centroids = centroids_of(archive, sizes.size(), meta, groups);
     if (centroids == nullptr && meta.count != 0) {
         corrupt(archive, "centroids", "missing, but rows are there");
     }
@@ -95,7 +131,8 @@ std::unique_ptr<IvfIndex> IvfIndex::load(const io::Archive& archive) {
     store.arrival = Column(archive.buffer(arrival));
     store.lists = std::make_shared<Lists>(Lists(sizes.size()).extended(0, sizes));
     return std::unique_ptr<IvfIndex>(
-        new IvfIndex(std::move(store), sizes.size(), seed, std::move(centroids)));
+        new IvfIndex(std::move(store), sizes.size(), seed,
+                     groups ? CoarseKind::kHierarchical : CoarseKind::kFlat, std::move(centroids)));
 }
 
 }  // namespace nearfield

@@ -112,14 +112,19 @@ void search_nearest(const Asked& asked, MatrixView<float> queries, std::size_t n
 }  // namespace
 
 IvfIndex::IvfIndex(std::size_t dim, Metric metric, DType dtype, std::size_t nlist,
-                   std::uint64_t seed, std::shared_ptr<const RowCoding> coding)
+                   std::uint64_t seed, std::shared_ptr<const RowCoding> coding, CoarseKind coarse)
     : Index(empty_store(dim, metric, dtype, nlist, std::move(coding))),
       nlist_(nlist),
-      seed_(seed) {}
+      seed_(seed),
+      coarse_kind_(coarse) {}
 
-IvfIndex::IvfIndex(RowStore store, std::size_t nlist, std::uint64_t seed,
+IvfIndex::IvfIndex(RowStore store, std::size_t nlist, std::uint64_t seed, CoarseKind kind,
                    std::shared_ptr<const CoarseLists> coarse)
-    : Index(std::move(store)), nlist_(nlist), seed_(seed), coarse_(std::move(coarse)) {}
+    : Index(std::move(store)),
+      nlist_(nlist),
+      seed_(seed),
+      coarse_kind_(kind),
+      coarse_(std::move(coarse)) {}
 
 std::shared_ptr<const CoarseLists> IvfIndex::coarse() const {
     const std::lock_guard lock(coarse_mutex_);
@@ -149,8 +154,8 @@ void IvfIndex::check_untrained() const {
 void IvfIndex::train(const RowsView& rows, int threads) {
     check_rows(rows);
     check_untrained();
-    auto trained = std::make_shared<const CoarseLists>(
-        CoarseLists::train(rows, snapshot()->spec.metric, nlist_, seed_, threads));
+    auto trained =
+        train_coarse(coarse_kind_, rows, snapshot()->spec.metric, nlist_, seed_, threads);
     const auto lock = write_lock();
     check_untrained();
     RowStore next = *snapshot();
@@ -179,8 +184,8 @@ void IvfIndex::append(RowStore& store, const RowsView& rows, const std::int64_t*
                       int threads) {
     const auto trained = coarse();
     const auto lists = trained != nullptr ? trained
-                                          : std::make_shared<const CoarseLists>(CoarseLists::train(
-                                                rows, store.spec.metric, nlist_, seed_, threads));
+                                          : train_coarse(coarse_kind_, rows, store.spec.metric,
+                                                         nlist_, seed_, threads);
     if (store.coding != nullptr && !store.coding->is_trained()) {
         store.coding = coding_about(store, lists, rows, threads);
     }

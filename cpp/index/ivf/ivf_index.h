@@ -24,10 +24,12 @@ public:
     /// Throws std::invalid_argument unless 1 <= dim <= 65536 and 1 <= nlist <= 2^24.
     /// coding: null for rows that are found by their own elements.
     IvfIndex(std::size_t dim, Metric metric, DType dtype, std::size_t nlist, std::uint64_t seed,
-             std::shared_ptr<const RowCoding> coding = nullptr);
+             std::shared_ptr<const RowCoding> coding = nullptr,
+             CoarseKind coarse = CoarseKind::kFlat);
 
     const char* kind() const noexcept override { return "ivf"; }
     std::size_t nlist() const noexcept { return nlist_; }
+    CoarseKind coarse_kind() const noexcept { return coarse_kind_; }
     bool is_trained() const override { return coarse() != nullptr && Index::is_trained(); }
 
     /// Finds the centroids, and the codes that rows get.
@@ -45,7 +47,7 @@ public:
     static std::unique_ptr<IvfIndex> load(const io::Archive& archive);
 
 private:
-    IvfIndex(RowStore store, std::size_t nlist, std::uint64_t seed,
+    IvfIndex(RowStore store, std::size_t nlist, std::uint64_t seed, CoarseKind kind,
              std::shared_ptr<const CoarseLists> coarse);
 
     void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
@@ -70,6 +72,7 @@ private:
 
     std::size_t nlist_;
     std::uint64_t seed_;
+    CoarseKind coarse_kind_;
     mutable std::mutex coarse_mutex_;
     std::shared_ptr<const CoarseLists> coarse_;  // null until trained, then never changes
 };
