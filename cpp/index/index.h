@@ -29,6 +29,7 @@ struct SearchOptions {
     int threads = 0;
     std::size_t nprobe = 1;  // ivf: lists to look into
     std::size_t rerank = 0;  // of how many rows, the best by code, what was kept is scored
+    double epsilon = 1.0;    // sign planes: deviations that bounds allow for; infinity: certain
 };
 
 class Index {

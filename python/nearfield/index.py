@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from .arguments import (
+    as_deviations,
     as_flag,
     as_path,
     as_positive,
@@ -101,18 +102,17 @@ class Index:
     def _bind(self, core: CoreIndex) -> None:
         self._core = core
         self._rows = LiveRows(core)
-        self._refines = core.keeps_rows and core.quantizer != core.dtype
+        refines = core.keeps_rows and core.quantizer != core.dtype
+        self._refining = ("epsilon" if core.by_signs else "rerank",) if refines else ()
 
     @property
     def _known_params(self) -> tuple[str, ...]:
         """What a search of this index can be told, beyond what every index takes."""
-        return (*self._search_params, "rerank") if self._refines else self._search_params
+        return (*self._search_params, *self._refining)
 
-    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
+    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Check the parameters of one search that only some kinds have."""
-        known = list(self._known_params)
-        if method != "search" and "rerank" in known:
-            known.remove("rerank")
+        known = list(self._known_params if method == "search" else self._search_params)
         unknown = [name for name in params if name not in known]
         if unknown:
             names = ", ".join(repr(name) for name in unknown)
@@ -123,7 +123,10 @@ class Index:
                 f"{method}() got unknown parameters {names}; a {type(self).__name__} "
                 f"takes only {', '.join(others)} and {last}"
             )
-        return {name: as_positive(value, name=name) for name, value in params.items()}
+        return {
+            name: (as_deviations if name == "epsilon" else as_positive)(value, name=name)
+            for name, value in params.items()
+        }
 
     def _params_reaching(self, recall: float, k: int, n: int) -> dict[str, int]:
         """Return the parameters that reach a recall for n queries, by what tuning has found."""
@@ -264,9 +267,8 @@ class Index:
             Threads for this call. Never changes the result, but for another one than tuning had
             another setting may be the fastest.
         **params
-            What only some indexes take: `nprobe` (:class:`IVFIndex`), and with `refine`,
-            `rerank`: how many rows, the best by code, are scored by what was kept of them (8 `k`
-            by default). They and `recall` exclude each other; any other name is a TypeError.
+            What only some indexes take: `nprobe` (:class:`IVFIndex`), and with `refine` either
+            `rerank` or `epsilon` (:class:`FlatIndex`). They and `recall` exclude each other.
 
         Returns
         -------
@@ -297,7 +299,7 @@ class Index:
                 f"search() got recall together with {', '.join(params)}: recall chooses them"
             )
         k = as_positive(k, name="k")
-        if self._refines:
+        if "rerank" in self._refining:
             asked.setdefault("rerank", RERANK * k)
         refuse_transform(transform)
         thread_count = as_threads(threads)
@@ -445,7 +447,7 @@ class Index:
     @property
     def refine(self) -> str | None:
         """Type of the rows kept beside a quantizer's codes; None where there are none."""
-        return self._core.dtype if self._refines else None
+        return self._core.dtype if self._refining else None
 
     @property
     def is_trained(self) -> bool:

@@ -135,7 +135,7 @@ class IVFIndex(Index):
     def _untrained(self) -> str:
         return f"its {self.nlist} lists are"
 
-    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, int]:
+    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         asked = super()._read_params(method, params)
         return {"nprobe": max(1, round(self.nlist**0.5))} | asked
 
