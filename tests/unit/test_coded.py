@@ -142,10 +142,10 @@ def test_the_best_by_code_are_scored_once_more(metric: Any, nlist: int) -> None:
     """What refine means: the k best, by the rows kept, of the `rerank` best by code."""
     x, q = gaussian(900), gaussian(25, seed=1)
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    quantizer = quantizer_of("pq4x4", unit if metric == "cosine" else x)
+    quantizer = quantizer_of("pq4x5", unit if metric == "cosine" else x)
     params = {"nprobe": nlist} if nlist else {}
-    by_code = filled(Plan("pq4x4", metric, nlist), x, quantizer=quantizer)
-    refined = filled(Plan("pq4x4", metric, nlist, refine="float32"), x, quantizer=quantizer)
+    by_code = filled(Plan("pq4x5", metric, nlist), x, quantizer=quantizer)
+    refined = filled(Plan("pq4x5", metric, nlist, refine="float32"), x, quantizer=quantizer)
     exact = nf.FlatIndex(DIM, metric)
     exact.add(x)
     truth = exact.search(q, 10)
