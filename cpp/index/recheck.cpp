@@ -43,7 +43,7 @@ void Recheck::run(const TopKOut& out) {
         rank_estimates();
     } else {
         first_round();
-        for (std::size_t most = 2 * found_; later_round(most);) most *= 2;
+        second_round();
     }
     if (rows_.can_refine()) refine();
     const ExactScorer scorer = rows_.can_refine() ? rows_.kept_scorer() : scorer_;
@@ -59,42 +59,35 @@ void Recheck::visit(const Query& q, MatrixView<float> queries, std::size_t from,
     }
 }
 
-void Recheck::choose(Pair* pairs, std::size_t n, std::size_t count) const {
-    if (n >= count) return;
-    std::nth_element(pairs, pairs + n, pairs + count, [this](const Pair& a, const Pair& b) {
-        if (a.upper != b.upper) return a.upper > b.upper;
-        return rows_.label(a.row) < rows_.label(b.row);
-    });
-}
-
 void Recheck::first_round() {
     for (Query& q : queries_) {
+        Pair* pairs = pairs_of(q);
         q.visited = std::min(found_, q.count);
-        choose(pairs_of(q), q.visited, q.count);
+        std::nth_element(pairs, pairs + q.visited, pairs + q.count,
+                         [this](const Pair& a, const Pair& b) {
+                             if (a.upper != b.upper) return a.upper > b.upper;
+                             return rows_.label(a.row) < rows_.label(b.row);
+                         });
         visit(q, code_queries_, 0, q.visited);
     }
     visit_all(scorer_);
 }
 
-bool Recheck::later_round(std::size_t most) {
+void Recheck::second_round() {
     for (Query& q : queries_) {
-        if (q.count <= q.visited) continue;
+        if (q.count <= found_) continue;
         Pair* pairs = pairs_of(q);
-        Pair* open = pairs + q.visited;
-        std::nth_element(pairs, pairs + (found_ - 1), open,
-                         [](const Pair& a, const Pair& b) { return a.key > b.key; });
-        const double floor = q.units.of(pairs[found_ - 1].key) - q.units.slack;
-        const Pair* end = std::partition(
-            open, pairs + q.count, [floor](const Pair& p) { return !(widened(p.upper) < floor); });
-        q.count = static_cast<std::size_t>(end - pairs);
-        const std::size_t wanted = q.visited + std::min(most, q.count - q.visited);
-        choose(open, wanted - q.visited, q.count - q.visited);
+        double worst = pairs[0].key;
+        for (std::size_t i = 1; i < q.visited; ++i) worst = std::min(worst, pairs[i].key);
+        const double floor = q.units.of(worst) - q.units.slack;
+        const Pair* end =
+            std::partition(pairs + q.visited, pairs + q.count,
+                           [floor](const Pair& p) { return !(widened(p.upper) < floor); });
+        const auto wanted = static_cast<std::size_t>(end - pairs);
         visit(q, code_queries_, q.visited, wanted);
         q.visited = wanted;
     }
-    if (visits_.empty()) return false;
     visit_all(scorer_);
-    return true;
 }
 
 void Recheck::rank_estimates() {

@@ -1,8 +1,8 @@
 // Recheck: from candidates with bounds to the exact answers of a group of queries.
 //
-// In rounds. First the k candidates of each query with the largest upper bounds are scored exactly; the k-th
-// of those keys is a floor that excludes nearly all others. Of what it does not exclude the 2 k with the
-// largest upper bounds come next, and so on, twice as many each time. In each round the (row, query) pairs of the whole group are visited in
+// Two rounds. First the k candidates of each query with the largest upper bounds are scored exactly;
+// the k-th of those keys is a floor that excludes nearly all others, and what it does not exclude is
+// scored in the second round. In each round the (row, query) pairs of the whole group are visited in
 // the order of rows: stored rows then stream through the cache instead of missing it one by one.
 // Cost: k + a few exact scores a query, about dim * 4 bytes read for each.
 #pragma once
@@ -62,10 +62,7 @@ private:
 
     Pair* pairs_of(const Query& q) noexcept { return pairs_.data() + q.first; }
     void first_round();
-    /// At most `most` more of each query; false where nothing was left to do.
-    bool later_round(std::size_t most);
-    /// The n with the largest upper bounds first, ties by smaller label.
-    void choose(Pair* pairs, std::size_t n, std::size_t count) const;
+    void second_round();
     void visit(const Query& q, MatrixView<float> queries, std::size_t from, std::size_t to);
     void rank_estimates();
     void refine();
