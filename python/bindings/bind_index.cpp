@@ -47,8 +47,7 @@ std::shared_ptr<const RowCoding> coding_from(const py::object& quantizer, bool k
 }
 
 SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe,
-                           std::size_t rerank = 0,
-                           double epsilon = SearchOptions{}.epsilon) {
+                           std::size_t rerank = 0, double epsilon = SearchOptions{}.epsilon) {
     SearchOptions options;
     options.mask = as_mask(mask);
     options.threads = threads;
