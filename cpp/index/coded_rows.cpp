@@ -136,6 +136,10 @@ void RowStore::name_uncoded(const RowsView& rows_in, const Placement& place) con
 }
 
 bool RowStore::derive_coded(std::size_t first, int threads) {
+    if (coding->by_signs()) {
+        derive_signs(first, threads);
+        return true;
+    }
     pack_codes();
     const std::size_t n = count - first;
     const std::size_t dim = spec.dim;

@@ -61,6 +61,10 @@ std::vector<std::vector<Scored>> score_all(const StoredRows& rows, MatrixView<fl
 
 void search_outright(const StoredRows& rows, MatrixView<float> queries, const Wanted& wanted,
                      int threads, const TopKOut& out) {
+    if (rows.by_signs()) {
+        search_all(rows, queries, wanted.k, false, threads, out);
+        return;
+    }
     const CodeQueries turned(*rows.coded, queries, threads);
     const std::size_t at_once = std::clamp<std::size_t>(
         kMaxPairs / std::max<std::size_t>(rows.codes.count, 1), 1, kSharers);

@@ -2,8 +2,8 @@
 // rows may answer or a large share of them is wanted, all are scored outright.
 //
 // The answer is the k best by the float64 score of decoded rows, ties by smaller label; where rows are kept
-// beside their codes, the k best of the `rerank` best, by the score of what was kept. It depends neither
-// on the batch nor on threads.
+// beside their codes, the k best of the `rerank` best, by the score of what was kept, or of those that bounds
+// from signs let through (sign_scanner.h). It depends neither on the batch nor on threads.
 #pragma once
 
 #include "index/list_search.h"

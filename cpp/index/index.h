@@ -32,6 +32,7 @@ struct SearchOptions {
     // ivf: lists further than the nearest one by more than this are left out, see ivf/margin.h.
     double margin = std::numeric_limits<double>::infinity();
     std::size_t rerank = 0;  // of how many rows, the best by code, what was kept is scored
+    double epsilon = 1.0;    // sign planes: deviations that bounds allow for; infinity: certain
 };
 
 class Index {

@@ -47,7 +47,9 @@ struct ListTask {
     std::size_t keep;             // candidates to keep of each query
     std::span<Candidates> found;  // per query
     std::atomic<float>*
-        shared;  // floors that other tasks of the group see; null where there are none
+        shared;      // floors that other tasks of the group see; null where there are none
+    double epsilon;  // see SearchOptions
+    bool settles;    // begins with the nearest list of every query, see settle()
 
     Lane lane(std::size_t member) const noexcept { return {first + member, &found[member]}; }
 
@@ -94,6 +96,12 @@ public:
 
     /// See above. The same for every task of a search.
     virtual bool estimates() const noexcept { return false; }
+
+    /// The nearest list of every query has been scanned, and nothing else.
+    virtual void settle() {}
+
+    /// Nothing more will be found for a query: drops what cannot be in its answer.
+    virtual void conclude(std::size_t /*member*/, Candidates& found) const { found.drop(); }
 };
 
 /// Whether packed codes propose the rows that are scored again.

@@ -16,10 +16,14 @@ constexpr std::size_t kMaxGroup = 4096;
 constexpr std::size_t kMinGroup = 512;
 /// Bytes of codes that a thread of its own is worth.
 constexpr std::size_t kBytesPerShare = std::size_t{1} << 20;
+/// The same of sign planes, whose bytes take longer.
+constexpr std::size_t kSignBytesPerShare = std::size_t{1} << 18;
 /// Coded rows that fewer queries than this meet, on average, are scored for each of them; a group's tables
 /// then take 32 times up to a few hundred KiB.
 constexpr std::size_t kFewSharers = 8;
 constexpr std::size_t kOneByOneGroup = 32;
+/// Tables of signs of a group: they stay in L2.
+constexpr std::size_t kSignTables = std::size_t{768} << 10;
 /// Probes of the first round.
 constexpr std::size_t kFirstProbes = 1;
 /// Candidates re-checked together.
@@ -33,15 +37,21 @@ std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 std::size_t share_count(const StoredRows& rows, const Lists& lists, std::size_t queries,
                         std::size_t nprobe, std::size_t threads) {
     if (queries >= threads || queries == 0) return 1;
-    const std::size_t row_bytes =
-        rows.coded ? rows.coded->rows.quantizer().code_size() : rows.codes.stride;
+    const std::size_t row_bytes = rows.by_signs() ? rows.coded->sign_coding->plane_size()
+                                  : rows.coded    ? rows.coded->rows.quantizer().code_size()
+                                                  : rows.codes.stride;
     const std::size_t bytes = rows.codes.count * row_bytes / lists.size() * nprobe;
-    return std::clamp<std::size_t>(bytes * queries / kBytesPerShare, 1,
+    const std::size_t per_share = rows.by_signs() ? kSignBytesPerShare : kBytesPerShare;
+    return std::clamp<std::size_t>(bytes * queries / per_share, 1,
                                    std::min(ceil_div(threads, queries), nprobe));
 }
 
 /// Queries of a group: every list should meet a panel full of them.
 std::size_t group_size(const StoredRows& rows, std::size_t nprobe, std::size_t nlist) {
+    if (rows.by_signs()) {
+        const std::size_t table = kernels::sign_table_bytes(rows.coded->sign_coding->plane_size());
+        return std::clamp<std::size_t>(kSignTables / table, 16, kMinGroup);
+    }
     if (rows.coded && proposes_by_estimate(rows)) return kMinGroup;  // tables of 1 to 3 KiB each
     return std::clamp(kernels::kPanelLanes * nlist / nprobe, kMinGroup, kMaxGroup);
 }
@@ -61,7 +71,7 @@ ListSearch::ListSearch(const StoredRows& rows, const Lists& lists, MatrixView<fl
       code_queries_(code_queries),
       probes_(probes),
       wanted_(wanted),
-      one_by_one_(rows.coded && !proposes_by_estimate(rows) &&
+      one_by_one_(rows.coded && !rows.by_signs() && !proposes_by_estimate(rows) &&
                   queries.rows * probes.nprobe < kFewSharers * lists.size()),
       shares_(share_count(rows, lists, queries.rows, probes.nprobe, threads)),
       collector_(rows, code_queries, {}, wanted.found(rows)),
@@ -88,13 +98,15 @@ void ListSearch::run(std::size_t number, const TopKOut& out) {
     for (std::size_t i = 0; i < group.count; ++i) found.emplace_back(wanted_.found(rows_));
     const MatrixView<float> queries(code_queries_.row(group.first), group.count, code_queries_.cols,
                                     code_queries_.stride);
-    const ListTask task{rows_,       lists_,
-                        collector_,  queries,
-                        group.first, wanted_.found(rows_),
-                        found,       group.floors.get()};
+    const ListTask task{rows_,           lists_,
+                        collector_,      queries,
+                        group.first,     wanted_.found(rows_),
+                        found,           group.floors.get(),
+                        wanted_.epsilon, share == 0 && probes_.nprobe < lists_.size()};
     const auto scanner = make_list_scanner(task, one_by_one_);
     const std::size_t first_round = std::min(kFirstProbes * shares_, probes_.nprobe);
     scan(*scanner, group, 0, first_round, share);
+    if (task.settles) scanner->settle();
     scan(*scanner, group, first_round, probes_.nprobe, share);
     if (group.open.fetch_sub(1, std::memory_order_acq_rel) == 1) finish(group, *scanner, out);
 }
@@ -114,7 +126,7 @@ void ListSearch::finish(Group& group, const ListScanner& scanner, const TopKOut&
     for (std::size_t i = 0; i < group.count; ++i) {
         Candidates& merged = group.found[0][i];
         for (std::size_t s = 1; s < shares_; ++s) merged.merge(group.found[s][i]);
-        merged.drop();
+        scanner.conclude(i, merged);
         recheck.add(group.first + i, merged.list(), scanner.units(i));
         if (recheck.pending() >= kMaxPending) recheck.run(out);
     }

@@ -26,10 +26,12 @@
 
 namespace nearfield {
 
-/// How many answers are wanted, and of how many rows, the best by code, what was kept of them is scored.
+/// How many answers are wanted, of how many rows, the best by code, what was kept of them is scored, and how
+/// sure bounds by signs have to be.
 struct Wanted {
     std::size_t k;
     std::size_t rerank = 0;
+    double epsilon = 1.0;  // see SearchOptions
 
     std::size_t found(const StoredRows& rows) const noexcept {
         return rows.can_refine() && rerank > k ? rerank : k;

@@ -64,7 +64,10 @@ void Recheck::first_round() {
         Pair* pairs = pairs_of(q);
         q.visited = std::min(found_, q.count);
         std::nth_element(pairs, pairs + q.visited, pairs + q.count,
-                         [](const Pair& a, const Pair& b) { return a.upper > b.upper; });
+                         [this](const Pair& a, const Pair& b) {
+                             if (a.upper != b.upper) return a.upper > b.upper;
+                             return rows_.label(a.row) < rows_.label(b.row);
+                         });
         visit(q, code_queries_, 0, q.visited);
     }
     visit_all(scorer_);

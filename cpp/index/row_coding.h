@@ -7,6 +7,7 @@
 
 #include "base/types.h"
 #include "quant/quantizer.h"
+#include "quant/rabitq/sign_coding.h"
 
 namespace nearfield {
 
@@ -17,6 +18,17 @@ struct RowCoding {
 
     bool is_trained() const noexcept {
         return quantizer->is_trained() && (!residual || centres_ != nullptr);
+    }
+
+    /// Kept rows that searches choose by bounds from the first planes of rotated codes.
+    bool by_signs() const noexcept {
+        return keeps_rows && dynamic_cast<const RabitqQuantizer*>(quantizer.get()) != nullptr;
+    }
+    /// Only where by_signs() and is_trained().
+    std::shared_ptr<const SignCoding> sign_coding(Metric metric) const {
+        return std::make_shared<const SignCoding>(dynamic_cast<const RabitqQuantizer&>(*quantizer),
+                                                  metric, residual ? centres_.get() : nullptr,
+                                                  count_);
     }
 
     /// Centroids of the lists, dim floats each, and the largest norm of them. For residual codes, once the

@@ -75,6 +75,7 @@ bool RowStore::rows_are_dense() const noexcept {
 std::size_t RowStore::bytes() const noexcept {
     return rows.bytes() + codes.bytes() + scale.bytes() + spread.bytes() + bias.bytes() +
            norms.bytes() + labels.bytes() + arrival.bytes() + packed.bytes() + list_of.bytes() +
+           signs.bytes() + (sign_coding != nullptr ? sign_coding->bytes() : 0) +
            (lists != nullptr ? lists->bytes() : 0) + errors->size() * sizeof(BlockError) +
            (live != nullptr ? live->words().size() * 8 : 0);
 }
@@ -91,7 +92,8 @@ StoredRows RowStore::view(const RowFilter* filter) const noexcept {
     v.rows = {kept ? rows.data() : nullptr, count, spec.dim, row_stride(), spec.dtype};
     if (coding != nullptr) {
         v.coded.emplace(CodedRows{decoded(), bias.as<float>(), max_norm, coding->max_centre(),
-                                  packed.data(), packed_rows});
+                                  packed.data(), packed_rows, sign_coding.get(), signs.whole(),
+                                  signs.tail()});
         return v;
     }
     v.codes.codes = spec.rows_are_codes() ? rows.data() : codes.data();
@@ -323,6 +325,7 @@ void RowStore::mark_dead(std::span<const Id> dead_rows) {
 RowStore RowStore::taken(std::span<const Id> keep, int threads) const {
     RowStore out(spec.dim, spec.metric, spec.dtype, wanted_kind);
     out.coding = coding;
+    out.sign_coding = sign_coding;
     out.layout = layout + 1;
     out.next_label = next_label;
     if (keep.empty()) return out;

@@ -18,6 +18,7 @@
 #include "index/lists.h"
 #include "index/row_coding.h"
 #include "index/search.h"
+#include "index/sign_rows.h"
 #include "quant/raw/codes.h"
 #include "select/filter.h"
 
@@ -50,6 +51,8 @@ struct RowStore {
         arrival;  // by lists: as how many-th each row came, from 0; else empty, it is the row number
     Column packed;  // complete blocks of codes, where a fast scan can read them
     std::size_t packed_rows = 0;
+    SignRows signs;  // where coding->by_signs(), with what they are about
+    std::shared_ptr<const SignCoding> sign_coding;
     Column list_of;                           // where codes are about the centroids of lists
     std::shared_ptr<const RowCoding> coding;  // null: codes are of the elements themselves
     std::shared_ptr<const Lists> lists;       // null: rows lie as they came
@@ -119,6 +122,7 @@ private:
     /// What searches need of coded rows [first, count) beside their codes; false where one is not finite.
     bool derive_coded(std::size_t first, int threads);
     void pack_codes();
+    void derive_signs(std::size_t first, int threads);
     DecodedRows decoded() const noexcept;
     /// Codes and constants of rows [first, count).
     void encode(std::size_t first, int threads);

@@ -20,8 +20,30 @@ constexpr std::size_t kBytesPerGuess = 8192;
 
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-/// Every row scored exactly: for few rows, or when a large share of them is asked for. Few queries are
-/// split by rows, so that all threads have work.
+std::vector<WrongGuess> scan(const StoredRows& rows, const ScanBatch& batch, std::size_t k,
+                             int threads, const TopKOut& out) {
+    ScanSearch search(rows, batch, k, static_cast<std::size_t>(max_workers(threads)));
+    parallel_for(search.tasks(), threads, [&](std::size_t task, int) { search.run(task, out); });
+    return search.wrong_guesses();
+}
+
+/// Queries whose floor was guessed too high, once more from a floor that is certain.
+void scan_again(const StoredRows& rows, const ScanBatch& all, const std::vector<WrongGuess>& wrong,
+                std::size_t k, int threads, const TopKOut& out) {
+    std::vector<std::size_t> numbers;
+    for (const WrongGuess& guess : wrong) numbers.push_back(guess.query);
+    QuerySubset subset(all.queries, std::move(numbers), k);
+    ScanBatch batch{subset.queries(), {}, {}};
+    for (const WrongGuess& guess : wrong) {
+        batch.floors.push_back(guess.certain);
+        if (!all.selves.empty()) batch.selves.push_back(all.selves[guess.query]);
+    }
+    scan(rows, batch, k, threads, subset.answers());
+    subset.deliver(out);
+}
+
+}  // namespace
+
 void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
                 int threads, const TopKOut& out) {
     const ExactScorer scorer = rows.scorer();
@@ -54,30 +76,6 @@ void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k
         });
     }
 }
-
-std::vector<WrongGuess> scan(const StoredRows& rows, const ScanBatch& batch, std::size_t k,
-                             int threads, const TopKOut& out) {
-    ScanSearch search(rows, batch, k, static_cast<std::size_t>(max_workers(threads)));
-    parallel_for(search.tasks(), threads, [&](std::size_t task, int) { search.run(task, out); });
-    return search.wrong_guesses();
-}
-
-/// Queries whose floor was guessed too high, once more from a floor that is certain.
-void scan_again(const StoredRows& rows, const ScanBatch& all, const std::vector<WrongGuess>& wrong,
-                std::size_t k, int threads, const TopKOut& out) {
-    std::vector<std::size_t> numbers;
-    for (const WrongGuess& guess : wrong) numbers.push_back(guess.query);
-    QuerySubset subset(all.queries, std::move(numbers), k);
-    ScanBatch batch{subset.queries(), {}, {}};
-    for (const WrongGuess& guess : wrong) {
-        batch.floors.push_back(guess.certain);
-        if (!all.selves.empty()) batch.selves.push_back(all.selves[guess.query]);
-    }
-    scan(rows, batch, k, threads, subset.answers());
-    subset.deliver(out);
-}
-
-}  // namespace
 
 void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
                  bool exclude_self, int threads, const TopKOut& out) {

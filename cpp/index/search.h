@@ -14,6 +14,7 @@
 
 #include "base/view.h"
 #include "index/lists.h"
+#include "quant/rabitq/sign_coding.h"
 #include "quant/raw/codes.h"
 #include "quant/raw/exact.h"
 #include "select/filter.h"
@@ -28,6 +29,9 @@ struct CodedRows {
     double max_centre;
     const std::uint8_t* packed;  // whole blocks for fast scans, and how many rows these hold
     std::size_t packed_rows;
+    const SignCoding* sign_coding;  // null: no planes
+    SignView signs;
+    SignView sign_tail;  // of rows behind those
 };
 
 /// Queries as coded rows are scored against them: rotated where those are, see Quantizer::rotates().
@@ -66,10 +70,14 @@ struct StoredRows {
     }
     bool passes(Id row) const noexcept { return filter == nullptr || filter->test(row); }
 
-    bool can_refine() const noexcept { return coded.has_value() && rows.data != nullptr; }
-    /// Of the rows as they are found: decoded, where they are coded.
+    /// Found by bounds on the scores of rows that are kept.
+    bool by_signs() const noexcept { return coded && coded->sign_coding != nullptr; }
+    bool can_refine() const noexcept {
+        return coded.has_value() && rows.data != nullptr && !by_signs();
+    }
+    /// Of the rows as they are found: decoded, where they are coded and codes alone find them.
     ExactScorer scorer() const {
-        return coded ? ExactScorer(codes.spec.metric, coded->rows) : kept_scorer();
+        return coded && !by_signs() ? ExactScorer(codes.spec.metric, coded->rows) : kept_scorer();
     }
     /// Of the rows that are kept.
     ExactScorer kept_scorer() const { return {codes.spec.metric, rows, norms}; }
@@ -90,7 +98,12 @@ struct RangeHits {
     std::vector<float> scores;
 };
 
-/// exclude_self: query i is row i and must not find itself.
+/// Every row scored exactly: for few rows, or when a large share of them is asked for. Few queries are
+/// split by rows, so that all threads have work. exclude_self: query i is row i and must not find itself.
+void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
+                int threads, const TopKOut& out);
+
+/// The same by way of codes, where that is quicker.
 void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t k,
                  bool exclude_self, int threads, const TopKOut& out);
 

@@ -1,6 +1,7 @@
 #include "index/train_coding.h"
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -37,16 +38,22 @@ std::shared_ptr<const RowCoding> train_coding(const RowCoding& coding, const Row
     const std::vector<std::size_t> chosen = sample_of(rows.rows, seed);
     const std::size_t dim = rows.cols;
     std::vector<float> sample(chosen.size() * dim);
+    std::atomic<std::size_t> bad{SIZE_MAX};
     parallel_for(chosen.size(), threads, [&](std::size_t i, int) {
         float* x = sample.data() + i * dim;
         widen_plain(rows.dtype, rows.row(chosen[i]), x, dim);
         if (!all_finite(x, dim)) {
-            throw std::invalid_argument("row " + std::to_string(chosen[i]) +
-                                        " holds NaN or infinity; expected finite values: drop or "
-                                        "repair that row");
+            std::size_t seen = bad.load();
+            while (chosen[i] < seen && !bad.compare_exchange_weak(seen, chosen[i])) {
+            }
         }
         if (metric == Metric::kCosine) normalise(x, dim);
     });
+    if (bad.load() != SIZE_MAX) {
+        throw std::invalid_argument("row " + std::to_string(bad.load()) +
+                                    " holds NaN or infinity; expected finite values: drop or "
+                                    "repair that row");
+    }
     const MatrixView<float> view(sample.data(), chosen.size(), dim);
     if (coding.residual) {
         const std::vector<Id> lists = assign(view);

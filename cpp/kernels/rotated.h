@@ -25,7 +25,7 @@ struct GridFit {
 };
 
 inline constexpr std::size_t kSignRows = 32;     // rows of one block
-inline constexpr std::int32_t kMostWeight = 63;  // four weights fit a byte of the table
+inline constexpr std::int32_t kMostWeight = 31;  // eight weights fit a byte
 
 /// Bytes of the table for rows of `bytes` sign bytes.
 constexpr std::size_t sign_table_bytes(std::size_t bytes) noexcept {
@@ -37,7 +37,8 @@ constexpr std::size_t sign_table_bytes(std::size_t bytes) noexcept {
 /// Block: byte g of row j at g * 32 + j, that is 8 dims of 32 rows side by side; blocks follow each other.
 /// Table: for every byte g the sum a row gains by the low four bits v at g * 32 + v and again 16 bytes
 /// further; by the high four bits in the same way in the second half of the table. The bytes of the last
-/// g of an odd number are followed by zeros. With S the sum of a row, float32, each operation rounded,
+/// g of an odd number are followed by zeros. Two entries of a g add up to less than 256. With S the sum of
+/// a row, float32, each operation rounded,
 ///     upper = (scale[i] * (step * S + offset) + bias[i]) + error[i] * margin
 /// and the row is reported, in row order, unless upper < threshold.
 /// All row arrays are readable up to a multiple of 32 rows.

@@ -50,20 +50,21 @@ std::shared_ptr<const RowCoding> coding_from(const py::object& quantizer, bool k
 }
 
 SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe, double margin,
-                           std::size_t rerank = 0) {
+                           std::size_t rerank = 0, double epsilon = SearchOptions{}.epsilon) {
     SearchOptions options;
     options.mask = as_mask(mask);
     options.threads = threads;
     options.nprobe = nprobe;
     options.margin = margin;
     options.rerank = rerank;
+    options.epsilon = epsilon;
     return options;
 }
 
 Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
-              int threads, std::size_t nprobe, std::size_t rerank, double margin) {
+              int threads, std::size_t nprobe, std::size_t rerank, double margin, double epsilon) {
     const auto queries = as_queries(q);
-    const auto options = options_from(mask, threads, nprobe, margin, rerank);
+    const auto options = options_from(mask, threads, nprobe, margin, rerank, epsilon);
     return run_top_k(queries.rows, k,
                      [&](const TopKOut& out) { index.search(queries, k, options, out); });
 }
@@ -292,9 +293,15 @@ void bind_index(py::module_& module) {
                                    const auto store = i.snapshot();
                                    return store->coding == nullptr || store->coding->keeps_rows;
                                })
+        .def_property_readonly("by_signs",
+                               [](const Index& i) {
+                                   const auto store = i.snapshot();
+                                   return store->coding != nullptr && store->coding->by_signs();
+                               })
         .def("train", &train, py::arg("rows"), py::arg("threads"))
         .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"),
-             py::arg("nprobe") = 1, py::arg("rerank") = 0, py::arg("margin") = kNoMargin)
+             py::arg("nprobe") = 1, py::arg("rerank") = 0, py::arg("margin") = kNoMargin,
+             py::arg("epsilon") = SearchOptions{}.epsilon)
         .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
              py::arg("threads"), py::arg("nprobe") = 1, py::arg("margin") = kNoMargin)
         .def("reconstruct", &reconstruct, py::arg("labels"))

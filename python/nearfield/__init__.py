@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from .evaluate import evaluate
     from .exact import topk
     from .factory import index_factory
+    from .files import load
     from .filters import Filter
     from .flat import FlatIndex
-    from .index import Index, load
+    from .index import Index
     from .ivf import IVFIndex
     from .kmeans import KMeans
     from .result import MISSING, RangeResult, SearchResult
@@ -88,7 +89,7 @@ _HOME = {
     "evaluate": "evaluate",
     "index_factory": "factory",
     "isa": "runtime",
-    "load": "index",
+    "load": "files",
     "num_threads": "runtime",
     "set_num_threads": "runtime",
     "topk": "exact",

@@ -31,6 +31,8 @@ class Index:
     def quantizer(self) -> str: ...
     @property
     def keeps_rows(self) -> bool: ...
+    @property
+    def by_signs(self) -> bool: ...
     def train(self, rows: NDArray[Any], threads: int) -> None: ...
     def add(
         self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
@@ -45,6 +47,7 @@ class Index:
         nprobe: int = 1,
         rerank: int = 0,
         margin: float = ...,
+        epsilon: float = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
     def range_search(
         self,

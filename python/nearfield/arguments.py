@@ -19,6 +19,7 @@ from . import _core
 __all__ = [
     "LARGEST_DIM",
     "Metric",
+    "as_deviations",
     "as_flag",
     "as_margin",
     "as_metric",
@@ -55,6 +56,18 @@ def as_positive(value: Any, *, name: str, largest: int = _LARGEST) -> int:
     if not 1 <= number <= largest:
         limit = "" if largest == _LARGEST else f" and <= {largest}"
         raise ValueError(f"{name}: got {number}, expected an integer >= 1{limit}")
+    return number
+
+
+def as_deviations(value: Any, *, name: str) -> float:
+    """Return `value` as a float, 0 to infinity."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
+        raise TypeError(
+            f"{name}: got {value!r} of type {type(value).__name__}, expected a number >= 0"
+        )
+    number = float(value)
+    if not number >= 0.0:
+        raise ValueError(f"{name}: got {number}, expected a number >= 0")
     return number
 
 

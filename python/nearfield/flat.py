@@ -32,8 +32,9 @@ class FlatIndex(Index):
         rows are those whose decoded codes score best. Under cosine a quantizer codes unit
         vectors.
     refine : {"float32", "float16", "bfloat16", "int8", "uint8"}, optional
-        Type in which rows are kept beside a quantizer's codes, to score the best by code
-        (`rerank` of them, a parameter of :meth:`search`) once more.
+        Type in which rows are kept beside a quantizer's codes, to score some of them once more.
+        Which ones a parameter of :meth:`search` decides: `rerank`, how many of the best by code
+        (8 `k` by default); for ``"rabitq<bits>"`` `epsilon`, see there.
 
     Raises
     ------
@@ -43,6 +44,11 @@ class FlatIndex(Index):
     Notes
     -----
     Any number of threads may search while others add, remove or save.
+
+    With ``"rabitq<bits>"`` and `refine`, the first bit of every dimension bounds the scores of rows
+    from both sides: an estimate give or take `epsilon` standard deviations (1 by default). Rows
+    that may be among the best are scored by what was kept of them. ``float("inf")`` stands for
+    bounds that always hold; the answer is then that of exact search over the kept rows.
 
     Examples
     --------

@@ -1,17 +1,18 @@
-"""What every index can do: :class:`Index`, and :func:`load` for the files of any kind."""
+"""What every index can do: :class:`Index`."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
 from .arguments import (
+    as_deviations,
     as_flag,
     as_margin,
     as_path,
@@ -33,50 +34,13 @@ if TYPE_CHECKING:
 
     from ._core import Index as CoreIndex
 
-__all__ = ["Index", "load"]
+__all__ = ["Index"]
+
+_READERS: dict[str, Callable[..., Any]] = {"epsilon": as_deviations, "margin": as_margin}
+"""How search parameters are read that are no counts."""
 
 RERANK = 8
 """Rows re-ranked by default, as a multiple of k."""
-
-
-def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) -> Index:
-    """Open an index file written by :meth:`Index.save`.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    mmap : bool, default False
-        Map the file instead of reading it: opening is immediate and processes share the memory.
-        The file must not change while it is mapped.
-    verify : bool, default True
-        Check every checksum. The structure of the file is always checked.
-
-    Returns
-    -------
-    FlatIndex or IVFIndex
-        What was saved.
-
-    Raises
-    ------
-    CorruptFileError
-        The bytes are not a valid index file.
-    OSError
-        The file cannot be read.
-
-    Examples
-    --------
-    >>> import os, tempfile, numpy as np, nearfield as nf
-    >>> index = nf.FlatIndex(2)
-    >>> index.add(np.float32([[1, 2]]))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "small.nf")
-    ...     index.save(path)
-    ...     len(nf.load(path))
-    1
-    """
-    mapped, checked = as_flag(mmap, name="mmap"), as_flag(verify, name="verify")
-    return _around(_core.load(os.fsencode(as_path(path, name="path")), mapped, checked))
 
 
 class Index:
@@ -102,18 +66,17 @@ class Index:
     def _bind(self, core: CoreIndex) -> None:
         self._core = core
         self._rows = LiveRows(core)
-        self._refines = core.keeps_rows and core.quantizer != core.dtype
+        refines = core.keeps_rows and core.quantizer != core.dtype
+        self._refining = ("epsilon" if core.by_signs else "rerank",) if refines else ()
 
     @property
     def _known_params(self) -> tuple[str, ...]:
         """What a search of this index can be told, beyond what every index takes."""
-        return (*self._search_params, "rerank") if self._refines else self._search_params
+        return (*self._search_params, *self._refining)
 
     def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Check the parameters of one search that only some kinds have."""
-        known = list(self._known_params)
-        if method != "search" and "rerank" in known:
-            known.remove("rerank")
+        known = list(self._known_params if method == "search" else self._search_params)
         unknown = [name for name in params if name not in known]
         if unknown:
             names = ", ".join(repr(name) for name in unknown)
@@ -125,7 +88,7 @@ class Index:
                 f"takes only {', '.join(others)} and {last}"
             )
         return {
-            name: as_margin(value, name=name) if name == "margin" else as_positive(value, name=name)
+            name: _READERS.get(name, as_positive)(value, name=name)
             for name, value in params.items()
         }
 
@@ -268,9 +231,8 @@ class Index:
             Threads for this call. Never changes the result, but for another one than tuning had
             another setting may be the fastest.
         **params
-            What only some indexes take: `nprobe` (:class:`IVFIndex`), and with `refine`,
-            `rerank`: how many rows, the best by code, are scored by what was kept of them (8 `k`
-            by default). They and `recall` exclude each other; any other name is a TypeError.
+            What only some indexes take: `nprobe` (:class:`IVFIndex`), and with `refine` either
+            `rerank` or `epsilon` (:class:`FlatIndex`). They and `recall` exclude each other.
 
         Returns
         -------
@@ -301,7 +263,7 @@ class Index:
                 f"search() got recall together with {', '.join(params)}: recall chooses them"
             )
         k = as_positive(k, name="k")
-        if self._refines:
+        if "rerank" in self._refining:
             asked.setdefault("rerank", RERANK * k)
         refuse_transform(transform)
         thread_count = as_threads(threads)
@@ -449,7 +411,7 @@ class Index:
     @property
     def refine(self) -> str | None:
         """Type of the rows kept beside a quantizer's codes; None where there are none."""
-        return self._core.dtype if self._refines else None
+        return self._core.dtype if self._refining else None
 
     @property
     def is_trained(self) -> bool:
@@ -479,24 +441,10 @@ class Index:
         return dict(self._core.stats())
 
     def __reduce__(self) -> tuple[Any, ...]:
+        from .files import from_bytes
+
         with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
             path = os.path.join(folder, "index")
             self._core.save(os.fsencode(path), False)
             with open(path, "rb") as file:
-                return (_from_bytes, (file.read(),))
-
-
-def _from_bytes(data: bytes) -> Index:
-    with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
-        path = os.path.join(folder, "index")
-        with open(path, "wb") as file:
-            file.write(data)
-        return _around(_core.load(os.fsencode(path), False, True))
-
-
-def _around(core: _core.Index) -> Index:
-    """Return the Python object of a core index."""
-    from .flat import FlatIndex
-    from .ivf import IVFIndex
-
-    return (IVFIndex if isinstance(core, _core.IVFIndex) else FlatIndex)._wrap(core)
+                return (from_bytes, (file.read(),))

@@ -100,7 +100,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
 
 def read_retriever(folder: str) -> Saved:
     """Read what `write_retriever` wrote, checked against its manifest."""
-    from .index import load
+    from .files import load
 
     for attempt in range(_READ_ATTEMPTS):
         manifest = read_manifest(folder)

@@ -22,6 +22,7 @@ class Run(NamedTuple):
     nprobe: int = 0  # lists to look into; 0: the index has none
     exclude_self: bool = False
     rerank: int = 0  # of how many rows, the best by code, kept rows are scored; 0: the default
+    epsilon: float | None = None  # deviations that bounds by signs allow for; None: the default
 
 
 class Plan(NamedTuple):
@@ -116,7 +117,11 @@ def _search(
             exclude_self=run.exclude_self,
             threads=run.threads,
         )
-    params = {name: n for name, n in (("nprobe", run.nprobe), ("rerank", run.rerank)) if n}
+    params: dict[str, Any] = {
+        name: n for name, n in (("nprobe", run.nprobe), ("rerank", run.rerank)) if n
+    }
+    if run.epsilon is not None:
+        params["epsilon"] = run.epsilon
     return index.search(queries, run.k, filter=run.mask, threads=run.threads, **params)
 
 

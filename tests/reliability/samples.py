@@ -43,6 +43,8 @@ CODED = [
     ("cosine", "rabitq4-residual", False, 3),
     ("l2", "pq2x4-residual", True, 3),
     ("ip", "sq4-int8", True, 2),
+    ("l2", "rabitq1-float32", False, 0),
+    ("cosine", "rabitq3-float16-residual", True, 3),
 ]
 """Indexes of small codes, written as a quantizer, `residual` and the type of kept rows, if any."""
 

@@ -266,7 +266,11 @@ WRONG: list[tuple[Callable[[nf.IVFIndex], Any], type[Exception], str]] = [
         TypeError,
         "search.*'probes'.*IVFIndex.*nprobe, margin, recall and threads",
     ),
-    (lambda i: i.range_search(X, 1, ef=3), TypeError, "range_search.*'ef'.*nprobe, margin and threads"),
+    (
+        lambda i: i.range_search(X, 1, ef=3),
+        TypeError,
+        "range_search.*'ef'.*nprobe, margin and threads",
+    ),
     (lambda i: i.search(X, k=0), ValueError, "k: got 0"),
     (lambda i: i.search(X[:, :1]), ValueError, r"q: got shape \(5, 1\), expected \(n, 2\)"),
     (lambda i: i.add(X[:, :1]), ValueError, r"x: got shape \(5, 1\), expected \(n, 2\)"),

@@ -66,6 +66,21 @@ def test_what_is_measured_is_what_searches_reach(metric: str) -> None:
         assert recall_of(found, later, rows, metric) > level - 0.02
 
 
+def test_recall_of_bounds_that_may_fail_is_that_of_the_rows() -> None:
+    rows, sample = noise(4000), noise(300, 1)
+    index = ivf(rows, NLIST, "ip", quantizer="rabitq1", refine="float32")
+    table = nf.tune(index, sample, 0.8)
+    for setting in table:
+        assert set(setting.params) == {"nprobe"}
+        again = index.search(sample, 10, **setting.params)
+        assert setting.recall == pytest.approx(recall_of(again, sample, rows, "ip"), abs=1e-9)
+        assert setting.level <= setting.lower <= setting.recall
+    assert_same(
+        index.search(sample[:1], 10, recall=0.8),
+        index.search(sample[:1], 10, **table[0].params),
+    )
+
+
 def test_one_setting_per_level_and_batch_and_exhaustive_for_all() -> None:
     index = index_of()
     table = nf.tune(index, noise(200, 1), [0.5, 0.83], k=7)

@@ -10,6 +10,8 @@ from bench.pareto.methods.base import Method, Params, required
 from bench.pareto.methods.faiss_ivf import PROBES, list_count, sub_quantizers
 from bench.pareto.methods.nearfield_flat import as_bytes
 
+EPSILONS = (0.8, 1.2, 1.8)
+
 
 class NearfieldIvf(Method):
     """As many lists as faiss's inverted file gets; rows in float16, half of float32's bytes."""
@@ -76,11 +78,27 @@ class NearfieldIvfBytes(NearfieldIvf):
 
 
 class NearfieldIvfRabitq(NearfieldIvf):
-    """One bit a dimension decides which rows are scored; float16 rows score them."""
+    """Bounds from one bit a dimension decide which rows are scored; float16 rows score them."""
 
     name = "nearfield-ivf-rabitq"
     storage = "rabitq1"
     refine = "float16"
+
+    def sweep(self, k: int) -> Sequence[Sequence[Params]]:
+        """Lists visited, for each of a few certainties."""
+        return [
+            [{"nprobe": probes, "epsilon": epsilon} for probes in PROBES if probes <= self._lists]
+            for epsilon in EPSILONS
+        ]
+
+    def configure(self, params: Params) -> None:
+        """Keep the parameters for the calls to come."""
+        self._asked = dict(params)
+
+    def search(self, queries: Array, k: int) -> Array:
+        """Search through the public API, result object included."""
+        ids: Array = self._index.search(queries, k, threads=self._threads, **self._asked).ids
+        return ids
 
 
 class NearfieldIvfPqFs(NearfieldIvf):

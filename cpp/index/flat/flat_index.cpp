@@ -25,8 +25,8 @@ void FlatIndex::search_store(const RowStore& store, const RowFilter* filter,
                              const TopKOut& out) const {
     const StoredRows rows = store.view(filter);
     if (rows.coded) {
-        search_coded(rows, segments_of(store.count), queries, {k, options.rerank}, options.threads,
-                     out);
+        search_coded(rows, segments_of(store.count), queries, {k, options.rerank, options.epsilon},
+                     options.threads, out);
     } else {
         search_rows(rows, queries, k, false, options.threads, out);
     }

@@ -45,6 +45,7 @@ RowStore bytes_of(const RowStore& store) {
 void choose_lists(std::vector<Candidate>& found, std::size_t nprobe, const ExactScorer& scorer,
                   const float* query, Id* out) {
     const auto higher = [](const Candidate& a, const Candidate& b) { return a.upper > b.upper; };
+    std::pair<double, Id> nearest{std::numeric_limits<double>::infinity(), 0};
     if (found.size() > nprobe) {
         const auto next = found.begin() + static_cast<std::ptrdiff_t>(nprobe);
         std::nth_element(found.begin(), next, found.end(), higher);
@@ -62,13 +63,20 @@ void choose_lists(std::vector<Candidate>& found, std::size_t nprobe, const Exact
         const auto certain = static_cast<std::size_t>(open - found.begin());
         const auto wanted = static_cast<std::ptrdiff_t>(nprobe - certain);
         std::nth_element(keys.begin(), keys.begin() + wanted, keys.end());
-        for (std::size_t i = certain; i < nprobe; ++i) out[i] = keys[i - certain].second;
+        for (std::size_t i = certain; i < nprobe; ++i) {
+            out[i] = keys[i - certain].second;
+            nearest = std::min(nearest, keys[i - certain]);
+        }
         found.erase(open, found.end());
     }
-    // The nearest comes first as far as bounds tell: it is looked into first.
-    if (!found.empty())
-        std::iter_swap(found.begin(), std::min_element(found.begin(), found.end(), higher));
-    for (std::size_t i = 0; i < found.size(); ++i) out[i] = found[i].row;
+    float sure = -kInfinity;
+    for (const Candidate& c : found) sure = c.lower > sure ? c.lower : sure;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        out[i] = found[i].row;
+        if (found[i].upper < sure) continue;
+        nearest = std::min(nearest, {-scorer.key(query, out[i]), out[i]});
+    }
+    std::iter_swap(out, std::find(out, out + nprobe, nearest.second));
 }
 
 void nearest_of_panel(const StoredRows& rows, MatrixView<float> queries, std::size_t nprobe,

@@ -228,8 +228,9 @@ void IvfIndex::search_store(const RowStore& store, const RowFilter* filter,
                             MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                             const TopKOut& out) const {
     const auto coarse = centroids();
-    Asked asked{*coarse,        *store.lists,   store.view(filter), {k, options.rerank},
-                      options.margin, options.threads};
+    Asked asked{
+        *coarse,        *store.lists,   store.view(filter), {k, options.rerank, options.epsilon},
+        options.margin, options.threads};
     const std::size_t there = filter != nullptr ? filter->count() : store.live_count();
     const std::size_t wanted = std::min(k, there);
     // Where every row that may answer does, no list can be left out.

@@ -8,7 +8,7 @@
 namespace nearfield::kernels {
 namespace {
 
-inline constexpr std::size_t kFlushBytes = 128;  // 2 * 252 * 128 < 2^16
+inline constexpr std::size_t kFlushBytes = 128;  // 248 * 128 < 2^16
 
 /// 32 sums of one block in row order.
 inline void sum_signs(const std::uint8_t* block, const std::uint8_t* table, std::size_t bytes,
@@ -28,9 +28,9 @@ inline void sum_signs(const std::uint8_t* block, const std::uint8_t* table, std:
                 _mm256_shuffle_epi8(load(table + g * 32), _mm256_and_si256(codes, nibble));
             const __m256i high = _mm256_shuffle_epi8(
                 load(high_table + g * 32), _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
-            whole = _mm256_add_epi16(whole, _mm256_add_epi16(low, high));
-            odd = _mm256_add_epi16(
-                odd, _mm256_add_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)));
+            const __m256i both = _mm256_add_epi8(low, high);
+            whole = _mm256_add_epi16(whole, both);
+            odd = _mm256_add_epi16(odd, _mm256_srli_epi16(both, 8));
         }
         const __m256i even = _mm256_sub_epi16(whole, _mm256_slli_epi16(odd, 8));
         alignas(32) std::uint16_t evens[16];

@@ -15,7 +15,7 @@
 namespace nearfield::kernels {
 namespace {
 
-inline constexpr std::size_t kFlushBytes = 128;  // 2 * 252 * 128 < 2^16
+inline constexpr std::size_t kFlushBytes = 128;  // 248 * 128 < 2^16
 
 inline constexpr std::size_t kSignsAhead = 4096;
 
@@ -34,10 +34,9 @@ struct SignLanes {
 };
 
 /// Adds both halves (even and odd bytes g) and sorts 16-bit lanes into row order.
-inline void flush(const SignLanes& a, const SignLanes& b, SignSums& sums) noexcept {
-    const __m512i whole = _mm512_add_epi16(a.whole, b.whole);
-    const __m512i odds = _mm512_add_epi16(a.odd, b.odd);
-    const __m512i evens = _mm512_sub_epi16(whole, _mm512_slli_epi16(odds, 8));
+inline void flush(const SignLanes& a, SignSums& sums) noexcept {
+    const __m512i odds = a.odd;
+    const __m512i evens = _mm512_sub_epi16(a.whole, _mm512_slli_epi16(odds, 8));
     const __m256i even =
         _mm256_add_epi16(_mm512_castsi512_si256(evens), _mm512_extracti64x4_epi64(evens, 1));
     const __m256i odd =
@@ -57,14 +56,15 @@ inline SignSums sum_signs(const std::uint8_t* block, const std::uint8_t* table,
     SignSums sums;
     for (std::size_t start = 0; start < bytes; start += kFlushBytes) {
         const std::size_t stop = bytes - start < kFlushBytes ? bytes : start + kFlushBytes;
-        SignLanes low;
-        SignLanes high;
+        SignLanes lanes;
         const auto step = [&](std::size_t g, __m512i codes) NEARFIELD_INLINE {
             _mm_prefetch(reinterpret_cast<const char*>(block + g * 32 + kSignsAhead), _MM_HINT_T0);
             const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
-            low.add(_mm512_shuffle_epi8(_mm512_loadu_si512(table + g * 32),
-                                        _mm512_and_si512(codes, nibble)));
-            high.add(_mm512_shuffle_epi8(_mm512_loadu_si512(high_table + g * 32), upper));
+            const __m512i low = _mm512_shuffle_epi8(_mm512_loadu_si512(table + g * 32),
+                                                    _mm512_and_si512(codes, nibble));
+            const __m512i high =
+                _mm512_shuffle_epi8(_mm512_loadu_si512(high_table + g * 32), upper);
+            lanes.add(_mm512_add_epi8(low, high));
         };
         std::size_t g = start;
         for (; g + 2 <= stop; g += 2) step(g, _mm512_loadu_si512(block + g * 32));
@@ -72,7 +72,7 @@ inline SignSums sum_signs(const std::uint8_t* block, const std::uint8_t* table,
             step(g, _mm512_castsi256_si512(
                         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + g * 32))));
         }
-        flush(low, high, sums);
+        flush(lanes, sums);
     }
     return sums;
 }

@@ -21,38 +21,46 @@ constexpr float kRounder = 12582912.0f;
 
 }  // namespace
 
-void SignBlocks::append(const std::uint8_t* plane, const RabitqFactors& f, double shift) {
-    const std::size_t lane = count_ % kSignRows;
-    if (lane == 0) {
-        const std::size_t room = count_ + kSignRows;
-        blocks_.resize(room * bytes_);
-        scale_.resize(room);
-        bias_.resize(room);
-        error_.resize(room);
-    }
-    std::uint8_t* block = blocks_.data() + (count_ - lane) * bytes_ + lane;
-    for (std::size_t g = 0; g < bytes_; ++g) block[g * kSignRows] = plane[g];
+void SignBlock::put(std::size_t lane, const std::uint8_t* plane, std::size_t bytes, Metric metric,
+                    const RabitqFactors& f, double shift) const noexcept {
+    for (std::size_t g = 0; g < bytes; ++g) planes[g * kSignRows + lane] = plane[g];
+    if (!(f.unbiased > 0.0f) && f.norm > 0.0f) return put_unknown(lane);  // too near to tell
     const double norm = static_cast<double>(f.norm);
     const double own =
-        metric_ == Metric::kIp ? static_cast<double>(f.along) * norm : -0.5 * norm * norm;
-    const double bias = own + shift;
-    scale_[count_] = f.unbiased;
+        metric == Metric::kIp ? static_cast<double>(f.along) * norm : -0.5 * norm * norm;
+    const double rounding = (std::fabs(own) + std::fabs(shift)) * kRoundingShare;
+    scale[lane] = f.unbiased;
     // Rounded up with everything that rounds beside it.
-    bias_[count_] = static_cast<float>(bias + (std::fabs(own) + std::fabs(shift)) * kRoundingShare);
-    error_[count_] = static_cast<float>(static_cast<double>(f.error()) + norm * kRoundingShare);
-    ++count_;
+    bias[lane] = static_cast<float>(own + shift + rounding);
+    error[lane] = static_cast<float>(static_cast<double>(f.error()) + norm * kRoundingShare);
 }
 
-std::size_t SignBlocks::scan(const SignQuery& query, std::size_t first, std::size_t count,
-                             float threshold, const kernels::SignHits& hits) const noexcept {
+void SignBlock::put_unknown(std::size_t lane) const noexcept {
+    scale[lane] = 0.0f;
+    bias[lane] = std::numeric_limits<float>::infinity();
+    error[lane] = 0.0f;
+}
+
+void SignBlock::copy(std::size_t lane, const SignBlock& other, std::size_t from,
+                     std::size_t bytes) const noexcept {
+    for (std::size_t g = 0; g < bytes; ++g) {
+        planes[g * kSignRows + lane] = other.planes[g * kSignRows + from];
+    }
+    scale[lane] = other.scale[from];
+    bias[lane] = other.bias[from];
+    error[lane] = other.error[from];
+}
+
+std::size_t SignView::scan(const SignQuery& query, std::size_t first, std::size_t rows,
+                           float threshold, const kernels::SignHits& hits) const noexcept {
     const float slack = std::fabs(threshold) * static_cast<float>(kRoundingShare);
-    const kernels::SignScan scan{blocks_.data() + first * bytes_,
-                                 bytes_,
-                                 std::min(count, count_ - first),
+    const kernels::SignScan scan{planes + first * bytes,
+                                 bytes,
+                                 std::min(rows, count - first),
                                  query.table(),
-                                 scale_.data() + first,
-                                 bias_.data() + first,
-                                 error_.data() + first,
+                                 scale + first,
+                                 bias + first,
+                                 error + first,
                                  query.step(),
                                  query.offset(),
                                  query.margin(),
@@ -61,7 +69,7 @@ std::size_t SignBlocks::scan(const SignQuery& query, std::size_t first, std::siz
 }
 
 SignQuery::SignQuery(const RabitqCodec& codec, const RotatedQuery& query, double distance,
-                     double sigmas)
+                     double sigmas, double factor)
     : table_(kernels::sign_table_bytes(codec.plane_size())) {
     const auto& table = kernels::active();
     const float most = table.max_abs(query.z.data(), query.z.size());
@@ -82,8 +90,10 @@ SignQuery::SignQuery(const RabitqCodec& codec, const RotatedQuery& query, double
     const double dims = static_cast<double>(query.z.size());
     // |<d,y>| <= |d| |y|, |y| = sqrt(dims) / 2; as a random sum sigmas * |d| / 2.
     const double off = 0.5 * std::sqrt(lost) * (sigmas > 0.0 ? sigmas : std::sqrt(dims));
-    step_ = static_cast<float>(step / query.unit);
-    offset_ = static_cast<float>((off - 0.5 * step * weights) / query.unit);
+    const double to_units = factor / query.unit;
+    loss_ = off * to_units;
+    step_ = static_cast<float>(step * to_units);
+    offset_ = static_cast<float>((off - 0.5 * step * weights) * to_units);
     const double freedom = static_cast<double>(std::max<std::size_t>(codec.dim(), 2) - 1);
     spread_ = sigmas > 0.0 ? std::min(1.0, sigmas / std::sqrt(freedom)) : 1.0;
     set_distance(distance);

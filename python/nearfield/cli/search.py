@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _search_vectors(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from ..arguments import as_positive, as_threads
-    from ..index import load
+    from ..files import load
 
     if not os.path.exists(arguments.index):
         raise FileNotFoundError(2, "no such index file or retriever folder", arguments.index)

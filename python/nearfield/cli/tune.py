@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run the command."""
-    from ..index import load
+    from ..files import load
     from ..tuning import tune
 
     if not os.path.exists(arguments.index):

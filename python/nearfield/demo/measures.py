@@ -142,7 +142,7 @@ class Reload:
 
 def reload_check(index: Any, queries: Vectors, k: int = 10) -> Reload:
     """Save `index`, load it again, and compare every id and score of its answers."""
-    from ..index import load
+    from ..files import load
 
     with tempfile.TemporaryDirectory(prefix="nearfield-demo-") as folder:
         path = os.path.join(folder, "stdlib.nf")

@@ -2,6 +2,7 @@
 // dead rows, batches and numbers of threads.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -16,6 +17,7 @@ using nearfield::Lists;
 using nearfield::Metric;
 using nearfield::Probes;
 using nearfield::Random;
+using nearfield::RowCoding;
 using nearfield::RowFilter;
 using nearfield::RowStore;
 
@@ -30,6 +32,25 @@ struct Held {
         store.lists = std::make_shared<Lists>(kLists);
     }
 
+    /// Finds rows by signs about a centre for every list; any will do.
+    void use_signs(const char* quantizer) {
+        const std::size_t dim = store.spec.dim;
+        const std::vector<float> x = oracle::draw(DType::kF32, (kLists + 50) * dim, random);
+        auto trained = nearfield::make_quantizer(quantizer, dim);
+        trained->train({x.data() + kLists * dim, 50, dim}, 9, 1);
+        const auto centres =
+            std::make_shared<std::vector<float>>(x.data(), x.data() + kLists * dim);
+        double most = 0.0;
+        for (std::size_t l = 0; l < kLists; ++l) {
+            most = std::max(most, nearfield::norm_of(centres->data() + l * dim, dim));
+        }
+        auto coding = std::make_shared<RowCoding>();
+        coding->keeps_rows = coding->residual = true;
+        coding->set_quantizer(std::move(trained));
+        coding->set_centres({centres, centres->data()}, kLists, most);
+        store.coding = std::move(coding);
+    }
+
     /// The first list stays empty, the second gets half of all.
     std::size_t some_list() { return random.below(2) == 0 ? 1 : 2 + random.below(kLists - 2); }
 
@@ -38,15 +59,15 @@ struct Held {
         const DType dtype = store.spec.dtype;
         const std::vector<float> x = oracle::draw(dtype, n * dim, random);
         const std::vector<std::uint8_t> bytes = oracle::pack(dtype, x);
-        std::vector<std::size_t> list(n);
+        std::vector<Id> list(n);
         std::vector<std::uint32_t> counts(kLists, 0);
-        for (std::size_t& l : list) ++counts[l = some_list()];
+        for (Id& l : list) ++counts[l = static_cast<Id>(some_list())];
         std::vector<Id> order(n);
         std::iota(order.begin(), order.end(), Id{0});
         std::stable_sort(order.begin(), order.end(), [&](Id a, Id b) { return list[a] < list[b]; });
         const std::size_t first = store.count;
         store.append({bytes.data(), n, dim, dim * nearfield::size_of(dtype), dtype}, nullptr,
-                     {order.data(), nullptr}, 2);
+                     {order.data(), list.data()}, 2);
         store.lists = std::make_shared<Lists>(store.lists->extended(first, counts));
         for (std::size_t i = 0; i < n; ++i) {
             const float* from = x.data() + order[i] * dim;
@@ -82,8 +103,9 @@ void compare(Held& held, std::size_t queries, std::size_t nprobe, std::size_t k,
     std::vector<float> scores(queries * k, 7.0f);
     std::vector<std::int64_t> counts(queries, 7);
     const nearfield::StoredRows view = held.store.view(filter);
-    nearfield::search_lists(view, *held.store.lists, {q.data(), queries, dim}, probes, {k}, threads,
-                            {ids.data(), scores.data(), counts.data()});
+    constexpr double kCertain = std::numeric_limits<double>::infinity();
+    nearfield::search_lists(view, *held.store.lists, {q.data(), queries, dim}, probes,
+                            {k, 0, kCertain}, threads, {ids.data(), scores.data(), counts.data()});
     for (std::size_t i = 0; i < queries; ++i) {
         const auto mine = probes.of(i);
         std::vector<std::uint8_t> mask(held.rows.size());
@@ -124,6 +146,24 @@ void check_many(Held& held) {
 
 }  // namespace
 
+/// Bounds by signs that are certain lose nothing.
+TEST(every_metric_by_signs) {
+    std::uint64_t seed = 101;
+    for (const Metric metric : {Metric::kL2, Metric::kIp, Metric::kCosine}) {
+        for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kU8}) {
+            Held held(metric, dtype, 1 + seed * 11 % 70, seed);
+            held.use_signs(seed % 2 == 0 ? "rabitq1" : "rabitq3");
+            ++seed;
+            for (const std::size_t n : {1u, 400u, 1u, 2u, 300u}) held.add(n);
+            check_many(held);
+            std::vector<Id> gone;
+            for (Id row = 0; row < held.store.count; row += 3) gone.push_back(row);
+            held.store.mark_dead(gone);
+            check_many(held);
+        }
+    }
+}
+
 TEST(every_metric_and_type) {
     std::uint64_t seed = 1;
     for (const Metric metric : {Metric::kL2, Metric::kIp, Metric::kCosine}) {
@@ -150,6 +190,43 @@ TEST(few_queries_many_threads) {
             for (const std::size_t nprobe : {1u, 2u, 7u}) {
                 for (const std::size_t k : {1u, 40u}) {
                     compare(held, queries, nprobe, k, threads, nullptr);
+                }
+            }
+        }
+    }
+}
+
+/// What bounds that may fail let through depends on neither threads nor who else asks.
+TEST(few_queries_many_threads_by_signs) {
+    constexpr std::size_t kDim = 512;
+    constexpr std::size_t kQueries = 3;
+    constexpr std::size_t kWanted = 40;
+    for (const Metric metric : {Metric::kCosine, Metric::kL2}) {
+        Held held(metric, DType::kF16, kDim, 79);
+        held.use_signs("rabitq1");
+        held.add(16'000);
+        for (const int threads : {1, 2, 3, 8})
+            compare(held, kQueries, 7, kWanted, threads, nullptr);
+        const std::vector<float> q = oracle::draw(DType::kF32, kQueries * kDim, held.random);
+        const std::vector<Id> lists = some_probes(held.random, kQueries, 7);
+        const auto ask = [&](std::size_t first, std::size_t n, double epsilon, int threads) {
+            std::vector<std::int64_t> ids(n * kWanted);
+            std::vector<float> scores(n * kWanted);
+            std::vector<std::int64_t> counts(n);
+            nearfield::search_lists(
+                held.store.view(nullptr), *held.store.lists, {q.data() + first * kDim, n, kDim},
+                {std::span(lists).subspan(first * 7, n * 7), 7}, {kWanted, 0, epsilon}, threads,
+                {ids.data(), scores.data(), counts.data()});
+            return ids;
+        };
+        for (const double epsilon : {0.0, 0.2, 0.5, 1.0}) {
+            const auto whole = ask(0, kQueries, epsilon, 1);
+            for (const int threads : {2, 3, 8}) {
+                CHECK(ask(0, kQueries, epsilon, threads) == whole);
+                for (std::size_t i = 0; i < kQueries; ++i) {
+                    const auto begin = whole.begin() + static_cast<std::ptrdiff_t>(i * kWanted);
+                    const auto alone = ask(i, 1, epsilon, threads);
+                    CHECK(std::equal(alone.begin(), alone.end(), begin));
                 }
             }
         }

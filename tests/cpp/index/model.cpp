@@ -29,9 +29,10 @@ namespace {
 using Lists = std::size_t;
 
 std::unique_ptr<nearfield::Index> make_index(Lists nlist, Metric metric, DType dtype,
-                                             std::size_t dim, Random& random) {
-    if (nlist == 0) return std::make_unique<FlatIndex>(dim, metric, dtype);
-    auto index = std::make_unique<IvfIndex>(dim, metric, dtype, nlist, 3);
+                                             std::size_t dim, Random& random, bool signs = false) {
+    const auto coding = signs ? oracle::signs(dim, nlist != 0) : nullptr;
+    if (nlist == 0) return std::make_unique<FlatIndex>(dim, metric, dtype, coding);
+    auto index = std::make_unique<IvfIndex>(dim, metric, dtype, nlist, 3, coding);
     const std::vector<std::uint8_t> bytes =
         oracle::pack(dtype, oracle::draw(dtype, 10 * nlist * dim, random));
     index->train({bytes.data(), 10 * nlist, dim, dim * nearfield::size_of(dtype), dtype}, 1);
@@ -40,12 +41,13 @@ std::unique_ptr<nearfield::Index> make_index(Lists nlist, Metric metric, DType d
 
 class Machine {
 public:
-    Machine(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed)
+    Machine(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed,
+            bool signs = false)
         : metric_(metric),
           dtype_(dtype),
           dim_(dim),
           random_(seed),
-          index_(make_index(nlist, metric, dtype, dim, random_)),
+          index_(make_index(nlist, metric, dtype, dim, random_, signs)),
           path_((std::filesystem::temp_directory_path() /
                  ("nearfield-model-" + std::to_string(getpid())))
                     .string()) {}
@@ -207,8 +209,8 @@ void ask(Machine& machine) {
 }
 
 void run_history(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed,
-                 int steps) {
-    Machine machine(nlist, metric, dtype, dim, seed);
+                 int steps, bool signs) {
+    Machine machine(nlist, metric, dtype, dim, seed, signs);
     Random& random = machine.random();
     machine.check_all();
     ask(machine);
@@ -231,11 +233,11 @@ void run_history(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::
     machine.check_all();
 }
 
-void run_histories(Lists nlist, std::uint64_t seed) {
+void run_histories(Lists nlist, std::uint64_t seed, bool signs = false) {
     for (const Metric metric : {Metric::kL2, Metric::kIp, Metric::kCosine}) {
         for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
-            run_history(nlist, metric, dtype, 1 + seed * 7 % 70, seed, 25);
             ++seed;
+            run_history(nlist, metric, dtype, 1 + seed * 7 % 70, seed, 25, signs);
         }
     }
 }
@@ -245,6 +247,8 @@ void run_histories(Lists nlist, std::uint64_t seed) {
 TEST(histories_of_flat) { run_histories(0, 100); }
 TEST(histories_of_one_list) { run_histories(1, 200); }
 TEST(histories_of_ivf) { run_histories(9, 300); }
+TEST(histories_of_flat_signs) { run_histories(0, 400, true); }
+TEST(histories_of_ivf_signs) { run_histories(9, 500, true); }
 
 /// The last row of a label counts, however many it had; other labels are found past it.
 TEST(one_label_replaced_again_and_again) {

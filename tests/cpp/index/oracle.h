@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,6 +17,7 @@
 #include "base/random.h"
 #include "base/types.h"
 #include "index/flat/flat_index.h"
+#include "index/row_coding.h"
 
 namespace oracle {
 
@@ -108,6 +111,15 @@ struct Found {
     std::vector<std::int64_t> counts;
 };
 
+/// Rows that are kept and found by signs.
+inline std::shared_ptr<const nearfield::RowCoding> signs(std::size_t dim, bool residual) {
+    auto coding = std::make_shared<nearfield::RowCoding>();
+    coding->quantizer = nearfield::make_quantizer("rabitq1", dim);
+    coding->keeps_rows = true;
+    coding->residual = residual;
+    return coding;
+}
+
 inline Found search(const nearfield::Index& index, const std::vector<float>& queries,
                     std::size_t dim, std::size_t k, const std::vector<std::uint8_t>* mask,
                     int threads, std::size_t nprobe = SIZE_MAX) {
@@ -118,6 +130,7 @@ inline Found search(const nearfield::Index& index, const std::vector<float>& que
     if (mask != nullptr) options.mask = nearfield::Mask(*mask);
     options.threads = threads;
     options.nprobe = nprobe;
+    options.epsilon = std::numeric_limits<double>::infinity();  // sign planes lose nothing then
     index.search({queries.data(), n, dim}, k, options,
                  {found.ids.data(), found.scores.data(), found.counts.data()});
     return found;

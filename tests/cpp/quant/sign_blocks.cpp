@@ -57,6 +57,44 @@ struct Found {
     std::vector<std::uint32_t> row;
 };
 
+/// Blocks that own their memory.
+class SignBlocks {
+public:
+    SignBlocks(std::size_t plane_size, Metric metric) : bytes_(plane_size), metric_(metric) {}
+
+    void append(const std::uint8_t* plane, const RabitqFactors& factors, double shift = 0.0) {
+        const std::size_t lane = count_ % kernels::kSignRows;
+        const std::size_t room = count_ - lane + kernels::kSignRows;
+        planes_.resize(room * bytes_ + 64);
+        for (std::vector<float>* factor : {&scale_, &bias_, &error_}) factor->resize(room);
+        const std::size_t first = count_++ - lane;
+        SignBlock{planes_.data() + first * bytes_, &scale_[first], &bias_[first], &error_[first]}
+            .put(lane, plane, bytes_, metric_, factors, shift);
+    }
+    void append_unknown() {
+        append(std::vector<std::uint8_t>(bytes_).data(), RabitqFactors{});
+        SignBlock{nullptr, scale_.data(), bias_.data(), error_.data()}.put_unknown(count_ - 1);
+    }
+    std::size_t size() const { return count_; }
+    double width(const SignQuery& query, std::size_t i, double length) const {
+        return query.width(scale_[i], error_[i]) + 2.0 * SignQuery::rounding(length, error_[i]);
+    }
+    std::size_t scan(const SignQuery& query, std::size_t first, std::size_t rows, float threshold,
+                     const kernels::SignHits& hits) const {
+        return SignView{planes_.data(), scale_.data(), bias_.data(), error_.data(), bytes_, count_}
+            .scan(query, first, rows, threshold, hits);
+    }
+
+private:
+    std::size_t bytes_;
+    Metric metric_;
+    std::size_t count_ = 0;
+    std::vector<std::uint8_t> planes_;
+    std::vector<float> scale_;
+    std::vector<float> bias_;
+    std::vector<float> error_;
+};
+
 Found scan(const SignBlocks& blocks, const SignQuery& query, float threshold) {
     Found found{std::vector<float>(blocks.size() + kernels::kSignSlack),
                 std::vector<std::uint32_t>(blocks.size() + kernels::kSignSlack)};
@@ -84,6 +122,16 @@ SignBlocks blocks_of(const Case& c, const RabitqCodec& codec, Metric metric, boo
     return blocks;
 }
 
+/// The longest row or centre.
+double longest(const Case& c) {
+    double most = dot(c.centre.data(), c.centre.data(), c.dim);
+    for (std::size_t i = 0; i < c.count; ++i) {
+        const float* x = c.rows.data() + i * c.dim;
+        most = std::max(most, dot(x, x, c.dim));
+    }
+    return std::sqrt(most);
+}
+
 double distance(const Case& c) {
     double sum = 0;
     for (std::size_t k = 0; k < c.dim; ++k) sum += std::pow(double{c.query[k]} - c.centre[k], 2);
@@ -92,7 +140,7 @@ double distance(const Case& c) {
 
 }  // namespace
 
-TEST(certain_bounds_are_above_every_rank) {
+TEST(certain_bounds_hold_every_rank) {
     Random random(1);
     for (const std::string& kind : data::kinds()) {
         for (const std::size_t dim : {3U, 64U, 100U, 384U}) {
@@ -108,7 +156,10 @@ TEST(certain_bounds_are_above_every_rank) {
                     CHECK_EQ(all.row.size(), c.count);
                     for (std::size_t i = 0; i < c.count; ++i) {
                         CHECK_EQ(std::size_t{all.row[i]}, i);
-                        CHECK(all.upper[i] >= true_rank(c, metric, i));
+                        const double rank = true_rank(c, metric, i);
+                        CHECK(all.upper[i] >= rank);
+                        const double width = blocks.width(query, i, longest(c));
+                        CHECK(double{all.upper[i]} - width <= rank + 1e-6 * std::fabs(rank));
                     }
                     // A threshold at a row's true rank keeps the row.
                     const Found some =
@@ -200,5 +251,33 @@ TEST_AT_LEVELS(hits_do_not_depend_on_the_level) {
             }
         }
     }
-    CHECK_EQ(hash, 4062590062431142025ULL);
+    CHECK_EQ(hash, 2716660287294848500ULL);
+}
+
+TEST(rows_without_a_code_are_always_reported) {
+    Random random(6);
+    const Case c = draw("gaussian", 40, 10, random);
+    const RabitqCodec codec(40, 1, 7);
+    SignBlocks blocks = blocks_of(c, codec, Metric::kL2, true);
+    blocks.append_unknown();
+    const RotatedQuery rotated(codec, c.query.data(), nullptr);
+    const Found found = scan(blocks, SignQuery(codec, rotated, distance(c), 2.0), 1e30f);
+    CHECK_EQ(found.row.size(), std::size_t{1});
+    CHECK_EQ(std::size_t{found.row[0]}, std::size_t{10});
+}
+
+TEST(a_factor_undoes_the_length_of_a_query) {
+    Random random(8);
+    const Case c = draw("gaussian", 40, 20, random);
+    const RabitqCodec codec(40, 1, 7);
+    std::vector<float> longer = c.query;
+    for (float& v : longer) v *= 0x1p9f;
+    for (const Metric metric : {Metric::kIp, Metric::kL2}) {
+        const SignBlocks blocks = blocks_of(c, codec, metric, true);
+        const RotatedQuery one(codec, c.query.data(), nullptr);
+        const RotatedQuery other(codec, longer.data(), nullptr);
+        const Found found = scan(blocks, SignQuery(codec, one, 3.0, 2.0), kEverything);
+        const Found same = scan(blocks, SignQuery(codec, other, 3.0, 2.0, 0x1p-9), kEverything);
+        for (std::size_t i = 0; i < c.count; ++i) CHECK_EQ(found.upper[i], same.upper[i]);
+    }
 }
