@@ -46,10 +46,10 @@ struct ListTask {
     std::size_t first;            // number of its first query
     std::size_t keep;             // candidates to keep of each query
     std::span<Candidates> found;  // per query
-    std::atomic<float>*
-        shared;      // floors that other tasks of the group see; null where there are none
-    double epsilon;  // see SearchOptions
-    bool settles;    // begins with the nearest list of every query, see settle()
+    // Floors that other tasks of the group see; null where there are none.
+    std::atomic<float>* shared = nullptr;
+    double epsilon = 0.0;  // see SearchOptions
+    bool settles = false;  // begins with the nearest list of every query, see settle()
 
     Lane lane(std::size_t member) const noexcept { return {first + member, &found[member]}; }
 

@@ -88,7 +88,9 @@ class Index:
                 f"takes only {', '.join(others)} and {last}"
             )
         return {
-            name: _READERS.get(name, as_positive)(value, name=name)
+            name: _READERS[name](value, name=name)
+            if name in _READERS
+            else as_positive(value, name=name)
             for name, value in params.items()
         }
 

@@ -175,7 +175,7 @@ void nearest_of_group(const StoredRows& rows, const Lists& groups, MatrixView<fl
     const Collector collector(rows, queries, {}, nprobe);
     std::vector<Candidates> found;
     for (std::size_t i = 0; i < queries.rows; ++i) found.emplace_back(nprobe);
-    PanelScanner scanner({rows, groups, collector, queries, 0, nprobe, found, nullptr});
+    PanelScanner scanner({rows, groups, collector, queries, 0, nprobe, found});
     // The nearest group first: it sets floors.
     const std::size_t rounds[] = {0, 1, probes.nprobe};
     for (std::size_t r = 0; r < 2; ++r) {
