@@ -47,10 +47,14 @@ constexpr std::size_t kLists = 7;
 
 /// Inverted lists of an ivf index; 0: a flat one.
 std::unique_ptr<nearfield::Index> make_index(std::size_t nlist, Metric metric, std::size_t dim,
-                                             bool signs) {
-    const auto coding = signs ? oracle::signs(dim, nlist != 0) : nullptr;
-    if (nlist == 0) return std::make_unique<FlatIndex>(dim, metric, DType::kF32, coding);
-    auto index = std::make_unique<IvfIndex>(dim, metric, DType::kF32, nlist, 1, coding);
+                                             const std::string& quantizer) {
+    const auto coding = quantizer.empty() ? nullptr : oracle::kept(quantizer, dim, nlist != 0);
+    std::unique_ptr<nearfield::Index> index;
+    if (nlist == 0) {
+        index = std::make_unique<FlatIndex>(dim, metric, DType::kF32, coding);
+    } else {
+        index = std::make_unique<IvfIndex>(dim, metric, DType::kF32, nlist, 1, coding);
+    }
     Random random(5);
     const std::vector<float> x = oracle::draw(DType::kF32, 200 * dim, random);
     index->train({x.data(), 200, dim, dim * sizeof(float), DType::kF32}, 1);
@@ -65,11 +69,11 @@ std::vector<float> vector_of(std::int64_t label, std::uint64_t version, std::siz
 
 class Stress {
 public:
-    Stress(std::size_t nlist, Metric metric, std::size_t dim, bool signs = false)
+    Stress(std::size_t nlist, Metric metric, std::size_t dim, const std::string& quantizer = "")
         : nlist_(nlist),
           metric_(metric),
           dim_(dim),
-          index_(make_index(nlist, metric, dim, signs)),
+          index_(make_index(nlist, metric, dim, quantizer)),
           removed_(kBatch * kRounds),
           started_(kReplacedCount),
           done_(kReplacedCount) {
@@ -291,5 +295,8 @@ TEST(flat_ip_under_writers) { Stress(0, Metric::kIp, kWideDim).run(); }
 TEST(flat_cosine_under_writers) { Stress(0, Metric::kCosine, kTightDim).run(); }
 TEST(ivf_l2_under_writers) { Stress(kLists, Metric::kL2, kTightDim).run(); }
 TEST(ivf_cosine_under_writers) { Stress(kLists, Metric::kCosine, kWideDim).run(); }
-TEST(flat_signs_under_writers) { Stress(0, Metric::kL2, kTightDim, true).run(); }
-TEST(ivf_signs_under_writers) { Stress(kLists, Metric::kCosine, kWideDim, true).run(); }
+TEST(flat_signs_under_writers) { Stress(0, Metric::kL2, kTightDim, "rabitq1").run(); }
+TEST(ivf_signs_under_writers) { Stress(kLists, Metric::kCosine, kWideDim, "rabitq1").run(); }
+TEST(flat_packed_under_writers) { Stress(0, Metric::kIp, kTightDim, "pq1x4").run(); }
+TEST(ivf_packed_under_writers) { Stress(kLists, Metric::kL2, kWideDim, "pq1x4").run(); }
+TEST(ivf_codes_under_writers) { Stress(kLists, Metric::kCosine, kWideDim, "sq8").run(); }

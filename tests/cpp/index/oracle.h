@@ -111,13 +111,19 @@ struct Found {
     std::vector<std::int64_t> counts;
 };
 
-/// Rows that are kept and found by signs.
-inline std::shared_ptr<const nearfield::RowCoding> signs(std::size_t dim, bool residual) {
+/// Rows that are kept and found by a quantizer's codes.
+inline std::shared_ptr<const nearfield::RowCoding> kept(const std::string& quantizer,
+                                                        std::size_t dim, bool residual) {
     auto coding = std::make_shared<nearfield::RowCoding>();
-    coding->quantizer = nearfield::make_quantizer("rabitq1", dim);
+    coding->quantizer = nearfield::make_quantizer(quantizer, dim);
     coding->keeps_rows = true;
     coding->residual = residual;
     return coding;
+}
+
+/// By signs.
+inline std::shared_ptr<const nearfield::RowCoding> signs(std::size_t dim, bool residual) {
+    return kept("rabitq1", dim, residual);
 }
 
 inline Found search(const nearfield::Index& index, const std::vector<float>& queries,
@@ -127,6 +133,7 @@ inline Found search(const nearfield::Index& index, const std::vector<float>& que
     Found found{std::vector<std::int64_t>(n * k, 7), std::vector<float>(n * k, 7.0f),
                 std::vector<std::int64_t>(n, 7)};
     nearfield::SearchOptions options;
+    options.rerank = std::size_t{1} << 20;  // all rows: what was kept decides
     if (mask != nullptr) options.mask = nearfield::Mask(*mask);
     options.threads = threads;
     options.nprobe = nprobe;
