@@ -26,14 +26,17 @@ class NearfieldIvf(Method):
     def build(self, base: Array, metric: str, threads: int) -> None:
         """Train the lists on the rows, then add them."""
         self._nearfield: Any = required("nearfield")
-        self._threads, self._probes = threads, 1
+        self._threads, self._params = threads, {"nprobe": 1}
         self._lists = list_count(len(base))
         self._index = self._nearfield.IVFIndex(
-            base.shape[1], self._lists, metric, quantizer=self.storage, refine=self.refine
+            base.shape[1], self._lists, metric, **self._coding(base.shape[1], metric)
         )
         rows = self._stored(base)
         self._index.train(rows, threads=threads)
         self._index.add(rows, threads=threads)
+
+    def _coding(self, dim: int, metric: str) -> dict[str, Any]:
+        return {"quantizer": self.storage, "refine": self.refine}
 
     def _stored(self, base: Array) -> Array:
         return base
@@ -47,12 +50,12 @@ class NearfieldIvf(Method):
         return [[{"nprobe": probes} for probes in PROBES if probes <= self._lists]]
 
     def configure(self, params: Params) -> None:
-        """Keep the number of lists for the calls to come."""
-        self._probes = params["nprobe"]
+        """Keep the parameters for the calls to come."""
+        self._params = dict(params)
 
     def search(self, queries: Array, k: int) -> Array:
         """Search through the public API, result object included."""
-        ids: Array = self._index.search(queries, k, nprobe=self._probes, threads=self._threads).ids
+        ids: Array = self._index.search(queries, k, threads=self._threads, **self._params).ids
         return ids
 
     def isa(self) -> str:
@@ -91,15 +94,6 @@ class NearfieldIvfRabitq(NearfieldIvf):
             for epsilon in EPSILONS
         ]
 
-    def configure(self, params: Params) -> None:
-        """Keep the parameters for the calls to come."""
-        self._asked = dict(params)
-
-    def search(self, queries: Array, k: int) -> Array:
-        """Search through the public API, result object included."""
-        ids: Array = self._index.search(queries, k, threads=self._threads, **self._asked).ids
-        return ids
-
 
 class NearfieldIvfPqFs(NearfieldIvf):
     """4-bit product codes, two dimensions each, choose rows; float16 rows score them.
@@ -110,22 +104,12 @@ class NearfieldIvfPqFs(NearfieldIvf):
     name = "nearfield-ivf-pqfs"
     refine = "float16"
 
-    def build(self, base: Array, metric: str, threads: int) -> None:
-        """Train lists and codes on the rows, then add them."""
-        self._nearfield: Any = required("nearfield")
-        self._threads, self._params = threads, {"nprobe": 1}
-        self._lists = list_count(len(base))
-        dim = base.shape[1]
-        self._index = self._nearfield.IVFIndex(
-            dim,
-            self._lists,
-            metric,
-            quantizer=f"pq{sub_quantizers(dim)}x4",
-            refine=self.refine,
-            residual=metric == "ip",
-        )
-        self._index.train(base, threads=threads)
-        self._index.add(base, threads=threads)
+    def _coding(self, dim: int, metric: str) -> dict[str, Any]:
+        return {
+            "quantizer": f"pq{sub_quantizers(dim)}x4",
+            "refine": self.refine,
+            "residual": metric == "ip",
+        }
 
     def sweep(self, k: int) -> Sequence[Sequence[Params]]:
         """Lists visited, and how many times k candidates are re-ranked."""
@@ -134,12 +118,3 @@ class NearfieldIvfPqFs(NearfieldIvf):
             [{"nprobe": p, "rerank": k * factor} for p in PROBES if p <= self._lists]
             for factor in factors
         ]
-
-    def configure(self, params: Params) -> None:
-        """Keep both for the calls to come."""
-        self._params = dict(params)
-
-    def search(self, queries: Array, k: int) -> Array:
-        """Search through the public API, result object included."""
-        ids: Array = self._index.search(queries, k, threads=self._threads, **self._params).ids
-        return ids
