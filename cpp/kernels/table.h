@@ -170,6 +170,8 @@ struct KernelTable {
     void (*nearest_f32)(const float* rows, std::size_t dim, const float* centroids,
                         const float* shortfall, std::size_t k, std::uint32_t* nearest, float* best,
                         float* lead) noexcept;
+    /// The rank-th largest of n values (1: the largest). 1 <= rank <= n < 2^32, no NaN.
+    float (*nth_largest_f32)(const float* x, std::size_t n, std::size_t rank) noexcept;
     // lanes: fused multiply-adds in the order of d, see generic/lanes.h.
     void (*lanes_from_rows)(const float* rows, std::size_t stride, std::size_t count,
                             std::size_t dim, float* out) noexcept;

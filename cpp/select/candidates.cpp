@@ -40,7 +40,9 @@ float Candidates::trim() {
 }
 
 void Candidates::select_floor(std::size_t rank) {
-    raise(select(rank));
+    const float selected = select(rank);
+    raise(selected);
+    if (rank >= k_) drop_below(selected);  // certain
     start_counting(rank);
 }
 

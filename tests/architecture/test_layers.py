@@ -24,7 +24,7 @@ L4 = L3 | {"index", "score"}
 MAY_INCLUDE = {
     "base": {"base"},
     "kernels": {"base", "kernels"},
-    "select": {"base", "select"},
+    "select": {"base", "kernels", "select"},
     "io": {"base", "io"},
     "transform": L1 | {"transform"},
     "quant": L3,

@@ -79,8 +79,8 @@ void choose_lists(std::vector<Candidate>& found, std::size_t nprobe, const Exact
     std::iter_swap(out, std::find(out, out + nprobe, nearest.second));
 }
 
-void nearest_of_panel(const StoredRows& rows, MatrixView<float> queries, std::size_t nprobe,
-                      Id* out) {
+void nearest_of_panel(const StoredRows& rows, const CloseBounds& close, MatrixView<float> queries,
+                      std::size_t nprobe, Id* out) {
     QueryPanel panel(rows.codes.spec, queries.data, queries.stride / sizeof(float), queries.rows);
     const Collector collector(rows, queries, {}, nprobe);
     std::vector<Candidates> found;
@@ -99,37 +99,17 @@ void nearest_of_panel(const StoredRows& rows, MatrixView<float> queries, std::si
     for (std::size_t i = 0; i < queries.rows; ++i) {
         found[i].drop();
         list.assign(found[i].list().begin(), found[i].list().end());
+        close.tighten(list, queries.row(i));
         choose_lists(list, nprobe, scorer, queries.row(i), out + i * nprobe);
     }
 }
 
-/// At least the difference of both bounds of every row; see lower_bound().
-float widest(const CodeView& view, std::size_t first, std::size_t last, const QueryPanel& panel,
-             const float* upper) {
-    float spread = 0.0f;
-    float most = 0.0f;
-    float bias = 0.0f;
-    for (std::size_t i = 0; i < last - first; ++i) {
-        const float size = std::fabs(upper[i]);
-        spread = view.spread[first + i] > spread ? view.spread[first + i] : spread;
-        most = size > most ? size : most;
-    }
-    for (std::size_t row = first; view.bias != nullptr && row < last; ++row) {
-        bias = std::fabs(view.bias[row]) > bias ? std::fabs(view.bias[row]) : bias;
-    }
-    const float slack = most + (bias + 0x1p-126f) * panel.tilt()[0];
-    // Twice what lower_bound() allows for rounding.
-    return panel.width(0) * spread * (1.0f + 0x1p-20f) + slack * 0x1p-17f +
-           2.0f * static_cast<float>(panel.key_slack(0)) + 0x1p-117f;
-}
-
 /// The same for one query, for which a panel would be mostly empty: by bytes, and every centroid's bound
 /// as wide as the widest.
-void nearest_of_one(const StoredRows& rows, const float* query, std::span<const Run> runs,
-                    std::size_t nprobe, Id* out) {
+void nearest_of_one(const StoredRows& rows, const CloseBounds& close, const float* query,
+                    std::span<const Run> runs, std::size_t nprobe, Id* out) {
     struct Memory {
         std::vector<float> uppers;
-        std::vector<float> sorted;
         std::vector<Candidate> found;
         HitBuffer hits;
     };
@@ -145,15 +125,16 @@ void nearest_of_one(const StoredRows& rows, const float* query, std::span<const 
             panel.enter_block(rows.codes.error_of(first, last));
             scan_rows(rows.codes, first, last, panel, m.hits);  // without a floor, all are hits
             const float* upper = m.hits.upper.data();
+            const std::size_t seen = m.uppers.size();
+            m.uppers.resize(seen + (last - first));
             for (std::size_t i = 0; i < last - first; ++i) {
                 // NaN: overflow
-                m.uppers.push_back(upper[i] == upper[i] ? upper[i] : kInfinity);
+                m.uppers[seen + i] = upper[i] == upper[i] ? upper[i] : kInfinity;
             }
             width = std::max(width, widest(rows.codes, first, last, panel, upper));
         }
     }
-    m.sorted = m.uppers;
-    const float floor = nth_largest(m.sorted, nprobe) - width;
+    const float floor = nth_largest(m.uppers, nprobe) - width;
     m.found.resize(m.uppers.size());
     std::size_t kept = 0;
     const float* upper = m.uppers.data();
@@ -165,13 +146,14 @@ void nearest_of_one(const StoredRows& rows, const float* query, std::span<const 
         }
     }
     m.found.resize(kept);
-    const ExactScorer scorer = rows.scorer();
-    choose_lists(m.found, nprobe, scorer, query, out);
+    close.tighten(m.found, query);
+    choose_lists(m.found, nprobe, rows.scorer(), query, out);
 }
 
 /// The same where every query has lists of its own to choose from: the runs of the groups it probes.
-void nearest_of_group(const StoredRows& rows, const Lists& groups, MatrixView<float> queries,
-                      const Probes& probes, std::size_t nprobe, Id* out) {
+void nearest_of_group(const StoredRows& rows, const CloseBounds& close, const Lists& groups,
+                      MatrixView<float> queries, const Probes& probes, std::size_t nprobe,
+                      Id* out) {
     const Collector collector(rows, queries, {}, nprobe);
     std::vector<Candidates> found;
     for (std::size_t i = 0; i < queries.rows; ++i) found.emplace_back(nprobe);
@@ -190,6 +172,7 @@ void nearest_of_group(const StoredRows& rows, const Lists& groups, MatrixView<fl
     for (std::size_t i = 0; i < queries.rows; ++i) {
         found[i].drop();
         list.assign(found[i].list().begin(), found[i].list().end());
+        close.tighten(list, queries.row(i));
         choose_lists(list, nprobe, scorer, queries.row(i), out + i * nprobe);
     }
 }
@@ -197,7 +180,9 @@ void nearest_of_group(const StoredRows& rows, const Lists& groups, MatrixView<fl
 }  // namespace
 
 CentroidSearch::CentroidSearch(Metric metric, std::size_t dim, std::span<const float> centroids)
-    : store_(store_of(metric, dim, centroids)), bytes_(bytes_of(store_)) {}
+    : store_(store_of(metric, dim, centroids)),
+      bytes_(bytes_of(store_)),
+      close_(metric, store_.view(nullptr).rows) {}
 
 std::vector<Id> CentroidSearch::nearest(MatrixView<float> queries, std::size_t nprobe,
                                         int threads) const {
@@ -205,7 +190,7 @@ std::vector<Id> CentroidSearch::nearest(MatrixView<float> queries, std::size_t n
     if (queries.rows <= kFewQueries) {
         const Run all{0, static_cast<Id>(size())};
         for (std::size_t i = 0; i < queries.rows; ++i) {
-            nearest_of_one(bytes_.view(nullptr), queries.row(i), {&all, 1}, nprobe,
+            nearest_of_one(bytes_.view(nullptr), close_, queries.row(i), {&all, 1}, nprobe,
                            out.data() + i * nprobe);
         }
         return out;
@@ -214,8 +199,8 @@ std::vector<Id> CentroidSearch::nearest(MatrixView<float> queries, std::size_t n
     parallel_for(ceil_div(queries.rows, kernels::kPanelLanes), threads, [&](std::size_t p, int) {
         const std::size_t first = p * kernels::kPanelLanes;
         const std::size_t n = std::min(queries.rows - first, kernels::kPanelLanes);
-        nearest_of_panel(rows, {queries.row(first), n, queries.cols, queries.stride}, nprobe,
-                         out.data() + first * nprobe);
+        nearest_of_panel(rows, close_, {queries.row(first), n, queries.cols, queries.stride},
+                         nprobe, out.data() + first * nprobe);
     });
     return out;
 }
@@ -231,7 +216,7 @@ std::vector<Id> CentroidSearch::nearest_among(const Lists& groups, const Probes&
                 const auto mine = groups.runs(group);
                 runs.insert(runs.end(), mine.begin(), mine.end());
             }
-            nearest_of_one(bytes_.view(nullptr), queries.row(i), runs, nprobe,
+            nearest_of_one(bytes_.view(nullptr), close_, queries.row(i), runs, nprobe,
                            out.data() + i * nprobe);
         });
         return out;
@@ -246,7 +231,8 @@ std::vector<Id> CentroidSearch::nearest_among(const Lists& groups, const Probes&
         const std::size_t first = queries.rows * part / parts;
         const std::size_t n = queries.rows * (part + 1) / parts - first;
         const std::size_t wide = probes.nprobe;
-        nearest_of_group(rows, groups, {queries.row(first), n, queries.cols, queries.stride},
+        nearest_of_group(rows, close_, groups,
+                         {queries.row(first), n, queries.cols, queries.stride},
                          {probes.lists.subspan(first * wide, n * wide), wide}, nprobe,
                          out.data() + first * nprobe);
     });

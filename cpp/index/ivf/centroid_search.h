@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "index/ivf/close_bounds.h"
 #include "index/lists.h"
 #include "index/probes.h"
 #include "index/row_store.h"
@@ -23,7 +24,7 @@ public:
 
     std::size_t size() const noexcept { return store_.count; }
     std::size_t bytes() const noexcept {
-        return store_.bytes() + bytes_.bytes() - bytes_.rows.bytes();
+        return store_.bytes() + bytes_.bytes() - bytes_.rows.bytes() + close_.bytes();
     }
     const float* centroids() const noexcept { return store_.rows.as<float>(); }
     /// The largest norm of them.
@@ -39,6 +40,7 @@ public:
 private:
     RowStore store_;  // as bfloat16, for batches
     RowStore bytes_;  // the same centroids as bytes, for few queries
+    CloseBounds close_;
 };
 
 }  // namespace nearfield

@@ -6,6 +6,7 @@
 #include "kernels/generic/exact.h"
 #include "kernels/generic/grid.h"
 #include "kernels/generic/nearest.h"
+#include "kernels/generic/nth.h"
 #include "kernels/generic/rotate.h"
 #include "kernels/generic/rows.h"
 #include "kernels/table.h"
@@ -54,6 +55,7 @@ struct Dense {
         t.l2_i8 = [](const float* q, const std::uint8_t* x, std::size_t n) noexcept {
             return exact_l2<D>(q, i8(x), n);
         };
+        t.nth_largest_f32 = nth_largest_f32;
         t.hamming_u1 = hamming_u1;
         t.ip_u1 = ip_u1;
         t.f32_from_f16 = [](const std::uint16_t* in, float* out, std::size_t n) noexcept {

@@ -108,6 +108,16 @@ double dot(const float* a, const float* b, std::size_t dim) noexcept {
     return kernels::active().ip_f32(a, b, dim);
 }
 
+float rough_dot(const float* a, const float* b, std::size_t dim) noexcept {
+    return kernels::active().dot_f32(a, b, dim);
+}
+
+double rough_dot_error(std::size_t dim, double norms) noexcept {
+    // As stated by the kernel; the sum of |a[k] b[k]| is at most the product of the norms.
+    const auto d = static_cast<double>(dim);
+    return (d / 32.0 + 8.0) * 0x1p-24 * norms * (1.0 + 0x1p-20) + d * 0x1p-126;
+}
+
 double norm_of(const float* x, std::size_t dim) noexcept {
     return std::sqrt(kernels::active().ip_f32(x, x, dim));
 }

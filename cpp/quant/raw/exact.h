@@ -60,6 +60,10 @@ private:
 /// <a,b> of float32 values in the canonical order.
 double dot(const float* a, const float* b, std::size_t dim) noexcept;
 
+/// <a,b> in float32, off by at most rough_dot_error(dim, |a| |b|).
+float rough_dot(const float* a, const float* b, std::size_t dim) noexcept;
+double rough_dot_error(std::size_t dim, double norms) noexcept;
+
 /// |x| of float32 values in the canonical order.
 double norm_of(const float* x, std::size_t dim) noexcept;
 

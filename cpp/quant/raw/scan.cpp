@@ -72,4 +72,17 @@ std::size_t scan_rows(const CodeView& view, std::size_t first, std::size_t last,
     return bytes ? table.panel_u8(args, hits) : table.panel_bf16(args, hits);
 }
 
+float widest(const CodeView& view, std::size_t first, std::size_t last, const QueryPanel& panel,
+             const float* upper) noexcept {
+    const auto max_abs = kernels::active().max_abs;
+    const std::size_t n = last - first;
+    float slack = max_abs(upper, n);  // infinity where one has overflowed
+    if (view.bias != nullptr) {
+        slack += (max_abs(view.bias + first, n) + 0x1p-126f) * panel.tilt()[0];
+    }
+    // Twice what lower_bound() allows for rounding.
+    return panel.width(0) * max_abs(view.spread + first, n) * (1.0f + 0x1p-20f) + slack * 0x1p-17f +
+           2.0f * static_cast<float>(panel.key_slack(0)) + 0x1p-117f;
+}
+
 }  // namespace nearfield

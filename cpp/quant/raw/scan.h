@@ -47,4 +47,9 @@ inline float lower_bound(float upper, Id row, const CodeView& view, const QueryP
                                                        : -std::numeric_limits<float>::infinity();
 }
 
+/// At least the difference of both bounds of every row of the panel's lane 0, given their upper bounds; see
+/// lower_bound().
+float widest(const CodeView& view, std::size_t first, std::size_t last, const QueryPanel& panel,
+             const float* upper) noexcept;
+
 }  // namespace nearfield

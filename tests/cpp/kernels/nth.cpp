@@ -1,18 +1,17 @@
 // Selection by counting against sorting: ties, infinities, ranges where steps vanish.
-#include "select/nth_largest.h"
-
 #include <algorithm>
 #include <functional>
 #include <limits>
 #include <vector>
 
 #include "base/random.h"
-#include "check.h"
+#include "kernels/guarded.h"
+#include "kernels/levels.h"
 
-using nearfield::nth_largest;
 using nearfield::Random;
+using nearfield::kernels::KernelTable;
 
-TEST(every_rank_of_every_kind) {
+TEST_LEVELS(every_rank_of_every_kind) {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     Random random(1);
     for (const std::size_t n : {1u, 2u, 7u, 200u, 1000u}) {
@@ -32,8 +31,7 @@ TEST(every_rank_of_every_kind) {
             std::vector<float> sorted = values;
             std::sort(sorted.begin(), sorted.end(), std::greater<>());
             for (const std::size_t rank : {std::size_t{1}, (n + 1) / 2, n}) {
-                std::vector<float> work = values;
-                CHECK_EQ(nth_largest(work, rank), sorted[rank - 1]);
+                CHECK_EQ(table.nth_largest_f32(values.data(), n, rank), sorted[rank - 1]);
             }
         }
     }
