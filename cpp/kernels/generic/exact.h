@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/generic/element.h"
+#include "kernels/generic/fold.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -16,38 +17,46 @@ namespace {
 inline constexpr std::size_t kExactLanes = 32;
 
 template <class V>
-inline double sum_lanes(const typename V::Reg* acc) noexcept {
-    double lanes[kExactLanes];
-    for (std::size_t j = 0; j < kExactLanes / V::kWidth; ++j)
-        V::store(lanes + j * V::kWidth, acc[j]);
-    for (std::size_t half = kExactLanes / 2; half != 0; half /= 2) {
-        for (std::size_t j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-    }
-    return lanes[0];
+inline double sum_lanes(typename V::Reg* acc) noexcept {
+    double lanes[V::kWidth];
+    V::store(lanes, fold<V, kExactLanes / V::kWidth>(acc));
+    return add_pairwise<V::kWidth>(lanes);
 }
 
-/// Runs step(acc, j, q, x) over full chunks of 32 elements, then once over a zero-padded tail.
+/// What step adds for elements [first, dim), fewer than a register; a sum of one term is exact.
+template <class V, class T, class Step>
+inline typename V::Reg last_step(const float* q, const T* x, std::size_t first, std::size_t dim,
+                                 Step step) noexcept {
+    float q_tail[V::kWidth] = {};
+    T x_tail[V::kWidth] = {};
+    for (std::size_t i = first; i < dim; ++i) {
+        q_tail[i - first] = q[i];
+        x_tail[i - first] = x[i];
+    }
+    return step(V::zero(), q_tail, x_tail);
+}
+
+/// Runs step(acc, q, x) over all registers of elements, the last one filled up with zeros. (Zeros that
+/// would fill up the registers after it add nothing: no sum here is minus zero.)
 template <class V, class T, class Step>
 inline double accumulate(const float* q, const T* x, std::size_t dim, Step step) noexcept {
     constexpr std::size_t kRegs = kExactLanes / V::kWidth;
     typename V::Reg acc[kRegs];
-    for (std::size_t j = 0; j < kRegs; ++j) acc[j] = V::zero();
+    unroll<kRegs>([&](auto j) NEARFIELD_INLINE { acc[j] = V::zero(); });
     std::size_t k = 0;
     for (; k + kExactLanes <= dim; k += kExactLanes) {
-        for (std::size_t j = 0; j < kRegs; ++j) {
+        unroll<kRegs>([&](auto j) NEARFIELD_INLINE {
             acc[j] = step(acc[j], q + k + j * V::kWidth, x + k + j * V::kWidth);
-        }
+        });
     }
     if (k < dim) {
-        float q_tail[kExactLanes] = {};
-        T x_tail[kExactLanes] = {};
-        for (std::size_t j = k; j < dim; ++j) {
-            q_tail[j - k] = q[j];
-            x_tail[j - k] = x[j];
-        }
-        for (std::size_t j = 0; j < kRegs; ++j) {
-            acc[j] = step(acc[j], q_tail + j * V::kWidth, x_tail + j * V::kWidth);
-        }
+        const std::size_t last = (dim - k) / V::kWidth;
+        const typename V::Reg rest = last_step<V>(q, x, k + last * V::kWidth, dim, step);
+        unroll<kRegs>([&](auto j) NEARFIELD_INLINE {
+            const std::size_t at = k + j * V::kWidth;
+            if (j < last) acc[j] = step(acc[j], q + at, x + at);
+            if (j == last) acc[j] = V::add(acc[j], rest);
+        });
     }
     return sum_lanes<V>(acc);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernels/generic/element.h"
+#include "kernels/generic/fold.h"
 #include "kernels/table.h"
 
 namespace nearfield::kernels {
@@ -15,13 +16,10 @@ namespace {
 inline constexpr std::size_t kSumLanes = 32;
 
 template <class V>
-inline float add_lanes(const typename V::Reg* acc) noexcept {
-    float lanes[kSumLanes];
-    for (std::size_t j = 0; j < kSumLanes / V::kWidth; ++j) V::store(lanes + j * V::kWidth, acc[j]);
-    for (std::size_t half = kSumLanes / 2; half != 0; half /= 2) {
-        for (std::size_t j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-    }
-    return lanes[0];
+inline float add_lanes(typename V::Reg* acc) noexcept {
+    float lanes[V::kWidth];
+    V::store(lanes, fold<V, kSumLanes / V::kWidth>(acc));
+    return add_pairwise<V::kWidth>(lanes);
 }
 
 /// Calls step(register, element, codes) over full chunks of 32 codes, then over a copied tail; what
