@@ -113,7 +113,7 @@ class NearfieldIvfPqFs(NearfieldIvf):
 
     def sweep(self, k: int) -> Sequence[Sequence[Params]]:
         """Lists visited, and how many times k candidates are re-ranked."""
-        factors = (2, 4, 8, 20) if k <= 20 else (2, 4, 8)
+        factors = (2, 4, 8, 20, 50) if k <= 20 else (2, 4, 8)
         return [
             [{"nprobe": p, "rerank": k * factor} for p in PROBES if p <= self._lists]
             for factor in factors
