@@ -24,7 +24,7 @@ def distances(queries: Array, rows: Array, metric: str) -> Array:
             x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300)
             for x in (queries, rows)
         )
-    inner = queries @ rows.T
+    inner: Array = queries @ rows.T
     if metric != "l2":
         return -inner
     lengths = [(x**2).sum(axis=1) for x in (queries, rows)]
