@@ -136,7 +136,10 @@ class FaissHnsw(FaissFlat):
 
 
 class Hnswlib(Searcher):
-    """M 16, ef_construction 200; it answers with an error where it finds fewer than k."""
+    """M 16, ef_construction 200.
+
+    It is asked for no more rows than match: finding fewer than asked for, it answers with an error.
+    """
 
     name = "hnswlib"
     settings = tuple({"ef": breadth} for breadth in BREADTHS)
@@ -149,14 +152,14 @@ class Hnswlib(Searcher):
 
     def allow(self, mask: Array, params: Params) -> Any:
         """Set the breadth; a list's own method is the fastest function there is."""
-        return mask.tolist().__getitem__, params["ef"]
+        return mask.tolist().__getitem__, params["ef"], min(K, int(mask.sum()))
 
     def search(self, query: Array, allowed: Any) -> Array:
         """Search on one thread."""
-        function, breadth = allowed
+        function, breadth, k = allowed
         self._index.set_ef(breadth)
         try:
-            ids: Array = self._index.knn_query(query, K, num_threads=1, filter=function)[0]
+            ids: Array = self._index.knn_query(query, k, num_threads=1, filter=function)[0]
         except RuntimeError:
             return np.empty((1, 0), np.int64)
         return ids
