@@ -1,8 +1,9 @@
-"""One table for all data sets: our index, our exact search and the best peer at equal recall.
+"""Tables for all data sets: what we have and the best peer at equal recall.
 
-The peer is the fastest inverted file or quantized brute force *at that recall*, so it may be
-another one in every row. Beside each rate stand the seconds to build and the bytes per vector.
-Graphs are not in it: their builds cost another order, and they have tables of their own.
+One holds our index, our exact search and the fastest inverted file or quantized brute force *at
+that recall*, so that the peer may be another one in every row. The other holds our graph, hnswlib
+and the fastest graph: graphs are apart as their builds cost another order. Beside each rate stand
+the seconds to build and the bytes per vector.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ LEVELS = (0.90, 0.95, 0.99)
 # Above this many cores taken by other processes a figure is marked as disturbed.
 DISTURBED = 0.15
 PEER_FAMILIES = ("ivf", "quantized")
+GRAPH, USUAL_GRAPH = "graph", "hnswlib"
 EXACT_WINS = "exact is faster: `nf.tune` picks it"
 
 
@@ -53,7 +55,7 @@ def fastest(rows: Iterable[Record], recall: float) -> Rate | None:
 
 
 def _is_index(row: Record) -> bool:
-    return row.ours and row.family != "exact"
+    return row.ours and row.family in PEER_FAMILIES
 
 
 def _is_exact_search(row: Record) -> bool:
@@ -66,6 +68,18 @@ def _is_peer(row: Record) -> bool:
 
 def _ratio(ours: Rate | None, peer: Rate | None) -> str:
     return f"{ours.qps / peer.qps:.2f}" if ours and peer else "-"
+
+
+def _is_our_graph(row: Record) -> bool:
+    return row.ours and row.family == GRAPH
+
+
+def _is_usual_graph(row: Record) -> bool:
+    return row.method == USUAL_GRAPH
+
+
+def _is_graph_peer(row: Record) -> bool:
+    return not row.ours and row.family == GRAPH
 
 
 def _line(rows: Sequence[Record], recall: float) -> str:
@@ -88,23 +102,62 @@ def _line(rows: Sequence[Record], recall: float) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def recall_table(rows: Sequence[Record]) -> list[str]:
-    """Lines of the table, by k, data set and point; none where nothing approximate was measured."""
+def _graph_line(rows: Sequence[Record], recall: float) -> str:
+    ours, usual, best = (
+        fastest(filter(wanted, rows), recall)
+        for wanted in (_is_our_graph, _is_usual_graph, _is_graph_peer)
+    )
+    sooner = f"{usual.build_s / ours.build_s:.1f}" if ours and usual and ours.build_s else "-"
+    first = rows[0]
+    cells = [
+        first.data,
+        f"{first.batch:,}",
+        str(first.threads),
+        f"{recall:.2f}",
+        *(str(rate) if rate else "-" for rate in (ours, usual, best)),
+        _ratio(ours, usual),
+        _ratio(ours, best),
+        sooner,
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _tables(
+    rows: Sequence[Record],
+    shown: Callable[[Record], bool],
+    heads: Sequence[str],
+    line: Callable[[Sequence[Record], float], str],
+) -> list[str]:
+    """A table for every k that has something to show at some place, that is a set and a point."""
     lines: list[str] = []
     for k in dict.fromkeys(row.k for row in rows):
         at_k = [row for row in rows if row.k == k]
         body: list[str] = []
         for place in dict.fromkeys((row.data, row.batch, row.threads) for row in at_k):
             here = [row for row in at_k if (row.data, row.batch, row.threads) == place]
-            if any(_is_index(row) or _is_peer(row) for row in here):
-                body += [_line(here, level) for level in LEVELS]
+            if any(shown(row) for row in here):
+                body += [line(here, level) for level in LEVELS]
         if body:
-            heads = ["data", "batch", "threads", f"recall@{k}", "our index", "our exact search"]
-            heads += ["best inverted or quantized peer", "index / peer", "ours / peer", ""]
-            lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *body, ""]
+            first = ["data", "batch", "threads", f"recall@{k}", *heads]
+            lines += ["| " + " | ".join(first) + " |", "|" + "---|" * len(first), *body, ""]
+    return lines
+
+
+def recall_table(rows: Sequence[Record]) -> list[str]:
+    """Lines of the table, by k, data set and point; none where nothing approximate was measured."""
+    heads = ["our index", "our exact search", "best inverted or quantized peer"]
+    heads += ["index / peer", "ours / peer", ""]
+    lines = _tables(rows, lambda row: _is_index(row) or _is_peer(row), heads, _line)
     if lines:
         lines.append(
             "Each cell: queries per second (build, bytes per vector). *ours* is the faster of "
             "index and exact search. `~`: something else ran during the method's timings."
         )
     return lines
+
+
+def graph_table(rows: Sequence[Record]) -> list[str]:
+    """Lines of the table of graphs; none where no graph of ours was measured."""
+    heads = ["our graph", USUAL_GRAPH, "best graph peer"]
+    heads += [f"graph / {USUAL_GRAPH}", "graph / best", f"build, {USUAL_GRAPH} / graph"]
+    return _tables(rows, _is_our_graph, heads, _graph_line)

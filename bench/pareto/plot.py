@@ -25,6 +25,10 @@ COLOURS = {
     "numkong": "#E69F00",
     "hnswlib": "#56B4E9",
     "numpy": "#000000",
+    "rabitqlib": "#332288",
+    "svs": "#117733",
+    "vsag": "#882255",
+    "ngt": "#999933",
 }
 OTHER_COLOUR = "#7F7F7F"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.pareto.at_recall import DISTURBED, recall_table
+from bench.pareto.at_recall import DISTURBED, graph_table, recall_table
 from bench.pareto.at_recall import LEVELS as LEVELS_OF_RECALL
 from bench.pareto.front import qps_at
 from bench.pareto.records import SUBJECT, Header, Record
@@ -230,6 +230,8 @@ def render(
         lines += [verdict.words for verdict in judged]
     at_recall = recall_table(rows)
     lines += ["", "## At equal recall", "", *at_recall] if at_recall else []
+    graphs = graph_table(rows)
+    lines += ["", "## Graphs at equal recall", "", *graphs] if graphs else []
     for group in _groups(rows):
         data, k, threads = group
         here = _of(rows, group)

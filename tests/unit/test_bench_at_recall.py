@@ -57,3 +57,29 @@ def test_table_at_equal_recall_names_the_peer_and_says_where_exact_is_faster():
     assert at_recall.recall_table(rows[:2]) == []
     page, _ = table.render({}, rows, [])
     assert lines[0] in page
+
+
+def graph(method, qps, recall, **changes):
+    return quantized(method, qps, recall, family="graph", **changes)
+
+
+def test_graphs_are_compared_with_graphs():
+    ours = graph("nearfield-hnsw", 6000.0, 0.9, build_s=2.0)
+    rows = [ours, graph("hnswlib", 2000.0, 0.9, build_s=9.0)]
+    rows += [graph("svs-lvq4x8", 4000.0, 0.9), graph("svs-lvq4x8", 1000.0, 0.99)]
+    rows += [quantized("scann", 90_000.0, 0.999)]
+    low, middle, high = (
+        line.split(" | ") for line in at_recall.graph_table(rows) if line.startswith("| d ")
+    )
+    assert low[4] == "nearfield-hnsw **6,000** (2.0 s, 8 B)"
+    assert low[5] == "hnswlib **2,000** (9.0 s, 8 B)"
+    assert low[6] == "svs-lvq4x8 **4,000** (1.0 s, 8 B)"
+    assert low[7:] == ["3.00", "1.50", "4.5 |"]
+    assert middle[4:6] == ["-", "-"]
+    assert high[6] == "svs-lvq4x8 **1,000** (1.0 s, 8 B)"
+    assert high[7:] == ["-", "-", "- |"]
+    assert at_recall.graph_table(rows[1:]) == []
+    page, _ = table.render({}, rows, [])
+    assert "## Graphs at equal recall" in page
+    # The other table is of what is no graph.
+    assert "nearfield-hnsw" not in "".join(at_recall.recall_table(rows))

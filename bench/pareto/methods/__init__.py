@@ -9,6 +9,7 @@ from bench.pareto.methods.faiss_hnsw import FaissHnsw
 from bench.pareto.methods.faiss_ivf import FaissIvfPqFs, FaissIvfRabitqFs
 from bench.pareto.methods.hnswlib_hnsw import HnswlibHnsw
 from bench.pareto.methods.nearfield_flat import NearfieldBytes, NearfieldFlat
+from bench.pareto.methods.nearfield_hnsw import NearfieldHnsw, NearfieldHnswFloat16
 from bench.pareto.methods.nearfield_ivf import (
     NearfieldIvf,
     NearfieldIvfBytes,
@@ -16,6 +17,7 @@ from bench.pareto.methods.nearfield_ivf import (
     NearfieldIvfPqFs,
     NearfieldIvfRabitq,
 )
+from bench.pareto.methods.ngt_onng import NgtOnng
 from bench.pareto.methods.numkong_dots import NumkongBfloat16, NumkongInt8
 from bench.pareto.methods.numpy_matmul import NumpyMatmul
 from bench.pareto.methods.rabitqlib_ivf import (
@@ -23,10 +25,13 @@ from bench.pareto.methods.rabitqlib_ivf import (
     RabitqlibIvfNineBits,
     RabitqlibIvfRaw,
 )
+from bench.pareto.methods.rabitqlib_symqg import RabitqlibSymqg, RabitqlibSymqgBytes
 from bench.pareto.methods.scann_tree import ScannTree
+from bench.pareto.methods.svs_vamana import SvsLeanVec, SvsLvq4x8, SvsLvq8
 from bench.pareto.methods.torch_matmul import TorchBfloat16, TorchFloat32
 from bench.pareto.methods.usearch_exact import UsearchExact
 from bench.pareto.methods.usearch_hnsw import UsearchHnsw
+from bench.pareto.methods.vsag_hgraph import VsagHgraph
 
 REGISTRY: dict[str, type[Method]] = {
     method.name: method
@@ -40,9 +45,18 @@ REGISTRY: dict[str, type[Method]] = {
         TorchBfloat16,
         NumkongBfloat16,
         NumkongInt8,
+        NearfieldHnsw,
+        NearfieldHnswFloat16,
         HnswlibHnsw,
         FaissHnsw,
         UsearchHnsw,
+        RabitqlibSymqg,
+        RabitqlibSymqgBytes,
+        SvsLvq4x8,
+        SvsLvq8,
+        SvsLeanVec,
+        VsagHgraph,
+        NgtOnng,
         NearfieldIvf,
         NearfieldIvfFloat32,
         NearfieldIvfBytes,
