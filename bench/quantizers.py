@@ -2,10 +2,12 @@
 
 For every set and code, both libraries train on the base rows and encode them; printed are
 
-bytes    of one code
-error    mean squared distance between rows and decoded rows, and its ratio to faiss's
+bytes    of one code, ours and faiss's
+error    mean squared distance between rows and decoded rows, and its ratio to faiss's, which
+         decodes RaBitQ codes of several bits by their first bit alone
 recall   share of the exact 10 nearest rows among the 10 nearest decoded rows: what exhaustive
-         search by code finds, computed for both by the same exact search over decoded rows
+         search by code finds, computed for both by the same exact search over decoded rows; of
+         faiss's RaBitQ codes, what its own search by their estimates finds, queries unquantised
 encode   thousands of rows a second on one thread, medians of interleaved runs
 train    seconds on all threads
 
@@ -28,9 +30,9 @@ Array = NDArray[np.float32]
 
 METRICS = {"minilm-debian": "ip", "glove100": "ip", "sift": "l2"}
 CODES = {
-    "minilm-debian": ["sq8", "sq4", "pq48x8", "pq96x4", "opq48x8"],
-    "glove100": ["sq8", "sq4", "pq25x8", "pq50x8", "pq50x4", "opq25x8"],
-    "sift": ["sq8", "sq4", "pq16x8", "pq32x8", "pq64x4", "opq16x8"],
+    "minilm-debian": ["sq8", "sq4", "pq48x8", "pq96x4", "opq48x8", "rabitq1", "rabitq4"],
+    "glove100": ["sq8", "sq4", "pq25x8", "pq50x8", "pq50x4", "opq25x8", "rabitq1", "rabitq4"],
+    "sift": ["sq8", "sq4", "pq16x8", "pq32x8", "pq64x4", "opq16x8", "rabitq1", "rabitq4"],
 }
 ENCODED = 20_000  # rows of one timed run
 
@@ -47,18 +49,25 @@ def ours(name: str) -> nf.quant.Quantizer:
     """Make one of our quantizers."""
     if name.startswith("sq"):
         return nf.quant.ScalarQuantizer(int(name[2:]))
+    if name.startswith("rabitq"):
+        return nf.quant.RabitQuantizer(int(name[6:]))
     kind = nf.quant.OPQ if name.startswith("opq") else nf.quant.ProductQuantizer
     m, nbits = name[name.index("pq") + 2 :].split("x")
     return kind(int(m), nbits=int(nbits))
 
 
-def theirs(name: str, dim: int) -> Any:
+def theirs(name: str, dim: int, metric: str) -> Any:
     """Make faiss's codec of the same form."""
     import faiss
 
     if name.startswith("sq"):
         scalar = faiss.ScalarQuantizer
         return faiss.IndexScalarQuantizer(dim, scalar.QT_8bit if name == "sq8" else scalar.QT_4bit)
+    if name.startswith("rabitq"):
+        kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+        index = faiss.IndexRaBitQ(dim, kind, int(name[6:]))
+        index.qb = 0
+        return index
     m, nbits = (int(number) for number in name[name.index("pq") + 2 :].split("x"))
     product = faiss.IndexPQ(dim, m, nbits)
     if not name.startswith("opq"):
@@ -81,6 +90,11 @@ def seconds(call: Callable[[], object]) -> float:
 def recall(decoded: Array, queries: Array, metric: str, exact: NDArray[np.integer]) -> float:
     """Return the mean share of the exact neighbours among those of decoded rows."""
     found = nf.topk(queries, decoded, k=exact.shape[1], metric=metric).ids  # type: ignore[arg-type]
+    return overlap(found, exact)
+
+
+def overlap(found: NDArray[np.integer], exact: NDArray[np.integer]) -> float:
+    """Return the mean share of the exact neighbours that were found."""
     hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
     return float(np.mean(hits)) / exact.shape[1]
 
@@ -105,12 +119,15 @@ def compare(
     sample = base[:ENCODED]
     for name in codes:
         faiss.omp_set_num_threads(nf.num_threads())
-        mine, other = ours(name), theirs(name, base.shape[1])
+        mine, other = ours(name), theirs(name, base.shape[1], metric)
         training = seconds(lambda m=mine: m.train(base)), seconds(lambda o=other: o.train(base))
         decoded = mine.decode(mine.encode(base))
         decoded_other = other.sa_decode(other.sa_encode(base))
         errors = squared_error(base, decoded), squared_error(base, decoded_other)
         found = [recall(rows, asked, metric, exact) for rows in (decoded, decoded_other)]
+        if name.startswith("rabitq"):
+            other.add(base)
+            found[1] = overlap(other.search(asked, exact.shape[1])[1], exact)
         faiss.omp_set_num_threads(1)
         times = [
             (
@@ -121,8 +138,8 @@ def compare(
         ]
         rate = len(sample) / np.median(times, axis=0) / 1000
         yield (
-            f"| {set_name} | {name} | {mine.code_size} | {errors[0]:.5g} | {errors[1]:.5g} "
-            f"| {errors[0] / errors[1]:.4f} | {found[0]:.4f} | {found[1]:.4f} "
+            f"| {set_name} | {name} | {mine.code_size} | {other.sa_code_size()} "
+            f"| {errors[0]:.5g} | {errors[1]:.5g} | {errors[0] / errors[1]:.4f} | {found[0]:.4f} | {found[1]:.4f} "
             f"| {rate[0]:,.0f} | {rate[1]:,.0f} | {rate[0] / rate[1]:.1f}x "
             f"| {training[0]:.1f} | {training[1]:.1f} |"
         )
@@ -138,8 +155,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     args = parser.parse_args()
     print(
-        "| set | code | bytes | error | faiss | ratio | recall@10 | faiss "
-        "| encode k/s | faiss | ratio | train s | faiss |\n" + "|---" * 13 + "|"
+        "| set | code | bytes | faiss | error | faiss | ratio | recall@10 | faiss "
+        "| encode k/s | faiss | ratio | train s | faiss |\n" + "|---" * 14 + "|"
     )
     for set_name in args.sets:
         codes = args.codes.split(",") if args.codes else CODES[set_name]

@@ -2,7 +2,7 @@
 
 ``ScalarQuantizer`` divides every dimension's range into cells, ``ProductQuantizer`` replaces parts
 of a vector by trained centroids, ``OPQ`` rotates vectors first so that parts carry equal shares,
-``RabitqQuantizer`` rotates them at random and rounds every element to a few bits.
+``RabitQuantizer`` rotates them at random and rounds every element to a few bits.
 
 Examples
 --------
@@ -25,7 +25,7 @@ from .arguments import LARGEST_DIM, as_positive, as_threads, choose
 from .arrays import as_queries, as_rows, to_numpy
 from .errors import NotTrainedError
 
-__all__ = ["OPQ", "ProductQuantizer", "Quantizer", "RabitqQuantizer", "ScalarQuantizer"]
+__all__ = ["OPQ", "ProductQuantizer", "Quantizer", "RabitQuantizer", "ScalarQuantizer"]
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -43,7 +43,7 @@ class Quantizer:
 
     def _name(self) -> str:
         raise TypeError(
-            "Quantizer: make a ScalarQuantizer, ProductQuantizer, OPQ or RabitqQuantizer instead"
+            "Quantizer: make a ScalarQuantizer, ProductQuantizer, OPQ or RabitQuantizer instead"
         )
 
     def train(self, x: ArrayLike, *, seed: int = 0, threads: int | None = None) -> Any:
@@ -335,7 +335,7 @@ class OPQ(ProductQuantizer):
         return self.parameters()["rotation"]
 
 
-class RabitqQuantizer(Quantizer):
+class RabitQuantizer(Quantizer):
     """Few bits for every element of a randomly rotated vector, about the mean of the training rows.
 
     Training finds the mean and nothing else, so codes suit rows the training has not seen. The
@@ -365,7 +365,7 @@ class RabitqQuantizer(Quantizer):
     --------
     >>> import numpy as np, nearfield as nf
     >>> x = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
-    >>> codes = nf.quant.RabitqQuantizer(bits=4).train(x).encode(x)
+    >>> codes = nf.quant.RabitQuantizer(bits=4).train(x).encode(x)
     >>> len(codes)
     1000
     """
@@ -374,7 +374,7 @@ class RabitqQuantizer(Quantizer):
         self.bits = as_positive(bits, name="bits", largest=8)
 
     def __repr__(self) -> str:
-        return f"RabitqQuantizer(bits={self.bits})"
+        return f"RabitQuantizer(bits={self.bits})"
 
     def _name(self) -> str:
         return f"rabitq{self.bits}"

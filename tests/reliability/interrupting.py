@@ -71,7 +71,7 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
     for coded in (small, small_lists):
         coded.train(rows[:3000])
         coded.add(rows)
-    empty_small = nf.FlatIndex(DIM, quantizer=nf.quant.RabitqQuantizer(4).train(rows[:3000]))
+    empty_small = nf.FlatIndex(DIM, quantizer=nf.quant.RabitQuantizer(4).train(rows[:3000]))
 
     def save_and_load() -> None:
         while True:

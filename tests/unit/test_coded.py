@@ -26,7 +26,7 @@ def quantizer_of(name: str, x: np.ndarray) -> nf.quant.Quantizer:
         kind = nf.quant.OPQ if name.startswith("o") else nf.quant.ProductQuantizer
         made: nf.quant.Quantizer = kind(int(name.partition("pq")[2].partition("x")[0]), bits)
     else:
-        kinds = {"s": nf.quant.ScalarQuantizer, "r": nf.quant.RabitqQuantizer}
+        kinds = {"s": nf.quant.ScalarQuantizer, "r": nf.quant.RabitQuantizer}
         made = kinds[name[0]](bits)
     return made.train(x)
 
