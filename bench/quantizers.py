@@ -139,7 +139,8 @@ def compare(
         rate = len(sample) / np.median(times, axis=0) / 1000
         yield (
             f"| {set_name} | {name} | {mine.code_size} | {other.sa_code_size()} "
-            f"| {errors[0]:.5g} | {errors[1]:.5g} | {errors[0] / errors[1]:.4f} | {found[0]:.4f} | {found[1]:.4f} "
+            f"| {errors[0]:.5g} | {errors[1]:.5g} | {errors[0] / errors[1]:.4f} "
+            f"| {found[0]:.4f} | {found[1]:.4f} "
             f"| {rate[0]:,.0f} | {rate[1]:,.0f} | {rate[0] / rate[1]:.1f}x "
             f"| {training[0]:.1f} | {training[1]:.1f} |"
         )
