@@ -79,6 +79,18 @@ void choose_lists(std::vector<Candidate>& found, std::size_t nprobe, const Exact
     std::iter_swap(out, std::find(out, out + nprobe, nearest.second));
 }
 
+void choose_all(const StoredRows& rows, const CloseBounds& close, MatrixView<float> queries,
+                std::span<Candidates> all_found, std::size_t nprobe, Id* out) {
+    const ExactScorer scorer = rows.scorer();
+    std::vector<Candidate> list;
+    for (std::size_t i = 0; i < queries.rows; ++i) {
+        all_found[i].drop();
+        list.assign(all_found[i].list().begin(), all_found[i].list().end());
+        close.tighten(list, queries.row(i));
+        choose_lists(list, nprobe, scorer, queries.row(i), out + i * nprobe);
+    }
+}
+
 void nearest_of_panel(const StoredRows& rows, const CloseBounds& close, MatrixView<float> queries,
                       std::size_t nprobe, Id* out) {
     QueryPanel panel(rows.codes.spec, queries.data, queries.stride / sizeof(float), queries.rows);
@@ -94,14 +106,7 @@ void nearest_of_panel(const StoredRows& rows, const CloseBounds& close, MatrixVi
         collector.scan(panel, lanes, row, last, nprobe);
         step = std::min(2 * step, kBlockRows);
     }
-    const ExactScorer scorer = rows.scorer();
-    std::vector<Candidate> list;
-    for (std::size_t i = 0; i < queries.rows; ++i) {
-        found[i].drop();
-        list.assign(found[i].list().begin(), found[i].list().end());
-        close.tighten(list, queries.row(i));
-        choose_lists(list, nprobe, scorer, queries.row(i), out + i * nprobe);
-    }
+    choose_all(rows, close, queries, found, nprobe, out);
 }
 
 /// The same for one query, for which a panel would be mostly empty: by bytes, and every centroid's bound
@@ -167,14 +172,7 @@ void nearest_of_group(const StoredRows& rows, const CloseBounds& close, const Li
                           scanner.scan(group, members);
                       });
     }
-    const ExactScorer scorer = rows.scorer();
-    std::vector<Candidate> list;
-    for (std::size_t i = 0; i < queries.rows; ++i) {
-        found[i].drop();
-        list.assign(found[i].list().begin(), found[i].list().end());
-        close.tighten(list, queries.row(i));
-        choose_lists(list, nprobe, scorer, queries.row(i), out + i * nprobe);
-    }
+    choose_all(rows, close, queries, found, nprobe, out);
 }
 
 }  // namespace
