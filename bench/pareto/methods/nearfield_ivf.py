@@ -6,26 +6,25 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from bench.pareto.judge import Array
-from bench.pareto.methods.base import Method, Params, required
+from bench.pareto.methods.base import Params, required
 from bench.pareto.methods.faiss_ivf import PROBES, list_count, sub_quantizers
 from bench.pareto.methods.nearfield_flat import as_bytes
+from bench.pareto.methods.nearfield_index import NearfieldIndex
 
 EPSILONS = (0.8, 1.2, 1.8)
 
 
-class NearfieldIvf(Method):
+class NearfieldIvf(NearfieldIndex):
     """As many lists as faiss's inverted file gets; rows in float16, half of float32's bytes."""
 
     name = "nearfield-ivf"
     family = "ivf"
-    package = "nearfield"
-    modules = ("nearfield",)
     storage: ClassVar[str] = "float16"
     refine: ClassVar[str | None] = None
 
     def build(self, base: Array, metric: str, threads: int) -> None:
         """Train the lists on the rows, then add them."""
-        self._nearfield: Any = required("nearfield")
+        self._nearfield = required("nearfield")
         self._threads, self._params = threads, {"nprobe": 1}
         self._lists = list_count(len(base))
         self._index = self._nearfield.IVFIndex(
@@ -41,26 +40,9 @@ class NearfieldIvf(Method):
     def _stored(self, base: Array) -> Array:
         return base
 
-    def set_threads(self, threads: int) -> None:
-        """Threads are an argument of each call."""
-        self._threads = threads
-
     def sweep(self, k: int) -> Sequence[Sequence[Params]]:
         """Lists visited."""
         return [[{"nprobe": probes} for probes in PROBES if probes <= self._lists]]
-
-    def configure(self, params: Params) -> None:
-        """Keep the parameters for the calls to come."""
-        self._params = dict(params)
-
-    def search(self, queries: Array, k: int) -> Array:
-        """Search through the public API, result object included."""
-        ids: Array = self._index.search(queries, k, threads=self._threads, **self._params).ids
-        return ids
-
-    def isa(self) -> str:
-        """Level in use in this process."""
-        return str(self._nearfield.isa())
 
 
 class NearfieldIvfFloat32(NearfieldIvf):
