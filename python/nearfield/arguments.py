@@ -9,7 +9,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from . import _core
 __all__ = [
     "LARGEST_DIM",
     "Metric",
+    "Reader",
     "as_deviations",
     "as_flag",
     "as_margin",
@@ -37,6 +38,9 @@ __all__ = [
 
 Metric = Literal["l2", "ip", "cosine"]
 
+Reader = Callable[..., Any]
+"""Checks one argument: called with its value, and with its name as `name`."""
+
 LARGEST_DIM = 2**16
 """Columns a vector may have: so many products of two bytes sum up within 32 bits."""
 
@@ -45,6 +49,8 @@ _LARGEST = 2**63 - 1
 
 def as_positive(value: Any, *, name: str, largest: int = _LARGEST) -> int:
     """Return `value` as an int in ``[1, largest]``; bools and floats are refused."""
+    if type(value) is int and 1 <= value <= largest:
+        return value  # what nearly every call brings
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: got the bool {value}, expected an integer >= 1")
     try:
@@ -189,9 +195,9 @@ def refuse_transform(transform: Any) -> None:
         )
 
 
-def check_result_size(n_queries: int, k: int, n_rows: int) -> None:
+def check_result_size(n_queries: int, k: int, rows: Sized) -> None:
     """Refuse a result that this machine's memory cannot hold, before anything is allocated."""
-    needed = max(n_queries, 1) * k * 12
+    needed = n_queries * k * 12
     if needed < 2**24:
         return
     try:
@@ -200,8 +206,8 @@ def check_result_size(n_queries: int, k: int, n_rows: int) -> None:
         installed = 2**40
     if needed > installed // 2:
         advice = "pass fewer queries per call"
-        if k > n_rows:
-            advice = f"only {n_rows} rows exist: use k={max(n_rows, 1)}"
+        if k > len(rows):
+            advice = f"only {len(rows)} rows exist: use k={max(len(rows), 1)}"
         raise ValueError(
             f"k: got {k} for {n_queries} queries, a result of {needed / 2**30:.1f} GiB, expected "
             f"at most half of the {installed / 2**30:.1f} GiB of memory; {advice}"

@@ -104,7 +104,7 @@ def topk(
             f"exclude_self: got {q.shape[0]} queries for {n} rows, expected as many queries as "
             "rows: query i leaves out row i"
         )
-    check_result_size(q.shape[0], k, n)
+    check_result_size(q.shape[0], k, rows)
     mask = as_mask(filter, LabelSpace(n))
     try:
         found = _core.topk(q, rows, dtype, k, metric, mask, leave_out_self, thread_count)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arguments import (
+    Reader,
     as_deviations,
     as_flag,
-    as_margin,
     as_path,
     as_positive,
     as_real,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Index"]
 
-_READERS: dict[str, Callable[..., Any]] = {"epsilon": as_deviations, "margin": as_margin}
-"""How search parameters are read that are no counts."""
-
 RERANK = 8
 """Rows re-ranked by default, as a multiple of k."""
 
@@ -52,7 +49,12 @@ class Index:
     """
 
     _core: CoreIndex
-    _search_params: tuple[str, ...] = ()
+    _range_params: ClassVar[Mapping[str, Reader]] = {}
+    """How a range search's parameters are read, beyond those that every index takes."""
+    _search_params: Mapping[str, Reader]
+    """Likewise a search's."""
+    _defaults: Mapping[str, int]
+    """Of both, where a call does not give them."""
 
     def __init__(self) -> None:
         raise TypeError("Index is what indexes have in common; make a FlatIndex or an IVFIndex")
@@ -66,39 +68,30 @@ class Index:
     def _bind(self, core: CoreIndex) -> None:
         self._core = core
         self._rows = LiveRows(core)
-        refines = core.keeps_rows and core.quantizer != core.dtype
-        self._refining = ("epsilon" if core.by_signs else "rerank",) if refines else ()
-
-    @property
-    def _known_params(self) -> tuple[str, ...]:
-        """What a search of this index can be told, beyond what every index takes."""
-        return (*self._search_params, *self._refining)
+        self._defaults = {}
+        self._search_params = self._range_params
+        if self.refine is not None:
+            name, reader = ("epsilon", as_deviations) if core.by_signs else ("rerank", as_positive)
+            self._search_params = {**self._range_params, name: reader}
 
     def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Check the parameters of one search that only some kinds have."""
-        known = list(self._known_params if method == "search" else self._search_params)
-        unknown = [name for name in params if name not in known]
-        if unknown:
-            names = ", ".join(repr(name) for name in unknown)
-            if method == "search":
-                known.append("recall")
-            *others, last = ("filter", "transform", *known, "threads")
+        known = self._search_params if method == "search" else self._range_params
+        if not params.keys() <= known.keys():
+            unknown = ", ".join(repr(name) for name in params if name not in known)
+            taken = ["filter", "transform", *known, *(["recall"] if method == "search" else [])]
             raise TypeError(
-                f"{method}() got unknown parameters {names}; a {type(self).__name__} "
-                f"takes only {', '.join(others)} and {last}"
+                f"{method}() got unknown parameters {unknown}; a {type(self).__name__} "
+                f"takes only {', '.join(taken)} and threads"
             )
-        return {
-            name: _READERS[name](value, name=name)
-            if name in _READERS
-            else as_positive(value, name=name)
-            for name, value in params.items()
-        }
+        read = {name: known[name](value, name=name) for name, value in params.items()}
+        return {**self._defaults, **read}
 
     def _params_reaching(self, recall: float, k: int, n: int) -> dict[str, int]:
         """Return the parameters that reach a recall for n queries, by what tuning has found."""
-        if not self._known_params and self.quantizer in STORAGES:
+        if not self._search_params and self.quantizer in STORAGES:
             return {}  # every search is exhaustive and exact
-        setting = setting_of(self._core.setting_for(k, recall, n), self._known_params)
+        setting = setting_of(self._core.setting_for(k, recall, n), self._search_params)
         if not setting.rows <= 2 * len(self) <= 4 * setting.rows:
             warnings.warn(
                 f"the index was tuned with {setting.rows} rows and has {len(self)} now: what "
@@ -265,14 +258,14 @@ class Index:
                 f"search() got recall together with {', '.join(params)}: recall chooses them"
             )
         k = as_positive(k, name="k")
-        if "rerank" in self._refining:
+        if "rerank" in self._search_params:
             asked.setdefault("rerank", RERANK * k)
         refuse_transform(transform)
         thread_count = as_threads(threads)
-        queries, one_vector = as_queries(q, name="q", dim=self.dim)
+        queries, one_vector = as_queries(q, name="q", dim=self._core.dim)
         if recall is not None:
             asked |= self._params_reaching(as_recall(recall), k, queries.shape[0])
-        check_result_size(queries.shape[0], k, len(self))
+        check_result_size(queries.shape[0], k, self)
         try:
             found = self._rows.masked(
                 filter, lambda m: self._core.search(queries, k, m, thread_count, **asked)
@@ -413,7 +406,8 @@ class Index:
     @property
     def refine(self) -> str | None:
         """Type of the rows kept beside a quantizer's codes; None where there are none."""
-        return self._core.dtype if self._refining else None
+        refines = self._core.keeps_rows and self._core.quantizer != self._core.dtype
+        return self._core.dtype if refines else None
 
     @property
     def is_trained(self) -> bool:
@@ -436,7 +430,7 @@ class Index:
         rows = self._core.tuning()
         if not rows:
             return None
-        return Tuning(tuple(setting_of(row, self._known_params) for row in rows))
+        return Tuning(tuple(setting_of(row, self._search_params) for row in rows))
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the index: rows, bytes and what the scan stores beside them."""

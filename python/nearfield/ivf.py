@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +12,9 @@ from . import _core
 from .arguments import (
     LARGEST_DIM,
     Metric,
+    Reader,
     as_flag,
+    as_margin,
     as_metric,
     as_natural,
     as_positive,
@@ -102,7 +105,7 @@ class IVFIndex(Index):
     """
 
     _core: _core.IVFIndex
-    _search_params = ("nprobe", "margin")
+    _range_params: ClassVar[Mapping[str, Reader]] = {"nprobe": as_positive, "margin": as_margin}
 
     def __init__(
         self,
@@ -167,9 +170,9 @@ class IVFIndex(Index):
     def _untrained(self) -> str:
         return f"its {self.nlist} lists are"
 
-    def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        asked = super()._read_params(method, params)
-        return {"nprobe": max(1, round(self.nlist**0.5))} | asked
+    def _bind(self, core: Any) -> None:
+        super()._bind(core)
+        self._defaults = {"nprobe": max(1, round(self.nlist**0.5))}
 
     @property
     def nlist(self) -> int:

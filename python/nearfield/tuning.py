@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,7 +118,7 @@ def as_recall(value: Any, *, name: str = "recall") -> float:
     return recall
 
 
-def setting_of(row: _Setting, names: Sequence[str]) -> TunedSetting:
+def setting_of(row: _Setting, names: Collection[str]) -> TunedSetting:
     """Return a setting of the core, with those parameters that an index has."""
     k, batch, *values, level, recall, lower, seconds, rows = row
     params = {
@@ -265,7 +265,7 @@ class _Meter:
         """Return recall and times of one setting."""
         found = self._search(self._queries, params)
         exhaustive = self._best is None
-        certain = "epsilon" not in self.index._known_params
+        certain = "epsilon" not in self.index._search_params
         if exhaustive:
             surely: dict[str, Any] = {} if certain else {"epsilon": math.inf}
             self._best = found if certain else self._search(self._queries, params | surely)
@@ -365,7 +365,7 @@ def _ladders(index: Index, k: int) -> tuple[list[dict[str, int]], list[dict[str,
     }
     ladders: list[list[dict[str, int]]] = []
     for names in (("nprobe", "ef_search"), ("rerank",)):
-        name = next((name for name in names if name in index._known_params), None)
+        name = next((name for name in names if name in index._search_params), None)
         ladders.append([{name: value} for value in values[name]()] if name else [{}])
     return ladders[0], ladders[1]
 

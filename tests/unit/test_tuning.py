@@ -242,7 +242,7 @@ class Sketch:
     """An index that finds a share of the rows which grows with two parameters."""
 
     metric, nlist, dim = "ip", 16, DIM
-    _known_params = ("nprobe", "rerank")
+    _search_params = ("nprobe", "rerank")
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
