@@ -197,7 +197,7 @@ def refuse_transform(transform: Any) -> None:
 
 def check_result_size(n_queries: int, k: int, rows: Sized) -> None:
     """Refuse a result that this machine's memory cannot hold, before anything is allocated."""
-    needed = n_queries * k * 12
+    needed = (n_queries or 1) * k * 12
     if needed < 2**24:
         return
     try:
