@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from oracle import dense
+from oracle import dense, rabitq
 from plugins.isa import Level
 from property.test_exactness import beginning, same_bits
 from property.work import Answer, Run
@@ -111,3 +111,25 @@ def test_as_float32(name: str, levels: list[Level]) -> None:
     ]
     check_against_truth(results[1], data, 10)
     same_bits(results[1], results[0], f"{name} as float32")
+
+
+@pytest.mark.parametrize("bits", [1, 4])
+@pytest.mark.parametrize("name", SETS)
+def test_rabitq_estimates_are_unbiased_and_as_far_off_as_stated(name: str, bits: int) -> None:
+    data = opened(name)
+    rows, queries = data.base[:200].astype(float), data.queries[:10].astype(float)
+    metric = "l2" if data.metric == "l2" else "ip"
+    centre = rows.mean(axis=0)
+    dim = rows.shape[1]
+    matrix = rabitq.rotation(rabitq.rotation_signs(dim, 3), dim)
+    scaled = []
+    for x in rows:
+        code = rabitq.encode(x, bits, centre, matrix)
+        for query in queries:
+            truth = query @ x if metric == "ip" else -np.sum((query - x) ** 2)
+            off = rabitq.estimate(code, query, metric, centre, matrix) - truth
+            assert abs(off) <= rabitq.bound(code, query, metric, centre) * (1 + 1e-9)
+            scaled.append(off / rabitq.bound(code, query, metric, centre, sigmas=1.0))
+    # One rotation for all pairs: their errors are not independent.
+    assert abs(np.mean(scaled)) < 0.1
+    assert 0.9 < np.std(scaled) < 1.1
