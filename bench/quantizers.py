@@ -7,7 +7,9 @@ error    mean squared distance between rows and decoded rows, and its ratio to f
          decodes RaBitQ codes of several bits by their first bit alone
 recall   share of the exact 10 nearest rows among the 10 nearest decoded rows: what exhaustive
          search by code finds, computed for both by the same exact search over decoded rows; of
-         faiss's RaBitQ codes, what its own search by their estimates finds, queries unquantised
+         faiss's RaBitQ codes, what its own search by their estimates finds, queries unquantised.
+         Its IndexRaBitQ leaves the rotation that the codes are defined with to the caller:
+         a random one stands before it ("RR")
 encode   thousands of rows a second on one thread, medians of interleaved runs
 train    seconds on all threads
 
@@ -65,19 +67,23 @@ def theirs(name: str, dim: int, metric: str) -> Any:
         return faiss.IndexScalarQuantizer(dim, scalar.QT_8bit if name == "sq8" else scalar.QT_4bit)
     if name.startswith("rabitq"):
         kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
-        index = faiss.IndexRaBitQ(dim, kind, int(name[6:]))
-        index.qb = 0
-        return index
+        signs = faiss.IndexRaBitQ(dim, kind, int(name[6:]))
+        signs.qb = 0
+        return rotated(faiss.RandomRotationMatrix(dim, dim), signs)
     m, nbits = (int(number) for number in name[name.index("pq") + 2 :].split("x"))
     product = faiss.IndexPQ(dim, m, nbits)
-    if not name.startswith("opq"):
-        return product
-    rotation = faiss.OPQMatrix(dim, m)
+    return rotated(faiss.OPQMatrix(dim, m), product) if name.startswith("opq") else product
+
+
+def rotated(rotation: Any, index: Any) -> Any:
+    """Return faiss's index behind a rotation, which owns both."""
+    import faiss
+
     rotation.this.disown()
-    product.this.disown()
-    index = faiss.IndexPreTransform(rotation, product)
-    index.own_fields = True
-    return index
+    index.this.disown()
+    chain = faiss.IndexPreTransform(rotation, index)
+    chain.own_fields = True
+    return chain
 
 
 def seconds(call: Callable[[], object]) -> float:
