@@ -12,6 +12,7 @@
 //   nearest the best of many short vectors for a few rows, in float32
 //   lanes   64 rows side by side: nearest centroids, products with a matrix
 //   codes   codes of quantizers: making them, one query against consecutive ones
+//   gathered one query against rows anywhere in memory: the inner loop of walks over a graph
 //   rotated the fast rotation, the grid its codes live on and scans over them, see rotated.h
 #pragma once
 
@@ -226,6 +227,17 @@ struct KernelTable {
     void (*rows_u4)(const std::uint8_t* rows, std::size_t stride, std::size_t count,
                     const std::int8_t* q, std::size_t depth, std::int32_t init,
                     std::int32_t* out) noexcept;
+    // gathered: rows by number, each readable for depth bytes from any address and for no more; numbers may
+    // repeat. depth is a multiple of 64. Exact sums: the same on every level.
+    /// out[i] = sum over k < depth of rows[ids[i] * stride + k] * q[k], whatever the bytes are.
+    void (*gather_u8)(const std::uint8_t* rows, std::size_t stride, const std::uint32_t* ids,
+                      std::size_t count, const std::int8_t* q, std::size_t depth,
+                      std::int32_t* out) noexcept;
+    /// The same of rows of nibbles, as rows_u4 has them; q has 2 * depth elements.
+    void (*gather_u4)(const std::uint8_t* rows, std::size_t stride, const std::uint32_t* ids,
+                      std::size_t count, const std::int8_t* q, std::size_t depth,
+                      std::int32_t* out) noexcept;
+
     /// Returns how many hits were written.
     std::size_t (*scan_signs)(const SignScan& scan, const SignHits& hits) noexcept;
 

@@ -1,4 +1,5 @@
-// Byte panels on AVX2 CPUs with AVX-VNNI: 32-bit sums, so the full query range.
+// Byte panels and rows on AVX2 CPUs with AVX-VNNI: 32-bit sums, so the full query range.
+#include "kernels/avx2/gathered.h"
 #include "kernels/avx2/panel.h"
 #include "kernels/avx2/rows.h"
 #include "kernels/avx2/table.h"
@@ -19,6 +20,8 @@ struct DotVnni {
 void fill_avx2_vnni(KernelTable& table) noexcept {
     table.rows_u8 = rows_u8<DotVnni>;
     table.panel_u8 = panel_scan<PanelBytes<DotVnni>>;
+    table.gather_u8 = gather<GatherBytesDot<DotVnni>>;
+    table.gather_u4 = gather<GatherNibblesDot<DotVnni>>;
     table.query_limit = 127;
 }
 

@@ -1,6 +1,7 @@
 // The AVX2 level (AVX2, FMA, F16C: Haswell class and Zen 1).
 #include "kernels/avx2/table.h"
 
+#include "kernels/avx2/gathered.h"
 #include "kernels/avx2/lanes.h"
 #include "kernels/avx2/panel.h"
 #include "kernels/avx2/rotated.h"
@@ -25,6 +26,8 @@ void fill_avx2(KernelTable& table) noexcept {
     table.pack_planes = pack_planes;
     table.unpack_planes = unpack_planes;
     table.rows_u4 = rows_u4;
+    table.gather_u8 = gather<GatherBytes>;
+    table.gather_u4 = gather<GatherNibbles>;
     table.scan_signs = scan_signs;
     table.query_limit = 63;
 }

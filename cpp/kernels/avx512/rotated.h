@@ -9,6 +9,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/avx512/sums.h"
 #include "kernels/generic/planes.h"
 #include "kernels/generic/unroll.h"
 
@@ -138,19 +139,6 @@ inline void unpack_planes(const std::uint8_t* planes, std::size_t n, std::size_t
         }
         _mm512_mask_storeu_epi8(code + k, live, bytes);
     }
-}
-
-/// Sixteen 32-bit lanes of each of four rows to four sums.
-inline __m128i sum_four(const __m512i* acc) noexcept {
-    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(acc[0], acc[1]),
-                                        _mm512_unpackhi_epi32(acc[0], acc[1]));
-    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(acc[2], acc[3]),
-                                        _mm512_unpackhi_epi32(acc[2], acc[3]));
-    const __m512i abcd =
-        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-    const __m256i half =
-        _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
-    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
 template <std::size_t R>

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/avx512/sums.h"
+
 namespace nearfield::kernels {
 namespace {
 
@@ -34,19 +36,8 @@ inline void rows_u8(const std::uint8_t* rows, std::size_t stride, std::size_t co
     for (; i + 4 <= count; i += 4) {
         __m512i acc[4];
         rows_block<4>(rows + i * stride, stride, q, depth, acc);
-        // Transposing adds: [a b a b ...], [c d c d ...] -> [a b c d] in each 128-bit part.
-        const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(acc[0], acc[1]),
-                                            _mm512_unpackhi_epi32(acc[0], acc[1]));
-        const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(acc[2], acc[3]),
-                                            _mm512_unpackhi_epi32(acc[2], acc[3]));
-        const __m512i abcd =
-            _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-        const __m256i half =
-            _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
-        const __m128i sums =
-            _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
-                         _mm_add_epi32(sums, _mm_set1_epi32(init)));
+                         _mm_add_epi32(sum_four(acc), _mm_set1_epi32(init)));
     }
     for (; i < count; ++i) {
         __m512i acc;

@@ -1,6 +1,7 @@
 // The AVX-512 level (F, BW, DQ, VL, VNNI: Ice Lake class and Zen 4).
 #include "kernels/avx512/table.h"
 
+#include "kernels/avx512/gathered.h"
 #include "kernels/avx512/lanes.h"
 #include "kernels/avx512/panel.h"
 #include "kernels/avx512/rotated.h"
@@ -23,6 +24,8 @@ void fill_avx512(KernelTable& table) noexcept {
     table.pack_planes = pack_planes;
     table.unpack_planes = unpack_planes;
     table.rows_u4 = rows_u4;
+    table.gather_u8 = gather<GatherBytes>;
+    table.gather_u4 = gather<GatherNibbles>;
     table.scan_signs = scan_signs;
     table.query_limit = 127;
 }

@@ -4,6 +4,7 @@
 #include "kernels/generic/fill.h"
 #include "kernels/generic/lanes.h"
 #include "kernels/generic/lookup.h"
+#include "kernels/portable/gathered.h"
 #include "kernels/portable/lanes.h"
 #include "kernels/portable/panel.h"
 #include "kernels/portable/rotated.h"
@@ -37,6 +38,8 @@ void fill_portable(KernelTable& table) noexcept {
     table.pack_planes = pack_planes;
     table.unpack_planes = unpack_planes;
     table.rows_u4 = rows_u4;
+    table.gather_u8 = gather<GatherBytes>;
+    table.gather_u4 = gather<GatherNibbles>;
     table.scan_signs = scan_signs;
     table.query_limit = 127;
 }
