@@ -127,4 +127,13 @@ void search_coded(const StoredRows& rows, const Lists& lists, MatrixView<float> 
     }
 }
 
+void search_exhaustively(const StoredRows& rows, MatrixView<float> queries, const Wanted& wanted,
+                         int threads, const TopKOut& out) {
+    if (rows.coded) {
+        search_coded(rows, segments_of(rows.codes.count), queries, wanted, threads, out);
+    } else {
+        search_rows(rows, queries, wanted.k, false, threads, out);
+    }
+}
+
 }  // namespace nearfield

@@ -16,4 +16,8 @@ Lists segments_of(std::size_t rows);
 void search_coded(const StoredRows& rows, const Lists& lists, MatrixView<float> queries,
                   const Wanted& wanted, int threads, const TopKOut& out);
 
+/// The same of rows without lists, coded or not.
+void search_exhaustively(const StoredRows& rows, MatrixView<float> queries, const Wanted& wanted,
+                         int threads, const TopKOut& out);
+
 }  // namespace nearfield

@@ -157,8 +157,12 @@ RowStore Index::compacted(const RowStore& store, int threads) const {
     return store.taken(store.live != nullptr ? store.live->ids() : store.live_rows(), threads);
 }
 
+std::size_t Index::most_dead(std::size_t rows) const noexcept {
+    return std::max(kMinDead, rows / 4);
+}
+
 void Index::drop_dead(RowStore& store, int threads) const {
-    if (store.dead > std::max(kMinDead, store.count / 4)) store = compacted(store, threads);
+    if (store.dead > most_dead(store.count)) store = compacted(store, threads);
 }
 
 void Index::add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads) {

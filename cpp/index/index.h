@@ -31,8 +31,9 @@ struct SearchOptions {
     std::size_t nprobe = 1;  // ivf: lists to look into, at most
     // ivf: lists further than the nearest one by more than this are left out, see ivf/margin.h.
     double margin = std::numeric_limits<double>::infinity();
-    std::size_t rerank = 0;  // of how many rows, the best by code, what was kept is scored
-    double epsilon = 1.0;    // sign planes: deviations that bounds allow for; infinity: certain
+    std::size_t rerank = 0;      // of how many rows, the best by code, what was kept is scored
+    double epsilon = 1.0;        // sign planes: deviations that bounds allow for; infinity: certain
+    std::size_t ef_search = 64;  // hnsw: breadth of the search
 };
 
 class Index {
@@ -41,7 +42,7 @@ public:
     Index& operator=(const Index&) = delete;
     virtual ~Index() = default;
 
-    /// "flat", "ivf".
+    /// "flat", "ivf", "hnsw".
     virtual const char* kind() const noexcept = 0;
 
     /// Learns what coding rows takes; nothing where that is nothing. std::invalid_argument for too few rows
@@ -96,6 +97,8 @@ protected:
     /// `store` with more rows, while write_lock() is held.
     virtual void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
                         int threads);
+    /// Dead rows that a store of so many rows may carry before it is compacted.
+    virtual std::size_t most_dead(std::size_t rows) const noexcept;
     /// Lists that a search can look into; 0: the kind has none.
     virtual std::size_t most_probes() const noexcept { return 0; }
 

@@ -1,6 +1,7 @@
 #include "index/load.h"
 
 #include "index/flat/flat_index.h"
+#include "index/hnsw/hnsw_index.h"
 #include "index/ivf/ivf_index.h"
 #include "index/row_file.h"
 #include "io/archive.h"
@@ -12,6 +13,7 @@ std::unique_ptr<Index> of_kind(const io::Archive& archive) {
     switch (kind_of(archive)) {
         case IndexKind::kFlat: return FlatIndex::load(archive);
         case IndexKind::kIvf: return IvfIndex::load(archive);
+        case IndexKind::kHnsw: return HnswIndex::load(archive);
     }
     return nullptr;
 }

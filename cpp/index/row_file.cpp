@@ -53,7 +53,7 @@ IndexKind kind_of(const io::Archive& archive) {
     if (section.data.size() >= sizeof kind) {
         std::memcpy(&kind, section.data.data(), sizeof kind);
     }
-    if (kind != 1 && kind != 2) {
+    if (kind < 1 || kind > 3) {
         corrupt(archive, "meta", "unknown index kind " + std::to_string(kind));
     }
     return IndexKind{kind};

@@ -16,7 +16,7 @@
 namespace nearfield {
 
 /// Values are part of the file format: never renumber.
-enum class IndexKind : std::uint32_t { kFlat = 1, kIvf = 2 };
+enum class IndexKind : std::uint32_t { kFlat = 1, kIvf = 2, kHnsw = 3 };
 
 /// The fixed-size fields of the kMeta section, little-endian.
 struct RowMeta {

@@ -130,9 +130,9 @@ void RowStore::append(const RowsView& rows_in, const std::int64_t* row_labels,
     if (coding != nullptr) {
         encode_coded(rows_in, place, threads);
     } else if (first == 0 || (first < kBlockRows && count >= kBlockRows)) {
-        encode_all(threads);
+        encode_all(threads, first);
     } else {
-        encode(first, threads);
+        encode(first, threads, first);
         if (!is_settled()) encode_all(threads);
     }
     if (live != nullptr) {
@@ -183,7 +183,7 @@ void RowStore::copy_rows(const RowsView& rows_in, const Id* order, int threads) 
     });
 }
 
-void RowStore::encode(std::size_t first, int threads) {
+void RowStore::encode(std::size_t first, int threads, std::size_t known) {
     const std::size_t n = count - first;
     const std::size_t stride = code_stride(spec);
     std::uint8_t* code = spec.rows_are_codes() ? nullptr : codes.extend(n * stride);
@@ -233,7 +233,7 @@ void RowStore::encode(std::size_t first, int threads) {
         (*blocks)[block] = error;
     });
     if (bad.load() != SIZE_MAX) {
-        throw std::invalid_argument("row " + std::to_string(bad.load()) +
+        throw std::invalid_argument("row " + std::to_string(first + bad.load() - known) +
                                     " holds NaN or infinity; expected finite values. Nothing was "
                                     "added: drop or repair that row.");
     }
@@ -242,7 +242,7 @@ void RowStore::encode(std::size_t first, int threads) {
     max_norm = *std::max_element(largest.begin(), largest.end());
 }
 
-void RowStore::encode_all(int threads) {
+void RowStore::encode_all(int threads, std::size_t known) {
     codes = scale = spread = bias = norms = Column();
     errors = std::make_shared<std::vector<BlockError>>();
     const RowsView all = view(nullptr).rows;
@@ -258,7 +258,7 @@ void RowStore::encode_all(int threads) {
     }
     spec.kind = wanted_kind.has_value() ? *wanted_kind : choose_kind(spec, all);
     if (spec.dtype == DType::kBF16 && !norms_fit) spec.kind = ScanKind::kBytes;
-    encode(0, threads);
+    encode(0, threads, known);
     if (!is_settled()) encode_all(threads);  // once: every norm is known now
 }
 

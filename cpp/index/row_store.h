@@ -24,6 +24,8 @@
 
 namespace nearfield {
 
+struct Graph;
+
 /// Where rows go that lie by lists; null: as they come.
 struct Placement {
     const Id* order = nullptr;    // the i-th row stored is the order[i]-th of those that come
@@ -56,6 +58,7 @@ struct RowStore {
     Column list_of;                           // where codes are about the centroids of lists
     std::shared_ptr<const RowCoding> coding;  // null: codes are of the elements themselves
     std::shared_ptr<const Lists> lists;       // null: rows lie as they came
+    std::shared_ptr<const Graph> graph;       // links between rows, in an index that has them
     std::uint64_t layout = 0;                 // another number whenever rows have changed places
     std::shared_ptr<const std::vector<BlockError>> errors;
     std::shared_ptr<const RowFilter> live;  // null while nothing is dead
@@ -124,10 +127,11 @@ private:
     void pack_codes();
     void derive_signs(std::size_t first, int threads);
     DecodedRows decoded() const noexcept;
-    /// Codes and constants of rows [first, count).
-    void encode(std::size_t first, int threads);
+    /// Codes and constants of rows [first, count). Throws for the first row that is not finite, counted
+    /// from `known`, the rows that were there before.
+    void encode(std::size_t first, int threads, std::size_t known);
     /// Chooses unit and kind, then encodes every row.
-    void encode_all(int threads);
+    void encode_all(int threads, std::size_t known = 0);
     /// Unit and kind suit all rows that have been encoded.
     bool is_settled() const noexcept;
     void append_labels(const std::int64_t* row_labels, const Id* order, std::size_t n);

@@ -70,6 +70,11 @@ std::string_view name_of(SectionType type) noexcept {
         case SectionType::kSeed: return "seed";
         case SectionType::kQuantizer: return "quantizer";
         case SectionType::kGroupSizes: return "group_sizes";
+        case SectionType::kGraph: return "graph";
+        case SectionType::kGraphCentre: return "graph_centre";
+        case SectionType::kGraphNodes: return "graph_nodes";
+        case SectionType::kGraphLinks: return "graph_links";
+        case SectionType::kGraphLevels: return "graph_levels";
         case SectionType::kTuning: return "tuning";
         case SectionType::kUserMetadata: return "user_metadata";
     }

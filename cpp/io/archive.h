@@ -34,7 +34,12 @@ enum class SectionType : std::uint32_t {
     kSeed = 11,           // what training draws by
     kQuantizer = 14,      // what turns rows into codes, see index/coding_file.cpp
     kGroupSizes = 15,     // centroids of each group, where they lie group by group
+    kGraph = 16,          // fixed-size fields of a graph, see index/hnsw/hnsw_file.cpp
+    kGraphCentre = 17,    // what its walk codes are about
+    kGraphNodes = 18,     // the row of each node
+    kGraphLinks = 19,     // the nodes each node leads to
     kTuning = 20,         // which search parameters reach which recall
+    kGraphLevels = 21,    // nodes and links of the levels above
     kUserMetadata = 100,  // opaque to this library
 };
 

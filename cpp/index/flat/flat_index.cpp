@@ -23,13 +23,8 @@ FlatIndex::FlatIndex(std::size_t dim, Metric metric, DType dtype,
 void FlatIndex::search_store(const RowStore& store, const RowFilter* filter,
                              MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                              const TopKOut& out) const {
-    const StoredRows rows = store.view(filter);
-    if (rows.coded) {
-        search_coded(rows, segments_of(store.count), queries, {k, options.rerank, options.epsilon},
-                     options.threads, out);
-    } else {
-        search_rows(rows, queries, k, false, options.threads, out);
-    }
+    search_exhaustively(store.view(filter), queries, {k, options.rerank, options.epsilon},
+                        options.threads, out);
 }
 
 std::vector<RangeHits> FlatIndex::range_search_store(const RowStore& store, const RowFilter* filter,
@@ -53,6 +48,9 @@ std::unique_ptr<FlatIndex> FlatIndex::load(const io::Archive& archive) {
     // Rows in the order of lists would answer under wrong labels.
     for (const auto type : {io::SectionType::kListSizes, io::SectionType::kArrival}) {
         if (archive.find(type) != nullptr) corrupt(archive, "meta", "a flat index that has lists");
+    }
+    if (archive.find(io::SectionType::kGraph) != nullptr) {
+        corrupt(archive, "meta", "a flat index that has a graph");
     }
     RowStore store = read_rows(archive, read_meta(archive, IndexKind::kFlat));
     if (store.coding != nullptr && store.coding->residual) {

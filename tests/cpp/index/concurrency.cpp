@@ -16,15 +16,19 @@
 #include <vector>
 
 #include "check.h"
+#include "index/hnsw/hnsw_index.h"
 #include "index/ivf/ivf_index.h"
 #include "index/load.h"
 #include "index/oracle.h"
 
 using nearfield::DType;
 using nearfield::FlatIndex;
+using nearfield::HnswIndex;
 using nearfield::IvfIndex;
 using nearfield::Metric;
 using nearfield::Random;
+using oracle::kFlat;
+using oracle::Shape;
 
 namespace {
 
@@ -37,20 +41,26 @@ constexpr std::size_t kTightDim = 20;
 #endif
 constexpr std::size_t kWideDim = 70;
 constexpr std::int64_t kPermanent = 400;
+/// So many that a graph is made in bulk first and that walks are quicker than looking at every row.
+constexpr std::int64_t kPermanentNodes = 1000;
 constexpr std::int64_t kFirstTransient = 10'000;
 constexpr std::int64_t kReplaced = 5000;  // kReplaced + i is replaced again and again
 constexpr std::size_t kReplacedCount = 40;
 constexpr int kRounds = kSanitized ? 60 : 250;
 constexpr std::size_t kBatch = 50;
 /// Few, so that single lists get many runs and are put in order again and again.
-constexpr std::size_t kLists = 7;
+constexpr Shape kLists{7};
+constexpr Shape kGraph{0, 6};
 
-/// Inverted lists of an ivf index; 0: a flat one.
-std::unique_ptr<nearfield::Index> make_index(std::size_t nlist, Metric metric, std::size_t dim,
+std::unique_ptr<nearfield::Index> make_index(Shape shape, Metric metric, std::size_t dim,
                                              const std::string& quantizer) {
+    const std::size_t nlist = shape.lists;
     const auto coding = quantizer.empty() ? nullptr : oracle::kept(quantizer, dim, nlist != 0);
     std::unique_ptr<nearfield::Index> index;
-    if (nlist == 0) {
+    if (shape.links != 0) {
+        const nearfield::GraphSpec spec{shape.links, 30, 1};
+        index = std::make_unique<HnswIndex>(dim, metric, DType::kF32, spec, coding);
+    } else if (nlist == 0) {
         index = std::make_unique<FlatIndex>(dim, metric, DType::kF32, coding);
     } else {
         index = std::make_unique<IvfIndex>(dim, metric, DType::kF32, nlist, 1, coding);
@@ -69,15 +79,16 @@ std::vector<float> vector_of(std::int64_t label, std::uint64_t version, std::siz
 
 class Stress {
 public:
-    Stress(std::size_t nlist, Metric metric, std::size_t dim, const std::string& quantizer = "")
-        : nlist_(nlist),
+    Stress(Shape shape, Metric metric, std::size_t dim, const std::string& quantizer = "")
+        : shape_(shape),
+          permanent_(shape.links != 0 ? kPermanentNodes : kPermanent),
           metric_(metric),
           dim_(dim),
-          index_(make_index(nlist, metric, dim, quantizer)),
+          index_(make_index(shape, metric, dim, quantizer)),
           removed_(kBatch * kRounds),
           started_(kReplacedCount),
           done_(kReplacedCount) {
-        add(0, kPermanent, 0, false);
+        add(0, static_cast<std::size_t>(permanent_), 0, false);
         add(kReplaced, kReplacedCount, 0, false);
     }
 
@@ -161,15 +172,15 @@ private:
         while (!stop_) {
             index_->save(path, false);
             const auto loaded = nearfield::load_index(path, true, true);
-            CHECK(loaded->size() >= static_cast<std::size_t>(kPermanent) + kReplacedCount);
+            CHECK(loaded->size() >= static_cast<std::size_t>(permanent_) + kReplacedCount);
             for (const bool held : loaded->contains(permanent())) CHECK(held);
         }
         std::filesystem::remove(path);
     }
 
-    static std::vector<std::int64_t> permanent() {
+    std::vector<std::int64_t> permanent() const {
         std::vector<std::int64_t> labels;
-        for (std::int64_t label = 0; label < kPermanent; ++label) labels.push_back(label);
+        for (std::int64_t label = 0; label < permanent_; ++label) labels.push_back(label);
         return labels;
     }
 
@@ -209,8 +220,9 @@ private:
             const std::size_t n = 1 + random.below(6);
             const std::vector<float> q = oracle::draw(DType::kF32, n * dim_, random);
             const Before before = look();
-            const oracle::Found found = oracle::search(
-                *index_, q, dim_, k, nullptr, 1 + static_cast<int>(seed % 2), nprobe(random));
+            const oracle::Found found =
+                oracle::search(*index_, q, dim_, k, nullptr, 1 + static_cast<int>(seed % 2),
+                               nprobe(random), 1 + random.below(20));
             for (std::size_t i = 0; i < n * k; ++i) {
                 const float* query = q.data() + i / k * dim_;
                 check_result(before, query, found.ids[i], found.scores[i]);
@@ -239,9 +251,9 @@ private:
             std::vector<std::int64_t> ids = found[0].ids;
             for (std::size_t i = 0; i < ids.size(); ++i) {
                 check_result(before, q.data(), ids[i], found[0].scores[i]);
-                seen += ids[i] < kPermanent ? 1 : 0;
+                seen += ids[i] < permanent_ ? 1 : 0;
             }
-            CHECK_EQ(seen, kPermanent);
+            CHECK_EQ(seen, permanent_);
             std::sort(ids.begin(), ids.end());
             CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
         }
@@ -252,7 +264,8 @@ private:
         std::vector<float> out(2 * dim_);
         const auto width = static_cast<std::ptrdiff_t>(dim_);
         while (!stop_) {
-            const auto fixed = static_cast<std::int64_t>(random.below(kPermanent));
+            const auto fixed =
+                static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(permanent_)));
             const std::size_t at = random.below(kReplacedCount);
             const std::uint64_t from = done_[at];
             const std::int64_t labels[] = {fixed, kReplaced + static_cast<std::int64_t>(at)};
@@ -268,14 +281,15 @@ private:
     }
 
     std::size_t nprobe(Random& random) const {
-        return 1 + random.below(std::max<std::size_t>(nlist_, 1));
+        return 1 + random.below(std::max<std::size_t>(shape_.lists, 1));
     }
 
     std::vector<float> vector_of(std::int64_t label, std::uint64_t version) const {
         return ::vector_of(label, version, dim_);
     }
 
-    std::size_t nlist_;
+    Shape shape_;
+    std::int64_t permanent_;
     Metric metric_;
     std::size_t dim_;
     std::unique_ptr<nearfield::Index> index_;
@@ -290,13 +304,18 @@ private:
 
 }  // namespace
 
-TEST(flat_l2_under_writers) { Stress(0, Metric::kL2, kTightDim).run(); }
-TEST(flat_ip_under_writers) { Stress(0, Metric::kIp, kWideDim).run(); }
-TEST(flat_cosine_under_writers) { Stress(0, Metric::kCosine, kTightDim).run(); }
+TEST(flat_l2_under_writers) { Stress(kFlat, Metric::kL2, kTightDim).run(); }
+TEST(flat_ip_under_writers) { Stress(kFlat, Metric::kIp, kWideDim).run(); }
+TEST(flat_cosine_under_writers) { Stress(kFlat, Metric::kCosine, kTightDim).run(); }
 TEST(ivf_l2_under_writers) { Stress(kLists, Metric::kL2, kTightDim).run(); }
 TEST(ivf_cosine_under_writers) { Stress(kLists, Metric::kCosine, kWideDim).run(); }
-TEST(flat_signs_under_writers) { Stress(0, Metric::kL2, kTightDim, "rabitq1").run(); }
+TEST(flat_signs_under_writers) { Stress(kFlat, Metric::kL2, kTightDim, "rabitq1").run(); }
 TEST(ivf_signs_under_writers) { Stress(kLists, Metric::kCosine, kWideDim, "rabitq1").run(); }
-TEST(flat_packed_under_writers) { Stress(0, Metric::kIp, kTightDim, "pq1x4").run(); }
+TEST(flat_packed_under_writers) { Stress(kFlat, Metric::kIp, kTightDim, "pq1x4").run(); }
 TEST(ivf_packed_under_writers) { Stress(kLists, Metric::kL2, kWideDim, "pq1x4").run(); }
 TEST(ivf_codes_under_writers) { Stress(kLists, Metric::kCosine, kWideDim, "sq8").run(); }
+TEST(hnsw_l2_under_writers) { Stress(kGraph, Metric::kL2, kTightDim).run(); }
+TEST(hnsw_ip_under_writers) { Stress(kGraph, Metric::kIp, kWideDim).run(); }
+TEST(hnsw_cosine_under_writers) { Stress(kGraph, Metric::kCosine, kWideDim).run(); }
+TEST(hnsw_packed_under_writers) { Stress(kGraph, Metric::kIp, kTightDim, "pq1x4").run(); }
+TEST(hnsw_codes_under_writers) { Stress(kGraph, Metric::kCosine, kWideDim, "sq8").run(); }

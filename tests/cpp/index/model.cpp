@@ -1,5 +1,6 @@
 // Every kind of index against a list of rows: random histories of add, replace, remove, save and load, with every
-// kind of question asked in between.
+// kind of question asked in between. A graph that is searched less widely than it has rows may miss some: what
+// comes back is checked, not that it is the best.
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,25 +13,33 @@
 #include <vector>
 
 #include "check.h"
+#include "index/hnsw/hnsw_index.h"
 #include "index/ivf/ivf_index.h"
 #include "index/load.h"
 #include "index/oracle.h"
 
 using nearfield::DType;
 using nearfield::FlatIndex;
+using nearfield::HnswIndex;
 using nearfield::IvfIndex;
 using nearfield::kMissing;
 using nearfield::Metric;
 using nearfield::Random;
+using oracle::kFlat;
+using oracle::Shape;
 
 namespace {
 
-/// Inverted lists of an ivf index; 0: a flat one.
-using Lists = std::size_t;
+constexpr Shape kGraph{0, 4};
 
-std::unique_ptr<nearfield::Index> make_index(Lists nlist, Metric metric, DType dtype,
+std::unique_ptr<nearfield::Index> make_index(Shape shape, Metric metric, DType dtype,
                                              std::size_t dim, Random& random, bool signs = false) {
+    const std::size_t nlist = shape.lists;
     const auto coding = signs ? oracle::signs(dim, nlist != 0) : nullptr;
+    if (shape.links != 0) {
+        const nearfield::GraphSpec spec{shape.links, 20, 3};
+        return std::make_unique<HnswIndex>(dim, metric, dtype, spec, coding);
+    }
     if (nlist == 0) return std::make_unique<FlatIndex>(dim, metric, dtype, coding);
     auto index = std::make_unique<IvfIndex>(dim, metric, dtype, nlist, 3, coding);
     const std::vector<std::uint8_t> bytes =
@@ -41,13 +50,13 @@ std::unique_ptr<nearfield::Index> make_index(Lists nlist, Metric metric, DType d
 
 class Machine {
 public:
-    Machine(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed,
+    Machine(Shape shape, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed,
             bool signs = false)
         : metric_(metric),
           dtype_(dtype),
           dim_(dim),
           random_(seed),
-          index_(make_index(nlist, metric, dtype, dim, random_, signs)),
+          index_(make_index(shape, metric, dtype, dim, random_, signs)),
           path_((std::filesystem::temp_directory_path() /
                  ("nearfield-model-" + std::to_string(getpid())))
                     .string()) {}
@@ -142,6 +151,30 @@ public:
         }
     }
 
+    /// A walk of any breadth: as many live rows that pass as asked for, none twice, each with its score.
+    void check_walk(std::size_t queries, std::size_t k, std::size_t breadth, bool masked) {
+        const std::vector<float> q = oracle::draw(dtype_, queries * dim_, random_);
+        std::vector<std::uint8_t> mask(rows_.size());
+        for (std::uint8_t& m : mask) m = random_.below(3) != 0 ? 1 : 0;
+        const auto* passed = masked ? &mask : nullptr;
+        const oracle::Found found =
+            oracle::search(*index_, q, dim_, k, passed, 2, SIZE_MAX, breadth);
+        for (std::size_t i = 0; i < queries; ++i) {
+            const auto truth = oracle::ranked(metric_, q.data() + i * dim_, rows_, passed);
+            const std::size_t n = std::min(k, truth.size());
+            CHECK_EQ(found.counts[i], static_cast<std::int64_t>(n));
+            auto from = truth.begin();  // answers are in the order of all rows
+            for (std::size_t j = 0; j < n; ++j) {
+                const std::int64_t id = found.ids[i * k + j];
+                from =
+                    std::find_if(from, truth.end(), [id](const auto& s) { return s.label == id; });
+                CHECK(from != truth.end());
+                CHECK_EQ(found.scores[i * k + j], from->score);
+                ++from;
+            }
+        }
+    }
+
     void check_range(std::size_t queries, bool masked, int threads) {
         const std::vector<float> q = oracle::draw(dtype_, queries * dim_, random_);
         std::vector<std::uint8_t> mask(rows_.size());
@@ -205,12 +238,14 @@ void ask(Machine& machine) {
     const int threads = 1 + static_cast<int>(random.below(3));
     machine.check_search(batches[random.below(5)], ks[random.below(5)], random.below(3) == 0,
                          threads);
+    machine.check_walk(batches[random.below(5)], ks[random.below(3)], 1 + random.below(30),
+                       random.below(3) == 0);
     machine.check_range(1 + random.below(6), random.below(3) == 0, threads);
 }
 
-void run_history(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed,
+void run_history(Shape shape, Metric metric, DType dtype, std::size_t dim, std::uint64_t seed,
                  int steps, bool signs) {
-    Machine machine(nlist, metric, dtype, dim, seed, signs);
+    Machine machine(shape, metric, dtype, dim, seed, signs);
     Random& random = machine.random();
     machine.check_all();
     ask(machine);
@@ -233,28 +268,30 @@ void run_history(Lists nlist, Metric metric, DType dtype, std::size_t dim, std::
     machine.check_all();
 }
 
-void run_histories(Lists nlist, std::uint64_t seed, bool signs = false) {
+void run_histories(Shape shape, std::uint64_t seed, bool signs = false) {
     for (const Metric metric : {Metric::kL2, Metric::kIp, Metric::kCosine}) {
         for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kU8}) {
             ++seed;
-            run_history(nlist, metric, dtype, 1 + seed * 7 % 70, seed, 25, signs);
+            run_history(shape, metric, dtype, 1 + seed * 7 % 70, seed, 25, signs);
         }
     }
 }
 
 }  // namespace
 
-TEST(histories_of_flat) { run_histories(0, 100); }
-TEST(histories_of_one_list) { run_histories(1, 200); }
-TEST(histories_of_ivf) { run_histories(9, 300); }
-TEST(histories_of_flat_signs) { run_histories(0, 400, true); }
-TEST(histories_of_ivf_signs) { run_histories(9, 500, true); }
+TEST(histories_of_flat) { run_histories(kFlat, 100); }
+TEST(histories_of_one_list) { run_histories({1}, 200); }
+TEST(histories_of_ivf) { run_histories({9}, 300); }
+TEST(histories_of_flat_signs) { run_histories(kFlat, 400, true); }
+TEST(histories_of_ivf_signs) { run_histories({9}, 500, true); }
+TEST(histories_of_hnsw) { run_histories(kGraph, 600); }
+TEST(histories_of_hnsw_signs) { run_histories(kGraph, 700, true); }
 
 /// The last row of a label counts, however many it had; other labels are found past it.
 TEST(one_label_replaced_again_and_again) {
-    for (const Lists nlist : {0, 5}) {
+    for (const Shape shape : {kFlat, Shape{5}, kGraph}) {
         Random random(29);
-        const auto index = make_index(nlist, Metric::kL2, DType::kF32, 3, random);
+        const auto index = make_index(shape, Metric::kL2, DType::kF32, 3, random);
         const auto add = [&](std::int64_t label, float value) {
             const float x[] = {value, -value, 1.0f};
             index->add({x, 1, 3, sizeof x, DType::kF32}, &label, true, 1);
@@ -277,9 +314,13 @@ TEST(one_label_replaced_again_and_again) {
 
 /// More than a quarter dead: the next store holds live rows alone, and nothing else changes.
 TEST(removing_much_compacts) {
-    for (const auto& [nlist, own_labels] :
-         {std::pair<Lists, bool>{0, false}, {0, true}, {6, false}, {6, true}}) {
-        Machine machine(nlist, Metric::kIp, DType::kF32, 8, 17);
+    for (const auto& [shape, own_labels] : {std::pair<Shape, bool>{kFlat, false},
+                                            {kFlat, true},
+                                            {Shape{6}, false},
+                                            {Shape{6}, true},
+                                            {kGraph, false},
+                                            {kGraph, true}}) {
+        Machine machine(shape, Metric::kIp, DType::kF32, 8, 17);
         machine.add(3000, false, false);
         if (own_labels) machine.add(5, true, true);
         while (machine.size() > 1500) machine.remove(100);

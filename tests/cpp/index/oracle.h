@@ -104,6 +104,13 @@ inline std::vector<Scored> ranked(Metric metric, const float* q, const std::vect
     return all;
 }
 
+/// What kind of index a test makes: of lists, of a graph with so many links, else a flat one.
+struct Shape {
+    std::size_t lists = 0;
+    std::size_t links = 0;
+};
+inline constexpr Shape kFlat{};
+
 /// Results of one search call.
 struct Found {
     std::vector<std::int64_t> ids;
@@ -128,7 +135,7 @@ inline std::shared_ptr<const nearfield::RowCoding> signs(std::size_t dim, bool r
 
 inline Found search(const nearfield::Index& index, const std::vector<float>& queries,
                     std::size_t dim, std::size_t k, const std::vector<std::uint8_t>* mask,
-                    int threads, std::size_t nprobe = SIZE_MAX) {
+                    int threads, std::size_t nprobe = SIZE_MAX, std::size_t ef_search = SIZE_MAX) {
     const std::size_t n = queries.size() / dim;
     Found found{std::vector<std::int64_t>(n * k, 7), std::vector<float>(n * k, 7.0f),
                 std::vector<std::int64_t>(n, 7)};
@@ -137,6 +144,7 @@ inline Found search(const nearfield::Index& index, const std::vector<float>& que
     if (mask != nullptr) options.mask = nearfield::Mask(*mask);
     options.threads = threads;
     options.nprobe = nprobe;
+    options.ef_search = ef_search;
     options.epsilon = std::numeric_limits<double>::infinity();  // sign planes lose nothing then
     index.search({queries.data(), n, dim}, k, options,
                  {found.ids.data(), found.scores.data(), found.counts.data()});

@@ -1,0 +1,197 @@
+#include "index/hnsw/hnsw_index.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+#include "index/coded_search.h"
+#include "index/hnsw/beam.h"
+#include "index/hnsw/bulk.h"
+#include "index/hnsw/graph_search.h"
+#include "index/hnsw/new_graph.h"
+#include "index/hnsw/reach.h"
+#include "index/hnsw/repair.h"
+#include "index/query_subset.h"
+
+namespace nearfield {
+namespace {
+
+/// A graph is made anew, in bulk, when so many rows come at once: at least these, and this share of the rows
+/// that are there. Inserting costs about twenty times as much a row.
+constexpr std::size_t kBulkRows = 1000;
+constexpr std::size_t kBulkShare = 8;
+/// Likewise once insertions have made the top level so large, which takes about as many as there were rows.
+constexpr std::size_t kMostTopNodes = 2 * kTopNodes;
+/// Dead nodes a graph carries before it is repaired.
+constexpr std::size_t kMinDead = 64;
+/// Of the nodes that a walk keeps, this share is scored by what is stored, unless the caller says how many.
+constexpr std::size_t kRerankShare = 4;
+/// Rows that are read in order in the time in which a walk comes to one more node to keep.
+constexpr double kRowsPerKept = 36.0;
+constexpr double kCertain = std::numeric_limits<double>::infinity();
+
+/// A walk keeps more nodes the fewer may answer, a scan reads fewer rows.
+bool scan_is_quicker(std::size_t breadth, std::size_t allowed, std::size_t count) noexcept {
+    const auto rows = static_cast<double>(allowed);
+    return kRowsPerKept * static_cast<double>(breadth) * static_cast<double>(count) > rows * rows;
+}
+
+RowStore empty_store(std::size_t dim, Metric metric, DType dtype,
+                     std::shared_ptr<const RowCoding> coding) {
+    check_dim(dim);
+    RowStore store(dim, metric, dtype);
+    store.coding = std::move(coding);
+    return store;
+}
+
+void check(const GraphSpec& spec) {
+    if (spec.m < 2 || spec.m > HnswIndex::kMostM) {
+        throw std::invalid_argument("m: got " + std::to_string(spec.m) + ", expected 2 to " +
+                                    std::to_string(HnswIndex::kMostM));
+    }
+    if (spec.ef_construction < 1 || spec.ef_construction > HnswIndex::kMostBreadth) {
+        throw std::invalid_argument("ef_construction: got " + std::to_string(spec.ef_construction) +
+                                    ", expected 1 to " + std::to_string(HnswIndex::kMostBreadth));
+    }
+}
+
+}  // namespace
+
+HnswIndex::HnswIndex(std::size_t dim, Metric metric, DType dtype, const GraphSpec& spec,
+                     std::shared_ptr<const RowCoding> coding)
+    : Index(empty_store(dim, metric, dtype, std::move(coding))), spec_(spec) {
+    check(spec);
+}
+
+void HnswIndex::append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
+                       int threads) {
+    if (store.count + rows.rows > Beam::kMostNodes) {
+        throw std::invalid_argument("an HNSW index holds at most " +
+                                    std::to_string(Beam::kMostNodes) + " vectors; got " +
+                                    std::to_string(store.count + rows.rows));
+    }
+    Index::append(store, rows, labels, threads);
+    store.graph = grown(store, threads);
+}
+
+std::shared_ptr<const Graph> HnswIndex::grown(const RowStore& store, int threads) {
+    const StoredRows rows = store.view(nullptr);
+    const std::size_t old = store.graph != nullptr ? store.graph->count() : 0;
+    const std::size_t fresh = store.count - old;
+    if (old == 0 || fresh >= std::max(kBulkRows, old / kBulkShare) ||
+        store.graph->levels.back().count() > kMostTopNodes) {
+        Graph empty = new_graph(rows, store.count, spec_);
+        const RowReader reader(rows, empty.codes.unit());
+        return std::make_shared<const Graph>(
+            build_graph(reader, store.count, std::move(empty), threads));
+    }
+    if (parents_of_.lock() != store.graph) {
+        parents_.clear();
+        for (std::size_t l = 0; l < store.graph->levels.size(); ++l) {
+            parents_.push_back(parents_of(*store.graph, l));
+        }
+    }
+    Graph next = *store.graph;
+    const RowReader reader(rows, next.codes.unit());
+    std::vector<Id> numbers(fresh);
+    for (std::size_t i = 0; i < fresh; ++i) numbers[i] = static_cast<Id>(old + i);
+    next.codes.append(reader, numbers, threads);
+    // Links that searches use change only where nothing can fail any more: not before a second batch.
+    if (fresh > batch_rows(old)) {
+        for (Level& level : next.levels) level.links.detach();
+    }
+    insert_rows(next, parents_, reader, store.count, threads);
+    auto grown = std::make_shared<const Graph>(std::move(next));
+    parents_of_ = grown;
+    return grown;
+}
+
+std::size_t HnswIndex::most_dead(std::size_t rows) const noexcept {
+    return std::max(kMinDead, rows / 10);
+}
+
+RowStore HnswIndex::compacted(const RowStore& store, int threads) const {
+    RowStore out = Index::compacted(store, threads);
+    if (out.count == 0) return out;
+    const StoredRows rows = store.view(nullptr);
+    const double unit = store.graph->codes.unit();
+    Graph graph = without_dead(*store.graph, RowReader(rows, unit), *store.live, threads);
+    for (std::size_t level = graph.levels.size(); level-- > 0;) {
+        if (graph.levels[level].links.width() != 0) tie_in(graph, level);
+    }
+    out.graph = std::make_shared<const Graph>(std::move(graph));
+    return out;
+}
+
+void HnswIndex::search_store(const RowStore& store, const RowFilter* filter,
+                             MatrixView<float> queries, std::size_t k, const SearchOptions& options,
+                             const TopKOut& out) const {
+    const StoredRows rows = store.view(filter);
+    const std::size_t allowed = filter != nullptr ? filter->count() : store.live_count();
+    const std::size_t wanted = std::min(k, allowed);
+    // Every row that may answer, by what is kept of it.
+    const auto search_all_of = [&](MatrixView<float> some, const TopKOut& answers) {
+        const Wanted everything{k, std::max(store.count, k), kCertain};
+        search_exhaustively(rows, some, everything, options.threads, answers);
+    };
+    const std::size_t breadth = std::min(std::max(options.ef_search, k), store.count);
+    if (wanted == allowed || breadth >= allowed || scan_is_quicker(breadth, allowed, store.count)) {
+        search_all_of(queries, out);
+        return;
+    }
+    // So many are kept that as many of them as asked for may answer.
+    const std::size_t kept = (breadth * store.count + allowed - 1) / allowed;
+    const std::size_t rerank = options.rerank != 0 ? std::min(options.rerank, store.count)
+                                                   : std::max(2 * k, breadth / kRerankShare);
+    search_graph(*store.graph, rows, queries, {k, kept, std::max(rerank, k)}, options.threads, out);
+
+    std::vector<std::size_t> few;
+    for (std::size_t i = 0; i < queries.rows; ++i) {
+        if (out.counts[i] < static_cast<std::int64_t>(wanted)) few.push_back(i);
+    }
+    if (few.empty()) return;
+    QuerySubset subset(queries, std::move(few), k);
+    search_all_of(subset.queries(), subset.answers());
+    subset.deliver(out);
+}
+
+std::vector<RangeHits> HnswIndex::range_search_store(const RowStore& store, const RowFilter* filter,
+                                                     MatrixView<float> queries, double threshold,
+                                                     const SearchOptions& options) const {
+    return range_search_rows(store.view(filter), queries, threshold, options.threads);
+}
+
+std::size_t HnswIndex::bytes() const {
+    std::size_t parents = 0;
+    {
+        const auto lock = write_lock();
+        for (const auto& level : parents_) parents += level.capacity() * sizeof(Id);
+    }
+    const auto store = snapshot();
+    return Index::bytes() + parents + (store->graph != nullptr ? store->graph->bytes() : 0);
+}
+
+GraphStats HnswIndex::stats() const {
+    const auto store = snapshot();
+    GraphStats out;
+    if (store->graph == nullptr) return out;
+    const Graph& graph = *store->graph;
+    for (const Level& level : graph.levels) {
+        out.nodes.push_back(level.count());
+        out.link_bytes += level.links.bytes();
+    }
+    const Links& links = graph.levels[0].links;
+    std::vector<Id> buffer(links.width());
+    out.least_links = links.width();
+    for (std::size_t node = 0; node < graph.count(); ++node) {
+        const std::size_t n = links.read(node, buffer.data());
+        out.links += n;
+        out.most_links = std::max(out.most_links, n);
+        out.least_links = std::min(out.least_links, n);
+    }
+    out.reachable = count_reached(graph);
+    out.walk_bytes = graph.codes.bytes();
+    return out;
+}
+
+}  // namespace nearfield

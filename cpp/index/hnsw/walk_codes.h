@@ -1,0 +1,80 @@
+// WalkCodes: rows in 4 bits a dimension, rotated, by which a walk over the graph ranks them.
+//
+// A record is a code of RabitqCodec with its numbers in another order, followed by two floats: for a row x,
+// r = R(x - centre) is about unbiased * y, y the code minus 7.5, and
+//     score = unbiased * <q, y> + bias        ip, cosine: q the rotated query, bias 0
+//                                             l2: q = R(query - centre), bias -|r|^2 / 2
+// which differs from the true order of scores by the code's error alone; constants of the query are left
+// out. Queries are 8 bits a dimension. Sums are of whole numbers: the same bits on every level.
+// A record holds 64 bytes for each full 128 dimensions, byte j of them number j (low half) and j + 64; of
+// what remains, ceil(n / 2) bytes, byte j numbers j and j + ceil(n / 2); then `unbiased` and `bias`.
+// Memory: dim / 2 + 8 bytes a row, rounded up to 8, and at least 64 for each 128 dimensions begun: 200 for 384
+// dimensions, 64 for 100.
+// Source: quant/rabitq/codec.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "index/column.h"
+#include "index/hnsw/row_reader.h"
+#include "quant/rabitq/codec.h"
+
+namespace nearfield {
+
+/// A query as gather_u4 takes it.
+struct WalkQuery {
+    std::vector<std::int8_t> numbers;
+    float step = 0.0f;           // of what a code's sum is multiplied with
+    float offset = 0.0f;         // and added
+    std::vector<float> rotated;  // scratch
+};
+
+class WalkCodes {
+public:
+    WalkCodes() = default;
+    /// centre: dim floats as RowReader gives rows; unit as it multiplies them.
+    WalkCodes(std::size_t dim, Metric metric, std::uint64_t seed, std::vector<float> centre,
+              double unit);
+
+    std::size_t count() const noexcept { return stride_ == 0 ? 0 : records_.bytes() / stride_; }
+    std::size_t bytes() const noexcept { return records_.bytes(); }
+    const Column& records() const noexcept { return records_; }
+    std::span<const float> centre() const noexcept { return *centre_; }
+    double unit() const noexcept { return unit_; }
+
+    /// The codes of these rows follow those that are there. If this throws, nothing has changed.
+    void append(const RowReader& rows, std::span<const Id> which, int threads);
+    /// Those of these nodes alone, in this order.
+    WalkCodes taken(std::span<const Id> nodes, int threads) const;
+
+    /// query: dim floats, multiplied by unit first: unit() for those of a user, 1 for what RowReader gives.
+    void prepare(const float* query, double unit, WalkQuery& out) const;
+    /// Larger is nearer; finite whatever rows and queries are.
+    void scores(const WalkQuery& query, const Id* nodes, std::size_t n, float* out) const noexcept;
+
+    void prefetch(Id node) const noexcept {
+        const std::uint8_t* const record = records_.data() + std::size_t{node} * stride_;
+        for (std::size_t at = 0; at < stride_; at += 64) __builtin_prefetch(record + at);
+        __builtin_prefetch(record + stride_ - 1);
+    }
+
+private:
+    class Encoder;
+    void quantise(WalkQuery& query) const;
+
+    std::size_t dim_ = 0;
+    Metric metric_ = Metric::kL2;
+    double unit_ = 1.0;
+    std::size_t code_bytes_ = 0;  // of a record, before its floats
+    std::size_t depth_ = 0;       // what gather_u4 reads of it
+    std::size_t stride_ = 0;
+    std::shared_ptr<const RabitqCodec> codec_;
+    std::shared_ptr<const std::vector<float>> centre_;
+    Column records_;
+};
+
+}  // namespace nearfield
