@@ -6,6 +6,7 @@
 namespace nearfield::bindings {
 
 void bind_index(pybind11::module_& module);
+void bind_kinds(pybind11::module_& module);
 void bind_kmeans(pybind11::module_& module);
 void bind_quant(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);

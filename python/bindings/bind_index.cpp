@@ -1,4 +1,4 @@
-// Index and its kinds, topk, load, verify.
+// Index: what every kind of it can do; topk, load, verify.
 #include <pybind11/stl.h>
 
 #include <cstring>
@@ -9,9 +9,10 @@
 #include "base/error.h"
 #include "bind.h"
 #include "index/flat/flat_index.h"
-#include "index/ivf/ivf_index.h"
 #include "index/load.h"
+#include "index_stats.h"
 #include "io/archive.h"
+#include "row_coding.h"
 
 namespace nearfield::bindings {
 namespace {
@@ -35,36 +36,23 @@ Triple run_top_k(std::size_t n, std::size_t k, const std::function<void(const To
     return {ids, scores, counts};
 }
 
-/// quantizer: a Quantizer or None; the index gets its own copy.
-std::shared_ptr<const RowCoding> coding_from(const py::object& quantizer, bool keeps_rows,
-                                             bool residual) {
-    if (quantizer.is_none()) return nullptr;
-    const auto& given = quantizer.cast<const Quantizer&>();
-    auto own = make_quantizer(given.name(), given.dim());
-    if (given.is_trained()) own->restore(given.parameters());
-    auto coding = std::make_shared<RowCoding>();
-    coding->quantizer = std::move(own);
-    coding->keeps_rows = keeps_rows;
-    coding->residual = residual;
-    return coding;
-}
-
-SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe, double margin,
-                           std::size_t rerank = 0, double epsilon = SearchOptions{}.epsilon) {
+SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe, double margin) {
     SearchOptions options;
     options.mask = as_mask(mask);
     options.threads = threads;
     options.nprobe = nprobe;
     options.margin = margin;
-    options.rerank = rerank;
-    options.epsilon = epsilon;
     return options;
 }
 
 Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
-              int threads, std::size_t nprobe, std::size_t rerank, double margin, double epsilon) {
+              int threads, std::size_t nprobe, std::size_t rerank, double margin, double epsilon,
+              std::size_t ef_search) {
     const auto queries = as_queries(q);
-    const auto options = options_from(mask, threads, nprobe, margin, rerank, epsilon);
+    auto options = options_from(mask, threads, nprobe, margin);
+    options.rerank = rerank;
+    options.epsilon = epsilon;
+    options.ef_search = ef_search;
     return run_top_k(queries.rows, k,
                      [&](const TopKOut& out) { index.search(queries, k, options, out); });
 }
@@ -178,52 +166,10 @@ Setting setting_for(const Index& index, std::size_t k, double recall, std::size_
     return plain(table->choose(k, recall, queries));
 }
 
-/// The quantizer's name, or that of the type in which rows are stored.
-std::string quantizer_of(const RowStore& store) {
-    return store.coding != nullptr ? store.coding->quantizer->name() : name_of(store.spec.dtype);
-}
-
-py::dict stats(const Index& index) {
-    const auto store = index.snapshot();
-    py::dict d;
-    d["kind"] = index.kind();
-    d["count"] = store->live_count();
-    d["removed"] = store->dead;
-    d["dim"] = store->spec.dim;
-    d["metric"] = name_of(store->spec.metric);
-    d["dtype"] = name_of(store->spec.dtype);
-    d["quantizer"] = quantizer_of(*store);
-    const bool refines = store->coding != nullptr && store->coding->keeps_rows;
-    d["refine"] = refines ? py::object(py::str(name_of(store->spec.dtype))) : py::none();
-    d["scan"] = store->coding != nullptr               ? store->coding->quantizer->name()
-                : store->spec.kind == ScanKind::kBytes ? "int8"
-                                                       : "bfloat16";
-    d["bytes"] = index.bytes();
-    d["row_bytes"] = store->rows.bytes();
-    d["code_bytes"] = store->codes.bytes();
-    return d;
-}
-
 void train(Index& index, const py::array& rows, int threads) {
     const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
     const py::gil_scoped_release release;
     index.train(view, threads);
-}
-
-py::array centroids_of(const IvfIndex& index) {
-    const auto lists = index.centroids();
-    const std::size_t dim = index.snapshot()->spec.dim;
-    auto out =
-        make_array<float>({static_cast<py::ssize_t>(index.nlist()), static_cast<py::ssize_t>(dim)});
-    std::copy_n(lists->centroids(), index.nlist() * dim, out.mutable_data());
-    return out;
-}
-
-py::array list_sizes_of(const IvfIndex& index) {
-    const auto sizes = index.list_sizes();
-    auto out = make_array<std::uint32_t>({static_cast<py::ssize_t>(sizes.size())});
-    std::copy(sizes.begin(), sizes.end(), out.mutable_data());
-    return out;
 }
 
 Triple topk(const py::array& q, const py::array& corpus, const std::string& dtype, std::size_t k,
@@ -257,7 +203,7 @@ py::dict verify(const std::string& path) {
         s["crc32c"] = section.crc;
         sections.push_back(s);
     }
-    d = stats(*index);
+    d = stats_of(*index);
     d["sections"] = sections;
     d["file_bytes"] = archive.file_bytes();
     d["format_version"] = archive.format_version();
@@ -274,7 +220,8 @@ void bind_index(py::module_& module) {
                                [](const Index& i) { return name_of(i.snapshot()->spec.metric); })
         .def_property_readonly("dtype",
                                [](const Index& i) { return name_of(i.snapshot()->spec.dtype); })
-        .def_property_readonly("nbytes", &Index::bytes)
+        .def_property_readonly(
+            "nbytes", py::cpp_function(&Index::bytes, py::call_guard<py::gil_scoped_release>()))
         .def("add", &add, py::arg("rows"), py::arg("labels"), py::arg("replace"),
              py::arg("threads"))
         .def(
@@ -301,7 +248,8 @@ void bind_index(py::module_& module) {
         .def("train", &train, py::arg("rows"), py::arg("threads"))
         .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"),
              py::arg("nprobe") = 1, py::arg("rerank") = 0, py::arg("margin") = kNoMargin,
-             py::arg("epsilon") = SearchOptions{}.epsilon)
+             py::arg("epsilon") = SearchOptions{}.epsilon,
+             py::arg("ef_search") = SearchOptions{}.ef_search)
         .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
              py::arg("threads"), py::arg("nprobe") = 1, py::arg("margin") = kNoMargin)
         .def("reconstruct", &reconstruct, py::arg("labels"))
@@ -312,33 +260,7 @@ void bind_index(py::module_& module) {
         .def("tuning", &tuning_of)
         .def("add_tuning", &add_tuning, py::arg("settings"))
         .def("setting_for", &setting_for, py::arg("k"), py::arg("recall"), py::arg("queries"))
-        .def("stats", &stats);
-    py::class_<FlatIndex, Index>(module, "FlatIndex")
-        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype,
-                         const py::object& quantizer, bool keeps_rows) {
-                 return std::make_unique<FlatIndex>(dim, metric_from(metric), dtype_from(dtype),
-                                                    coding_from(quantizer, keeps_rows, false));
-             }),
-             py::arg("dim"), py::arg("metric"), py::arg("dtype"), py::arg("quantizer") = py::none(),
-             py::arg("keeps_rows") = false);
-    py::class_<IvfIndex, Index>(module, "IVFIndex")
-        .def(py::init([](std::size_t dim, const std::string& metric, const std::string& dtype,
-                         std::size_t nlist, std::uint64_t seed, const py::object& quantizer,
-                         bool keeps_rows, bool residual, bool hierarchical) {
-                 return std::make_unique<IvfIndex>(
-                     dim, metric_from(metric), dtype_from(dtype), nlist, seed,
-                     coding_from(quantizer, keeps_rows, residual),
-                     hierarchical ? CoarseKind::kHierarchical : CoarseKind::kFlat);
-             }),
-             py::arg("dim"), py::arg("metric"), py::arg("dtype"), py::arg("nlist"), py::arg("seed"),
-             py::arg("quantizer") = py::none(), py::arg("keeps_rows") = false,
-             py::arg("residual") = false, py::arg("hierarchical") = false)
-        .def_property_readonly("nlist", &IvfIndex::nlist)
-        .def_property_readonly(
-            "hierarchical",
-            [](const IvfIndex& index) { return index.coarse_kind() == CoarseKind::kHierarchical; })
-        .def("centroids", &centroids_of)
-        .def("list_sizes", &list_sizes_of);
+        .def("stats", &stats_of);
     module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),
                py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threads"));
     module.def("load", &load_index, py::arg("path"), py::arg("mmap"), py::arg("verify"),

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, module) {
     nearfield::kernels::active();
     nearfield::detail::default_thread_count(nearfield::kMaxThreads);
     nearfield::bindings::bind_index(module);
+    nearfield::bindings::bind_kinds(module);
     nearfield::bindings::bind_kmeans(module);
     nearfield::bindings::bind_quant(module);
     nearfield::bindings::bind_runtime(module);

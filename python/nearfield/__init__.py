@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .files import load
     from .filters import Filter
     from .flat import FlatIndex
+    from .hnsw import HNSWIndex
     from .index import Index
     from .ivf import IVFIndex
     from .kmeans import KMeans
@@ -47,6 +48,7 @@ __all__ = [
     "Encoder",
     "Filter",
     "FlatIndex",
+    "HNSWIndex",
     "Hit",
     "IVFIndex",
     "Index",
@@ -76,6 +78,7 @@ _HOME = {
     "Encoder": "encoders",
     "Filter": "filters",
     "FlatIndex": "flat",
+    "HNSWIndex": "hnsw",
     "Hit": "retriever",
     "IVFIndex": "ivf",
     "Index": "index",

@@ -48,6 +48,7 @@ class Index:
         rerank: int = 0,
         margin: float = ...,
         epsilon: float = ...,
+        ef_search: int = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
     def range_search(
         self,
@@ -96,6 +97,25 @@ class IVFIndex(Index):
     def hierarchical(self) -> bool: ...
     def centroids(self) -> NDArray[np.float32]: ...
     def list_sizes(self) -> NDArray[np.uint32]: ...
+
+class HNSWIndex(Index):
+    def __init__(
+        self,
+        dim: int,
+        metric: str,
+        dtype: str,
+        m: int,
+        ef_construction: int,
+        seed: int,
+        quantizer: Quantizer | None = None,
+        keeps_rows: bool = False,
+    ) -> None: ...
+    @property
+    def m(self) -> int: ...
+    @property
+    def ef_construction(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
 
 class Quantizer:
     def __init__(self, name: str, dim: int) -> None: ...

@@ -47,21 +47,21 @@ LARGEST_DIM = 2**16
 _LARGEST = 2**63 - 1
 
 
-def as_positive(value: Any, *, name: str, largest: int = _LARGEST) -> int:
-    """Return `value` as an int in ``[1, largest]``; bools and floats are refused."""
-    if type(value) is int and 1 <= value <= largest:
+def as_positive(value: Any, *, name: str, least: int = 1, largest: int = _LARGEST) -> int:
+    """Return `value` as an int in ``[least, largest]``; bools and floats are refused."""
+    if type(value) is int and least <= value <= largest:
         return value  # what nearly every call brings
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: got the bool {value}, expected an integer >= 1")
+        raise TypeError(f"{name}: got the bool {value}, expected an integer >= {least}")
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(
-            f"{name}: got {value!r} of type {type(value).__name__}, expected an integer >= 1"
+            f"{name}: got {value!r} of type {type(value).__name__}, expected an integer >= {least}"
         ) from None
-    if not 1 <= number <= largest:
+    if not least <= number <= largest:
         limit = "" if largest == _LARGEST else f" and <= {largest}"
-        raise ValueError(f"{name}: got {number}, expected an integer >= 1{limit}")
+        raise ValueError(f"{name}: got {number}, expected an integer >= {least}{limit}")
     return number
 
 

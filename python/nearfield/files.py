@@ -8,6 +8,7 @@ import tempfile
 from . import _core
 from .arguments import as_flag, as_path
 from .flat import FlatIndex
+from .hnsw import HNSWIndex
 from .index import Index
 from .ivf import IVFIndex
 
@@ -29,7 +30,7 @@ def load(path: str | os.PathLike[str], mmap: bool = False, verify: bool = True) 
 
     Returns
     -------
-    FlatIndex or IVFIndex
+    FlatIndex, IVFIndex or HNSWIndex
         What was saved.
 
     Raises
@@ -65,4 +66,9 @@ def from_bytes(data: bytes) -> Index:
 
 def _around(core: _core.Index) -> Index:
     """Return the Python object of a core index."""
-    return (IVFIndex if isinstance(core, _core.IVFIndex) else FlatIndex)._wrap(core)
+    kinds: dict[type[_core.Index], type[Index]] = {
+        _core.FlatIndex: FlatIndex,
+        _core.IVFIndex: IVFIndex,
+        _core.HNSWIndex: HNSWIndex,
+    }
+    return kinds[type(core)]._wrap(core)

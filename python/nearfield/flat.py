@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
-
 from . import _core
-from .arguments import LARGEST_DIM, Metric, as_metric, as_positive, as_threads, naming
-from .arrays import as_rows
+from .arguments import LARGEST_DIM, Metric, as_metric, as_positive
 from .coding import as_coding
 from .index import Index
 from .quant import Quantizer
@@ -78,29 +75,6 @@ class FlatIndex(Index):
                 dim, as_metric(metric), coding.dtype, coding.quantizer, coding.keeps_rows
             )
         )
-
-    def train(self, x: ArrayLike, *, threads: int | None = None) -> None:
-        """Train the quantizer; where there is none, or a trained one, do nothing.
-
-        Parameters
-        ----------
-        x : array_like, shape (n, dim)
-            Rows like those that will be added; large sets are sampled.
-        threads : int, optional
-            Threads for this call. Never changes the result.
-
-        Raises
-        ------
-        ValueError
-            Too few rows for the quantizer, or NaN or infinity.
-        """
-        if self.is_trained:
-            return
-        rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
-        try:
-            self._core.train(rows, as_threads(threads))
-        except ValueError as error:
-            raise naming(error, query="q", row="x") from None
 
     def __repr__(self) -> str:
         return (

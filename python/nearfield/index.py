@@ -36,12 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Index"]
 
-RERANK = 8
-"""Rows re-ranked by default, as a multiple of k."""
-
 
 class Index:
-    """What every index can do; see the kinds: :class:`FlatIndex`, :class:`IVFIndex`.
+    """What every index can do: a :class:`FlatIndex`, :class:`IVFIndex` or :class:`HNSWIndex`.
 
     Notes
     -----
@@ -55,9 +52,13 @@ class Index:
     """Likewise a search's."""
     _defaults: Mapping[str, int]
     """Of both, where a call does not give them."""
+    _rerank: ClassVar[int] = 8
+    """Rows re-ranked by default, as a multiple of k; 0: as the core chooses."""
 
     def __init__(self) -> None:
-        raise TypeError("Index is what indexes have in common; make a FlatIndex or an IVFIndex")
+        raise TypeError(
+            "Index is what indexes have in common; make a FlatIndex, an IVFIndex or an HNSWIndex"
+        )
 
     @classmethod
     def _wrap(cls, core: CoreIndex) -> Self:
@@ -112,6 +113,29 @@ class Index:
     @property
     def _untrained(self) -> str:
         return f"its {self.quantizer} codes are"
+
+    def train(self, x: ArrayLike, *, threads: int | None = None) -> None:
+        """Train the quantizer; where there is none, or a trained one, do nothing.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, dim)
+            Rows like those that will be added; large sets are sampled.
+        threads : int, optional
+            Threads for this call. Never changes the result.
+
+        Raises
+        ------
+        ValueError
+            Too few rows for the quantizer, or NaN or infinity.
+        """
+        if self.is_trained:
+            return
+        rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
+        try:
+            self._core.train(rows, as_threads(threads))
+        except ValueError as error:
+            raise naming(error, query="q", row="x") from None
 
     def add(
         self,
@@ -226,8 +250,9 @@ class Index:
             Threads for this call. Never changes the result, but for another one than tuning had
             another setting may be the fastest.
         **params
-            What only some indexes take: `nprobe` (:class:`IVFIndex`), and with `refine` either
-            `rerank` or `epsilon` (:class:`FlatIndex`). They and `recall` exclude each other.
+            What only some indexes take: `nprobe` and `margin` (:class:`IVFIndex`), `ef_search` and
+            `rerank` (:class:`HNSWIndex`), and with `refine` either `rerank` or `epsilon`
+            (:class:`FlatIndex`, :class:`IVFIndex`). They and `recall` exclude each other.
 
         Returns
         -------
@@ -259,7 +284,7 @@ class Index:
             )
         k = as_positive(k, name="k")
         if "rerank" in self._search_params:
-            asked.setdefault("rerank", RERANK * k)
+            asked.setdefault("rerank", self._rerank * k)
         refuse_transform(transform)
         thread_count = as_threads(threads)
         queries, one_vector = as_queries(q, name="q", dim=self._core.dim)

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +32,8 @@ _FEWEST_FOR_LARGE = 128  # queries from which all of them make a batch size of t
 _STANDARD_ERRORS = 1.645  # one-sided 95 %
 _LONGEST_PASS, _ENOUGH_TIME, _MOST_PASSES = 0.5, 0.1, 5
 _PARAMETERS = ("nprobe", "rerank", "ef_search")  # in the order of the core's settings
+_EVERY_ROW = 2**32 - 1  # as a breadth: no index has more rows
+_WIDEST = 2048
 
 
 class TunedSetting(NamedTuple):
@@ -46,7 +48,8 @@ class TunedSetting(NamedTuple):
     level : float
         The recall it may be chosen for.
     params : dict of str to int
-        Search parameters; empty where the index has none.
+        Search parameters; empty where the index has none. An `ef_search` of ``2**32 - 1`` stands
+        for every row.
     recall : float
         Mean recall that was measured.
     lower : float
@@ -103,7 +106,10 @@ class Tuning(Sequence[TunedSetting]):
 
 
 def _cells_of(setting: TunedSetting) -> tuple[str, ...]:
-    params = " ".join(f"{name}={value}" for name, value in setting.params.items())
+    params = " ".join(
+        f"{name}={'all' if value == _EVERY_ROW else value}"
+        for name, value in setting.params.items()
+    )
     return (
         *(str(setting.k), str(setting.batch), f"{setting.level:g}", params or "none"),
         *(f"{setting.recall:.4f}", f"{setting.lower:.4f}", f"{setting.seconds * 1e6:.1f}"),
@@ -321,15 +327,15 @@ def _row_of(k: int, batch: int, level: float, one: _Measured, rows: int) -> _Set
 
 def _climb(meter: _Meter, asked: list[float]) -> list[_Measured]:
     """Measure settings from the cheapest on, after the exhaustive one, while more can pay."""
-    outer, inner = _ladders(meter.index, meter.k)
+    *cheaper, exhaustive = _ladder(meter.index, meter.k)
     measured: list[_Measured] = []
     needed = max((level for level in asked if level < 1), default=0.0)
     begin, reached_after = time.perf_counter(), math.inf
-    for rung in [outer[-1], *outer[:-1]]:
+    # At the top the truth comes first; elsewhere what rescores more must still add something.
+    for rung in [exhaustive[::-1], *cheaper]:
         here: list[_Measured] = []
-        # At the top the truth comes first; elsewhere a larger inner value must still add something.
-        for value in reversed(inner) if not measured else inner:
-            here.append(meter.measure(rung | value))
+        for params in rung:
+            here.append(meter.measure(params))
             if measured and len(here) > 1 and here[-1].recall < here[-2].recall + 0.0005:
                 break
         first = not measured
@@ -355,19 +361,23 @@ def _cannot_be_beaten(measured: list[_Measured], rung: list[_Measured], level: f
     )
 
 
-def _ladders(index: Index, k: int) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
-    """Return the values to try, rising, of how far a search looks and of how much it rescores."""
+def _ladder(index: Index, k: int) -> list[list[dict[str, int]]]:
+    """Return the settings to try, rising: by how far they look, then by how much they rescore."""
     rows = len(index)
-    values: dict[str, Callable[[], list[int]]] = {
-        "nprobe": lambda: list(_rungs(1, getattr(index, "nlist", 1))),
-        "ef_search": lambda: list(_rungs(k, max(k, min(rows, 2048)))),
-        "rerank": lambda: sorted({min(rows, k << shift) for shift in range(7)}),
-    }
-    ladders: list[list[dict[str, int]]] = []
-    for names in (("nprobe", "ef_search"), ("rerank",)):
-        name = next((name for name in names if name in index._search_params), None)
-        ladders.append([{name: value} for value in values[name]()] if name else [{}])
-    return ladders[0], ladders[1]
+    if "ef_search" in index._search_params:
+        breadths = _rungs(k, max(k, min(rows, _WIDEST)))
+        walks = [
+            [{"ef_search": ef, "rerank": most} for most in sorted({min(2 * k, ef), ef})]
+            for ef in breadths
+        ]
+        return [*walks, [{"ef_search": _EVERY_ROW}]]
+    looks: list[dict[str, int]] = [{}]
+    scores: list[dict[str, int]] = [{}]
+    if "nprobe" in index._search_params:
+        looks = [{"nprobe": probes} for probes in _rungs(1, getattr(index, "nlist", 1))]
+    if "rerank" in index._search_params:
+        scores = [{"rerank": most} for most in sorted({min(rows, k << i) for i in range(7)})]
+    return [[look | score for score in scores] for look in looks]
 
 
 def _rungs(first: int, last: int) -> Iterator[int]:

@@ -30,18 +30,20 @@ class IndexModel(RuleBasedStateMachine):
         metric=METRICS,
         storage=STORAGES,
         dim=st.sampled_from([1, 2, 17, 64]),
-        nlist=st.sampled_from([0, 0, 1, 5]),
+        kind=st.sampled_from(["flat", "1 list", "5 lists", "graph"]),
         seed=SEEDS,
     )
-    def start(self, metric: str, storage: str, dim: int, nlist: int, seed: int) -> None:
+    def start(self, metric: str, storage: str, dim: int, kind: str, seed: int) -> None:
         self.storage, self.metric, self.dim = storage, metric, dim
-        self.index: nf.Index
-        if nlist:
-            centroids = np.random.default_rng(seed).integers(1, 9, (nlist, dim))
+        self.index: nf.Index = nf.FlatIndex(dim, metric, quantizer=storage)
+        self.params: dict[str, int] = {}  # with which it looks at every row
+        if "list" in kind:
+            self.params = {"nprobe": int(kind[0])}
+            centroids = np.random.default_rng(seed).integers(1, 9, (int(kind[0]), dim))
             self.index = empty_lists(metric, storage, centroids.astype(np.float32))
-        else:
-            self.index = nf.FlatIndex(dim, metric, quantizer=storage)
-        self.params = {"nprobe": nlist} if nlist else {}
+        elif kind == "graph":
+            self.params = {"ef_search": 10**6}
+            self.index = nf.HNSWIndex(dim, 4, metric, ef_construction=9, quantizer=storage)
         self.vectors: dict[int, np.ndarray] = {}
         self.next_label = 0
 
@@ -115,6 +117,13 @@ class IndexModel(RuleBasedStateMachine):
             )
         else:
             assert not counts.any()
+        # However little is looked at, as many rows answer.
+        least = dict.fromkeys(self.params, 1)
+        few = self.index.search(queries, k, filter=mask, **least)
+        assert few.counts.tolist() == counts.tolist()
+        may = set(labels.tolist() if mask is None else labels[mask].tolist())
+        for row, count in zip(few.ids.tolist(), counts.tolist(), strict=True):
+            assert len(may.intersection(row)) == count
 
     @invariant()
     def holds_what_the_model_holds(self) -> None:

@@ -13,12 +13,15 @@ from typing import Any
 MAGIC = b"\x89NFX\r\n\x1a\n"
 META, ROWS, CODES, LABELS, TOMBSTONES, USER_METADATA = 1, 2, 3, 6, 7, 100
 LIST_SIZES, CENTROIDS, ARRIVAL, SEED, QUANTIZER, GROUP_SIZES, TUNING = 8, 9, 10, 11, 14, 15, 20
+GRAPH, GRAPH_CENTRE, GRAPH_NODES, GRAPH_LINKS, GRAPH_LEVELS = 16, 17, 18, 19, 21
 RELEASE = 0x00000100  # the first release that reads version 1
 BYTES, F32, F16, BF16, I8, U8, U32, I64, U64, F64 = range(10)
 ELEMENT_BYTES = (1, 4, 2, 2, 1, 1, 4, 8, 8, 8)
 HEADER, ENTRY = struct.Struct("<8sIIQQQIII2I"), struct.Struct("<IIQQQQII")
 SETTING = struct.Struct("<IIIIIIddddQ")
 ROW_META = struct.Struct("<IIIIQQqQ")
+GRAPH_META = struct.Struct("<IIQdII")
+GRAPH_FIELDS = ("m", "ef_construction", "seed", "unit", "by_distance", "levels")
 ROW_FIELDS = (
     *("kind", "kind_version", "metric", "dtype", "dim", "count", "next_label", "has_labels"),
 )
@@ -81,6 +84,15 @@ class Container:
         """Return a copy whose meta section says something else."""
         data = ROW_META.pack(*{**self.meta(), **fields}.values())
         return self.with_section(META, data=data)
+
+    def graph(self) -> dict[str, Any]:
+        """Return the fields of the graph section."""
+        return dict(zip(GRAPH_FIELDS, GRAPH_META.unpack(self.find(GRAPH).data), strict=True))
+
+    def with_graph(self, **fields: Any) -> Container:
+        """Return a copy whose graph section says something else."""
+        data = GRAPH_META.pack(*{**self.graph(), **fields}.values())
+        return self.with_section(GRAPH, data=data)
 
     def with_section(self, kind: int, **changes: Any) -> Container:
         """Return a copy with one section changed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from reliability.samples import CODED, KINDS, LISTED, build, queries_of
+from reliability.samples import CODED, GRAPHS, KINDS, LISTED, Links, build, queries_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "format-1"
 ROWS, DIM, QUERIES, K = 24, 20, 6, 26
@@ -16,12 +16,15 @@ NAMES = [
     *((metric, storage, i % 2 == 1, 0) for i, (metric, storage) in enumerate(KINDS)),
     *LISTED,
     *CODED,
+    *GRAPHS,
 ]
 
 
 def name_of(metric: str, storage: str, labelled: bool, nlist: int) -> str:
     """Return the name of a golden file without its suffix."""
     name = f"{metric}-{storage}-{'labelled' if labelled else 'numbered'}"
+    if isinstance(nlist, Links):
+        return f"hnsw{int(nlist)}-{name}"
     return f"ivf{nlist}-{name}" if nlist else name
 
 

@@ -14,6 +14,7 @@ import nearfield as nf
 import numpy as np
 
 ROWS, DIM = 150_000, 64
+NODES, INSERTED = 20_000, 2_400  # of a graph; more at once would make it anew
 
 
 class Sender:
@@ -73,6 +74,9 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
         coded.add(rows)
     empty_small = nf.FlatIndex(DIM, quantizer=nf.quant.RabitQuantizer(4).train(rows[:3000]))
 
+    graph, empty_graph = nf.HNSWIndex(DIM, 16), nf.HNSWIndex(DIM, 16)
+    graph.add(rows[:NODES])
+
     def save_and_load() -> None:
         while True:
             index.save(path)
@@ -111,11 +115,20 @@ def calls(folder: str) -> dict[str, Callable[[], Any]]:
         "range_search of codes": lambda: small_lists.range_search(queries, 20.0, nprobe=64),
         "train codes": lambda: nf.FlatIndex(DIM, quantizer=f"pq{DIM // 4}x8").train(rows),
         "add codes": lambda: empty_small.add(wide),
+        "search graph": lambda: graph.search(queries, k=10, ef_search=400),
+        "add to graph": lambda: empty_graph.add(rows),
+        "insert into graph": lambda: graph.add(rows[-INSERTED:]),
     } | {
         "index": lambda: index,
-        "empty": lambda: (empty, empty_lists, empty_small),
+        "graph": lambda: graph,
+        "empty": lambda: (empty, empty_lists, empty_small, empty_graph),
         "rows": lambda: rows,
     }
+
+
+def answers(index: nf.Index, rows: np.ndarray) -> list[bytes]:
+    """Return what a search finds."""
+    return [part.tobytes() for part in index.search(rows[:20], k=5)]
 
 
 def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
@@ -124,8 +137,9 @@ def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sender, rng = Sender(), random.Random(3)
     long = calls(folder)
-    index, emptied, rows = (long.pop(name)() for name in ("index", "empty", "rows"))
-    expected = [part.tobytes() for part in index.search(rows[:20], k=5)]
+    index, graph, emptied, rows = (long.pop(n)() for n in ("index", "graph", "empty", "rows"))
+    expected = answers(index, rows)
+    of_graph = answers(graph, rows)
     out: dict[str, Any] = {}
     for name in names:
         out[name] = {"late": [], "missed": 0}
@@ -148,12 +162,16 @@ def latencies(folder: str, count: int, names: list[str]) -> dict[str, Any]:
                     longest /= 2
             else:
                 raise AssertionError("no signal came")
-            answer = [part.tobytes() for part in index.search(rows[:20], k=5)]
-            assert answer == expected, name
+            assert answers(index, rows) == expected, name
             assert len(index) == ROWS
+            if len(graph) != NODES:
+                assert (len(graph), name) == (NODES + INSERTED, "insert into graph")
+                graph.remove(graph.ids[NODES:])
+                of_graph = answers(graph, rows)
+            assert answers(graph, rows) == of_graph, name
             for empty in emptied:
                 if len(empty):
-                    assert len(empty) in (2 * ROWS, 6 * ROWS)
+                    assert len(empty) in (ROWS, 2 * ROWS, 6 * ROWS)
                     empty.remove(empty.ids)
     assert sorted(os.listdir(folder)) == ["loop.nf"], "an interrupted save leaves no temporary"
     assert len(nf.load(os.path.join(folder, "loop.nf"))) == ROWS

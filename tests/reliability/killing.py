@@ -13,7 +13,7 @@ from typing import Any
 
 import nearfield as nf
 import numpy as np
-from reliability.samples import centroids_of, empty, empty_lists
+from reliability.samples import Links, centroids_of, empty, empty_graph, empty_lists
 
 VERSIONS = 6
 _COUNTS = struct.Struct("<QQ")
@@ -23,7 +23,9 @@ def version(number: int, rows: int, nlist: int, storage: str = "float32") -> nf.
     """Return an index that differs from every other version, in size too; nlist 0: a flat one."""
     rng = np.random.default_rng(number)
     index: nf.Index
-    if nlist:
+    if isinstance(nlist, Links):
+        index = empty_graph("l2", storage, 32, nlist)
+    elif nlist:
         index = empty_lists("l2", storage, centroids_of(storage, nlist, 32))
     else:
         index = empty("l2", storage, 32)
@@ -56,11 +58,19 @@ def phase(folder: str, sizes: set[int], old: bool, between: bool) -> str:
 
 
 def rounds(
-    folder: str, kills: int, rows: int, durable: bool, seed: int, nlist: int, storage: str
+    folder: str,
+    kills: int,
+    rows: int,
+    durable: bool,
+    seed: int,
+    nlist: int,
+    storage: str,
+    m: int = 0,
 ) -> dict[str, Any]:
     """Kill `kills` writers; after each the file must be the last finished or the next version."""
     path = os.path.join(folder, "index.nf")
-    indexes = [version(number, rows, nlist, storage) for number in range(VERSIONS)]
+    kind = Links(m) if m else nlist
+    indexes = [version(number, rows, kind, storage) for number in range(VERSIONS)]
     contents = []
     for index in indexes:
         index.save(path, durable=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from reliability import coding_lies
+from reliability import coding_lies, graph_lies
 from reliability import container as c
 from reliability.container import Container, Section
 
@@ -21,7 +21,7 @@ def of_meta(true: Container) -> Iterator[Lie]:
     said = true.meta()
     n, dim = said["count"], said["dim"]
     wrong = {
-        "kind": (0, 3 - said["kind"], 3, 2**32 - 1),
+        "kind": tuple({0, 1, 2, 3, 4, 2**32 - 1} - {said["kind"]}),
         "kind_version": (0, 2, 2**32 - 1),
         "metric": (3, 4, 255, 2**31, 2**32 - 1),
         "dtype": (5, 255, 2**32 - 1, (said["dtype"] + 1) % 5, (said["dtype"] + 2) % 5),
@@ -204,12 +204,12 @@ def of_tuning(true: Container) -> Iterator[Lie]:
     """Yield settings out of range, in two places at once, and sections of another shape."""
     section = true.find(c.TUNING)
     settings = [list(one) for one in c.SETTING.iter_unpack(section.data)]
-    nlist = true.find(c.LIST_SIZES).rows
+    nlist = true.find(c.LIST_SIZES).rows if true.has(c.LIST_SIZES) else 0
     nan, inf = float("nan"), float("inf")
     wrong = {
         0: (0,),
         1: (0,),
-        2: (0, nlist + 1, 2**31, 2**32 - 1),
+        2: (*([0] if nlist else []), nlist + 1, 2**31, 2**32 - 1),
         5: (1, 2**32 - 1),
         6: (nan, inf, 0.0, -0.5, 1.0000001, 2.0, settings[-1][8] + 1e-9),
         7: (nan, inf, -inf, -0.5, 1.0000001, settings[-1][8] - 1e-9),
@@ -252,8 +252,11 @@ def of_table(true: Container) -> Iterator[Lie]:
             6: (0, 1),
             7: (1, 2**31, 2**32 - 1),
         }
+        right = {3: length, 4: section.rows, 5: section.cols, 6: c.crc32c(section.data)}
         for position, values in wrong.items():
             for value in values:
+                if value == right.get(position) or not 0 <= value <= MOST:
+                    continue  # of a section without contents
                 changed = true.with_section(kind, entry={position: value})
                 yield f"section {kind}, field {position}: {value}", changed
         for rows, cols in ((2**63, 2), (2**32, 2**32), (MOST, MOST), (2**61, 8)):
@@ -303,6 +306,8 @@ def all_of(true: Container) -> Iterator[Lie]:
         yield from of_lists(true)
     if true.has(c.GROUP_SIZES):
         yield from of_groups(true)
+    if true.meta()["kind"] == 3:
+        yield from graph_lies.of_graph(true)
     if any(section.type == c.TUNING for section in true.sections):
         yield from of_tuning(true)
     yield from of_table(true)
@@ -324,6 +329,8 @@ def truths(true: Container) -> Iterator[Lie]:
     yield "later default labels", true.with_meta(next_label=2**40)
     if true.has(c.QUANTIZER):
         yield from coding_lies.truths(true)
+    if true.meta()["kind"] == 3:
+        yield from graph_lies.truths(true)
     if true.meta()["kind"] == 2:
         nlist = true.find(c.CENTROIDS).rows
         zero = bytes(len(true.find(c.CENTROIDS).data))

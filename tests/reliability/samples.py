@@ -49,6 +49,29 @@ CODED = [
 """Indexes of small codes, written as a quantizer, `residual` and the type of kept rows, if any."""
 
 
+class Links(int):
+    """Links of a graph's nodes, where an index of lists has their number."""
+
+    def __repr__(self) -> str:
+        return f"m{int(self)}"
+
+    __str__ = __repr__
+
+
+TUNED_GRAPH = ("l2", "bfloat16", True, Links(4))
+GRAPHS = [
+    *(("l2", "float32", False, Links(3)), ("ip", "int8", True, Links(2)), TUNED_GRAPH),
+    *(("cosine", "rabitq4-float16", True, Links(2)), ("ip", "sq8", False, Links(3))),
+]
+"""Graphs, one of them tuned: metric, storage, with labels, links."""
+GRAPH_SETTINGS = [
+    (3, 1, 0, 0, 1, 0.75, 0.875, 0.75, 2**-14, 24),
+    (3, 200, 0, 9, 12, 1.0, 1.0, 1.0, 2**-12, 24),
+    (7, 1, 0, 0, 2**32 - 1, 1.0, 1.0, 1.0, 2**-13, 24),
+]
+"""What that one was tuned to."""
+
+
 class Storage(NamedTuple):
     """What a storage of these samples means."""
 
@@ -165,12 +188,22 @@ def empty(metric: str, storage: str, dim: int) -> nf.FlatIndex:
     return index
 
 
-def build(
-    metric: str, storage: str, labelled: bool, n: int, dim: int, nlist: int = 0
-) -> nf.FlatIndex | nf.IVFIndex:
+def empty_graph(metric: str, storage: str, dim: int, m: int) -> nf.HNSWIndex:
+    """Return an empty graph; what its quantizer was trained to is made from formulas."""
+    index = _opened(
+        *_without_rows(3, metric, storage, dim),
+        c.Section(c.GRAPH, c.BYTES, 1, 32, c.GRAPH_META.pack(m, 20, 3, 1.0, 1, 0)),
+    )
+    assert isinstance(index, nf.HNSWIndex)
+    return index
+
+
+def build(metric: str, storage: str, labelled: bool, n: int, dim: int, nlist: int = 0) -> nf.Index:
     """Build an index of `n` live rows, one more having been removed; nlist 0: a flat one."""
     index: Any
-    if nlist:
+    if isinstance(nlist, Links):
+        index = empty_graph(metric, storage, dim, nlist)
+    elif nlist:
         groups = GROUP_SIZES if (metric, storage, labelled, nlist) == GROUPED else ()
         index = empty_lists(metric, storage, centroids_of(storage, nlist, dim), groups)
     else:
@@ -181,6 +214,8 @@ def build(
         return index
     if (metric, storage, labelled, nlist) == TUNED:
         index._core.add_tuning(SETTINGS)
+    if (metric, storage, labelled, nlist) == TUNED_GRAPH:
+        index._core.add_tuning(GRAPH_SETTINGS)
     labels = labels_of(n + 1)
     index.add(rows, ids=labels)
     index.remove([labels[n // 2]])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from nearfield import cli
 from reliability.child import call
-from reliability.samples import CODED, KINDS, LISTED, build
+from reliability.samples import CODED, GRAPHS, KINDS, LISTED, build
 
 
 @pytest.mark.parametrize(
@@ -23,15 +23,15 @@ from reliability.samples import CODED, KINDS, LISTED, build
         *((*kind, labelled, 0) for labelled in (False, True) for kind in KINDS),
         *LISTED,
         *CODED,
+        *GRAPHS,
     ],
 )
 def test_every_flipped_bit_and_every_length_is_noticed(
     tmp_path: Path, metric: str, storage: str, labelled: bool, nlist: int
 ) -> None:
     path = tmp_path / "whole.nf"
-    build(
-        metric, storage, labelled, 5, 4 if (metric, storage, labelled, nlist) in CODED else 3, nlist
-    ).save(path, durable=False)
+    dim = 4 if "q" in storage else 3
+    build(metric, storage, labelled, 5, dim, nlist).save(path, durable=False)
     size = path.stat().st_size
     flipped = call("reliability.damage:flips", str(path), str(tmp_path))
     assert flipped["wrong"] == []

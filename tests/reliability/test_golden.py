@@ -13,8 +13,10 @@ from reliability import container as c
 from reliability.coding import parsed_coding
 from reliability.golden import DIM, FOLDER, NAMES, QUERIES, ROWS, K, name_of
 from reliability.samples import (
-    CODED,
+    GRAPHS,
     LISTED,
+    STORAGES,
+    Links,
     build,
     centroids_of,
     labels_of,
@@ -64,7 +66,7 @@ def test_expected_answers_are_right(golden: Golden) -> None:
     labels = labels_of(ROWS + 1) if labelled else np.arange(ROWS)
     if labelled:
         rows, labels = (np.delete(part, ROWS // 2, axis=0) for part in (rows, labels))
-    if golden in CODED and not parts_of(storage).refine:
+    if is_of_codes_alone(storage):
         rows = decoded_rows(golden, labels).astype(np.float64)
         if metric == "cosine":  # by unit vectors that were coded
             metric, queries = (
@@ -79,6 +81,12 @@ def test_expected_answers_are_right(golden: Golden) -> None:
     np.testing.assert_allclose(scores[:, :ROWS], best, rtol=2**-22, atol=2**-30)
     assert (ids[:, ROWS:] == nf.MISSING).all()
     assert np.isnan(scores[:, ROWS:]).all()
+
+
+def is_of_codes_alone(storage: str) -> bool:
+    """Return whether codes are all there is of a row."""
+    quantizer, refine, _ = parts_of(storage)
+    return quantizer not in STORAGES and refine is None
 
 
 def decoded_rows(golden: Golden, labels: np.ndarray) -> np.ndarray:
@@ -102,7 +110,7 @@ def decoded_rows(golden: Golden, labels: np.ndarray) -> np.ndarray:
         sizes = np.frombuffer(file.find(c.LIST_SIZES).data, "<u4")
         rows = rows + np.repeat(centroids_of(storage, nlist, DIM).astype(np.float64), sizes, axis=0)
     came = np.arange(ROWS)
-    if nlist:
+    if file.has(c.ARRIVAL):
         came = np.argsort(np.frombuffer(file.find(c.ARRIVAL).data, "<u4"))
     index = nf.load(FOLDER / f"{name_of(*golden)}.nf")
     held = index.reconstruct(labels)
@@ -143,12 +151,30 @@ def test_lists_are_looked_into_as_ever(golden: Golden) -> None:
 @each_golden
 def test_saving_again_gives_the_same_bytes(golden: Golden, tmp_path: Path) -> None:
     kept = (FOLDER / f"{name_of(*golden)}.nf").read_bytes()
-    for i, index in enumerate((built(golden), nf.load(FOLDER / f"{name_of(*golden)}.nf"))):
+    indexes = [nf.load(FOLDER / f"{name_of(*golden)}.nf")]
+    if not isinstance(golden[3], Links):  # what rows are linked to may change
+        indexes.append(built(golden))
+    for i, index in enumerate(indexes):
         for threads in (1, 2):
             nf.set_num_threads(threads)
             path = tmp_path / f"{i}-{threads}.nf"
             index.save(path, durable=False)
             assert path.read_bytes() == kept
+
+
+@pytest.mark.parametrize("golden", GRAPHS, ids=[name_of(*golden) for golden in GRAPHS])
+def test_graphs_are_walked(golden: Golden) -> None:
+    """Every node is where the links lead, and a walk finds rows with the scores they have."""
+    index = nf.load(FOLDER / f"{name_of(*golden)}.nf")
+    assert isinstance(index, nf.HNSWIndex)
+    assert (index.m, index.ef_construction, index.seed) == (golden[3], 20, 3)
+    assert index.stats()["reachable"] == ROWS
+    every = index.search(queries_of(QUERIES, DIM), ROWS)
+    for breadth in (1, 5, 23):
+        found = index.search(queries_of(QUERIES, DIM), 1, ef_search=breadth)
+        for i in range(QUERIES):
+            scores = dict(zip(every.ids[i].tolist(), every.scores[i].tolist(), strict=True))
+            assert found.scores[i, 0] == scores[int(found.ids[i, 0])]
 
 
 @each_golden

@@ -23,6 +23,7 @@ CALLS = {
     "lists": ["search lists", "search lists, one thread", "search lists, few may answer"],
     "codes": ["search codes", "search codes, k = n", "search codes in lists"],
     "more of codes": ["range_search of codes", "train codes", "add codes"],
+    "graphs": ["search graph", "add to graph", "insert into graph"],
     "more of lists": ["search long lists", "range_search in lists", "train", "add to lists"],
 }
 

@@ -15,15 +15,18 @@ KILLS = int(os.environ.get("NEARFIELD_KILLS", "100"))
 
 
 @pytest.mark.parametrize(
-    ("nlist", "storage"),
-    [(0, "float32"), (40, "float32"), (40, "sq8-float16-residual")],
-    ids=["flat", "ivf", "coded"],
+    ("nlist", "storage", "m"),
+    [
+        *((0, "float32", 0), (40, "float32", 0), (40, "sq8-float16-residual", 0)),
+        (0, "float32", 8),
+    ],
+    ids=["flat", "ivf", "coded", "hnsw"],
 )
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "not durable"])
 def test_killed_writers_leave_a_whole_file(
-    tmp_path: Path, durable: bool, nlist: int, storage: str
+    tmp_path: Path, durable: bool, nlist: int, storage: str, m: int
 ) -> None:
-    args = (str(tmp_path), KILLS // 2, 20_000, durable, 7, nlist, storage)
+    args = (str(tmp_path), KILLS // 2, 20_000, durable, 7, nlist, storage, m)
     found = call("reliability.killing:rounds", *args, timeout=800)
     print(f"{found['kills']} kills:", found["phases"])
     assert found["wrong"] == []

@@ -14,13 +14,14 @@ import pytest
 from reliability import container as c
 from reliability import lies
 from reliability.child import call
-from reliability.samples import CODED, KINDS, LISTED, build
+from reliability.samples import CODED, GRAPHS, KINDS, LISTED, Links, build
 
 Sample = tuple[str, str, bool, int]
 SAMPLES: list[Sample] = [
     *((metric, storage, labelled, 0) for metric, storage in KINDS for labelled in (False, True)),
     *LISTED,
     *CODED,
+    *GRAPHS,
 ]
 
 
@@ -48,7 +49,8 @@ def test_the_document_describes_the_files(tmp_path: Path, sample: Sample) -> Non
     true = true_file(tmp_path, sample)
     assert c.sealed(true) == (tmp_path / "true.nf").read_bytes()
     meta = true.meta()
-    assert (meta["kind"], meta["kind_version"]) == (2 if sample[3] else 1, 1)
+    kind = 3 if isinstance(sample[3], Links) else 2 if sample[3] else 1
+    assert (meta["kind"], meta["kind_version"]) == (kind, 1)
     assert (meta["dim"], meta["count"], meta["has_labels"]) == (4, 6, int(sample[2]))
     assert c.crc32c(b"123456789") == 0xE3069283
 
@@ -65,7 +67,7 @@ def test_lies_are_refused(tmp_path: Path, sample: Sample) -> None:
 
 
 @pytest.mark.parametrize(
-    "sample", [*SAMPLES[:30:7], *LISTED, *CODED], ids=lambda s: "-".join(map(str, s))
+    "sample", [*SAMPLES[:30:7], *LISTED, *CODED, *GRAPHS], ids=lambda s: "-".join(map(str, s))
 )
 def test_unusual_truths_are_opened(tmp_path: Path, sample: Sample) -> None:
     names = written(tmp_path, lies.truths(true_file(tmp_path, sample)))
@@ -82,7 +84,7 @@ def test_a_newer_format_says_what_to_install(tmp_path: Path) -> None:
             nf.load(path)
 
 
-@pytest.mark.parametrize("nlist", [0, 3], ids=["flat", "ivf"])
+@pytest.mark.parametrize("nlist", [0, 3, Links(3)], ids=["flat", "ivf", "hnsw"])
 def test_messages_name_the_file_and_the_place(tmp_path: Path, nlist: int) -> None:
     true = true_file(tmp_path, ("l2", "float32", True, nlist))
     names = written(tmp_path, lies.all_of(true))

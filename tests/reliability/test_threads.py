@@ -171,6 +171,26 @@ def ticks_during(work: Callable[[], object]) -> tuple[float, float]:
     return float(gaps.max()), end - start
 
 
+@pytest.mark.parametrize(("kind", "count"), [("FlatIndex", 400_000), ("HNSWIndex", 20_000)])
+def test_an_index_that_grows_can_be_asked_how_large_it_is(kind: str, count: int) -> None:
+    """What waits for a long add leaves the GIL to it, which looks for signals."""
+    rows = np.random.default_rng(0).standard_normal((count, 64), dtype=np.float32)
+    index = getattr(nf, kind)(64)
+    done = threading.Event()
+
+    def add() -> None:
+        index.add(rows)
+        done.set()
+
+    def ask() -> None:
+        while not done.is_set():
+            assert index.nbytes > 0
+            assert index.stats()["count"] in (0, count)
+            assert 5 not in index or len(index) == count
+
+    run_all(add, ask)
+
+
 @pytest.mark.parametrize("name", ["search", "topk", "range_search", "add", "save", "load"])
 def test_the_gil_is_free_during_long_calls(tmp_path: Path, name: str) -> None:
     """Other threads go on: none of their pauses is a large share of the call."""

@@ -1,4 +1,4 @@
-"""Rows in clumps, and indexes over them, for the tests of inverted lists."""
+"""Rows in clumps, and indexes over them, for the tests of inverted lists and graphs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ def ivf(x: Any, nlist: int = 12, metric: Any = "l2", ids: Any = None, **kwargs: 
     return index
 
 
-def flat_of(index: nf.IVFIndex, x: Any, ids: Any = None) -> nf.FlatIndex:
+def graph(x: Any, m: int = 8, metric: Any = "l2", ids: Any = None, **kwargs: Any) -> nf.HNSWIndex:
+    index = nf.HNSWIndex(np.shape(x)[1], m, metric, **{"ef_construction": 60, **kwargs})
+    if not index.is_trained:
+        index.train(x)
+    index.add(x, ids)
+    return index
+
+
+def flat_of(index: nf.Index, x: Any, ids: Any = None) -> nf.FlatIndex:
     flat = nf.FlatIndex(index.dim, index.metric, quantizer=index.quantizer)
     flat.add(x, ids)
     return flat

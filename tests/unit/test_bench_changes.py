@@ -14,6 +14,8 @@ from bench.filtered_searchers import SEARCHERS, Searcher
 from bench.pareto import datasets, judge
 from bench.stream_updaters import UPDATERS
 
+TRIED = ("flat", "ivf", "nearfield-hnsw")
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -83,7 +85,7 @@ class Forgetful(Searcher):
         return judge.exact_neighbours(self.data.base, query, filtered.K, self.data.metric)[0]
 
 
-@pytest.mark.parametrize("name", [name for name in SEARCHERS if name.endswith(("flat", "ivf"))])
+@pytest.mark.parametrize("name", [name for name in SEARCHERS if name.endswith(TRIED)])
 def test_filtered_searches_stay_inside(folder, name, tmp_path, monkeypatch, capsys):
     if "faiss" in name:
         pytest.importorskip("faiss")
@@ -120,7 +122,7 @@ def test_steps_exchange_live_rows_for_others():
     assert max(live) <= 400
 
 
-@pytest.mark.parametrize("name", [name for name in UPDATERS if name.endswith(("flat", "ivf"))])
+@pytest.mark.parametrize("name", [name for name in UPDATERS if name.endswith(TRIED)])
 def test_streams_end_with_the_rows_that_are_live(data, name):
     if "faiss" in name:
         pytest.importorskip("faiss")
@@ -130,7 +132,8 @@ def test_streams_end_with_the_rows_that_are_live(data, name):
     looks = [point for point in course.points if point.recall is not None]
     assert [point.turnover for point in looks] == pytest.approx([0.0, 0.4, 0.8, 1.0])
     # All lists are looked into, so that whatever is missing was lost by the stream.
-    assert [point.recall for point in [*looks, course.fresh]] == [1.0] * 5
+    least = 0.9 if "hnsw" in name else 1.0
+    assert all(point.recall >= least for point in [*looks, course.fresh])
     assert not any(point.dead for point in looks)
     assert [point.rows for point in course.points] == [0, *[60] * 5]
 

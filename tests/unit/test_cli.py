@@ -252,6 +252,60 @@ def test_build_small_codes(
     assert run("search", output, vectors.with_name("queries.npy"), "-k", 2)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "m", "breadth", "quantizer", "refine"),
+    [
+        (["--index", "hnsw"], 32, 200, "float32", None),
+        (["--index", "hnsw", "--m", "9", "--ef-construction", "30"], 9, 30, "float32", None),
+        (["--index", "hnsw", "--dtype", "float16"], 32, 200, "float16", None),
+        (["--index=hnsw", "--quantizer=sq8", "--refine=float16"], 32, 200, "sq8", "float16"),
+        (["--index", "HNSW16_SQ4"], 16, 200, "sq4", None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_build_a_graph(
+    run: Run,
+    vectors: Path,
+    options: list[str],
+    m: int,
+    breadth: int,
+    quantizer: str,
+    refine: str | None,
+) -> None:
+    output, queries = vectors.with_name("graph.nf"), vectors.with_name("queries.npy")
+    assert run("build", vectors, "-o", output, *options, "--metric", "ip")[0] == 0
+    index = nf.load(output)
+    assert isinstance(index, nf.HNSWIndex)
+    assert (index.m, index.ef_construction, index.metric, len(index)) == (m, breadth, "ip", 300)
+    assert (index.quantizer, index.refine) == (quantizer, refine)
+    report = json.loads(run("info", output, "--json")[1])
+    assert (report["kind"], report["m"], report["ef_construction"]) == ("hnsw", m, breadth)
+    assert report["levels"][0] == 300
+    assert report["reachable"] == 300
+    shown = {
+        line.split()[0]: line.split()[1:] for line in run("info", output)[1].splitlines() if line
+    }
+    assert shown["kind"] == ["hnsw"]
+    assert shown["levels"][0].rstrip(",") == "300"
+    assert float(shown["mean_links"][0]) == pytest.approx(report["mean_links"], rel=1e-3)
+    assert run("verify", output)[0] == 0
+    found = json.loads(run("search", output, queries, "-k", "2", "--json")[1])
+    expected = index.search(np.load(queries), 2).ids.tolist()
+    assert [[hit["id"] for hit in one["hits"]] for one in found["results"]] == expected
+
+
+def test_tune_a_graph(run: Run, vectors: Path, tmp_path: Path) -> None:
+    path, sample = tmp_path / "graph.nf", tmp_path / "sample.npy"
+    np.save(sample, np.random.default_rng(1).standard_normal((40, 8)))
+    assert run("build", vectors, "-o", path, "--index", "hnsw", "--m", "8")[0] == 0
+    code, out, _ = run("tune", path, sample, "--recall", "0.6", "-k", "3")
+    assert code == 0
+    assert "ef_search=all" in out
+    code, out, _ = run("search", path, sample, "-k", "3", "--recall", "1", "--json")
+    found = [[hit["id"] for hit in one["hits"]] for one in json.loads(out)["results"]]
+    assert found == nf.topk(np.load(sample), np.load(vectors), 3, "l2").ids.tolist()
+
+
 def test_build_errors_of_small_codes(run: Run, vectors: Path) -> None:
     out = vectors.with_name("never")
     for options, words in (
@@ -261,7 +315,14 @@ def test_build_errors_of_small_codes(run: Run, vectors: Path) -> None:
         (["--quantizer", "sq8", "--dtype", "float16"], "--quantizer stores codes"),
         (["--index", "SQ8", "--lists", "4"], "leave --lists out"),
         (["--index", "SQ8", "--dtype", "float32"], "leave --dtype out"),
-        (["--index", "HNSW32"], "description: got 'HNSW32'"),
+        (["--index", "HNSW32,Graph"], "description: got 'HNSW32,Graph'"),
+        (["--index", "HNSW32", "--m", "8"], "leave --m out"),
+        (["--index", "SQ8", "--ef-construction", "8"], "leave --ef-construction out"),
+        (["--index", "hnsw", "--lists", "4"], "leave --lists out"),
+        (["--m", "8"], "--m is of a graph; add --index hnsw"),
+        (["--lists", "4", "--ef-construction", "8"], "--ef-construction is of a graph"),
+        (["--index", "hnsw", "--m", "1"], "m: got 1, expected an integer >= 2 and <= 512"),
+        (["--index", "hnsw", "--ef-construction", "0"], "ef_construction: got 0"),
         (["--lists", "0"], "nlist: got 0"),
         (["--lists", "301"], "got 300 rows to train on"),
         (["--quantizer", "pq4x9"], "vectors.npy: x: got 300 rows to train on"),

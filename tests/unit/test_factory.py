@@ -81,7 +81,10 @@ def test_codes(description: str, nlist: int, quantizer: str, refine: str | None)
 
 @pytest.mark.parametrize(
     "description",
-    ["", "flat", "IVF", "IVF0,Flat", "IVF4", "IVF4,", "IVF-4,Flat", "HNSW32", "IVF999999999,Flat",
+    ["", "flat", "IVF", "IVF0,Flat", "IVF4", "IVF4,", "IVF-4,Flat", "IVF999999999,Flat",
+     "HNSW32,", "HNSW32_", "HNSW-4", "HNSW999999999", "HNSWFlat", "HNSW32Flat", "HNSW32;SQ8",
+     "hnsw", "HNSW32,IVF4,Flat", "IVF4,HNSW32", "HNSW8,HNSW8", "Flat,HNSW8", "OPQ4,HNSW8",
+     "OPQ8,HNSW8,PQ4", "HNSW8,OPQ4,PQ4", "HNSW8_SQ6", "HNSW8,SQ8,Refine(SQ4)",
      "OPQ8,IVF4,PQ4", "OPQ8,IVF4", "OPQ8,Flat", "OPQ4,SQ8", "OPQ8_16,IVF4,PQ8", "IVF4,OPQ8,PQ8",
      "PQ", "PQ8x", "PQ8x5fs", "PQ8fs", "PQx4", "pq", "pq8", "SQ6", "sq8x4", "RaBitQ0", "RaBitQ9",
      "RaBitQ12", "rabitq", "SQ8,", "SQ8,Flat", "SQ8,Refine", "SQ8,Refine()", "SQ8,Refine(SQ4)",
@@ -92,8 +95,55 @@ def test_unknown_descriptions_are_refused(description: str) -> None:
         nf.index_factory(description, 8)
 
 
+@pytest.mark.parametrize(
+    ("description", "m", "quantizer", "refine"),
+    [
+        ("HNSW", 32, "float32", None),
+        ("HNSW32", 32, "float32", None),
+        ("HNSW16,Flat", 16, "float32", None),
+        ("HNSW8_Flat", 8, "float32", None),
+        ("HNSW, SQfp16", 32, "float16", None),
+        ("HNSW32_SQbf16", 32, "bfloat16", None),
+        ("HNSW32,int8", 32, "int8", None),
+        ("HNSW32_SQ8", 32, "sq8", None),
+        ("HNSW32,SQ8", 32, "sq8", None),
+        ("HNSW32_SQ4", 32, "sq4", None),
+        ("HNSW_SQ4", 32, "sq4", None),
+        ("HNSW32_PQ4x4", 32, "pq4x4", None),
+        ("HNSW32,PQ2", 32, "pq2x8", None),
+        ("HNSW32,PQ4x4fs", 32, "pq4x4", None),
+        ("OPQ4,HNSW32,PQ4x4", 32, "opq4x4", None),
+        ("HNSW16,RaBitQ4", 16, "rabitq4", None),
+        ("HNSW16_SQ8,RFlat", 16, "sq8", "float32"),
+        ("HNSW16,PQ4x4,Refine(SQfp16)", 16, "pq4x4", "float16"),
+        ("HNSW,SQ8,Refine(Flat)", 32, "sq8", "float32"),
+    ],
+)
+def test_graphs(description: str, m: int, quantizer: str, refine: str | None) -> None:
+    index = nf.index_factory(description, 8, "ip")
+    assert isinstance(index, nf.HNSWIndex)
+    assert (index.m, index.quantizer, index.refine) == (m, quantizer, refine)
+    assert (index.dim, index.metric, index.ef_construction) == (8, "ip", 200)
+    rows = (
+        np.random.default_rng(0)
+        .integers(0, 99, (300, 8))
+        .astype("int8" if quantizer == "int8" else np.float32)
+    )
+    direct = nf.HNSWIndex(8, m, "ip", quantizer=quantizer, refine=refine)
+    for one in (index, direct):
+        one.train(rows)
+        one.add(rows)
+    assert (index.search(rows, 9).ids == direct.search(rows, 9).ids).all()
+
+
 def test_descriptions_that_do_not_fit_are_refused() -> None:
     for description, message in (
+        ("HNSW1", "m: got 1, expected an integer >= 2 and <= 512"),
+        ("HNSW0,SQ8", "m: got 0"),
+        ("HNSW513", "m: got 513"),
+        ("HNSW32,PQ3", r"quantizer: m: got 3 for dim 8"),
+        ("HNSW32,RFlat", "refine: got 'float32', expected None"),
+        ("HNSW32,Flat,RFlat", "refine: got 'float32', expected None"),
         ("PQ3", r"quantizer: m: got 3 for dim 8.*divisor"),
         ("IVF4,PQ4x3", "quantizer: .*3"),
         ("PQ4x13", "quantizer: .*13"),

@@ -193,6 +193,20 @@ def test_nonfinite_values_are_found_everywhere_and_change_nothing(storage: str, 
     assert state(index) == before
 
 
+@pytest.mark.parametrize("held", [0, 7, 200, 300, 1000])
+def test_nonfinite_rows_are_counted_in_what_is_added(held: int) -> None:
+    """Whatever is encoded once more when rows become many."""
+    x = np.random.default_rng(0).standard_normal((400, 7), np.float32)
+    index = nf.FlatIndex(7)
+    index.add(np.repeat(x, 3, axis=0)[:held])
+    for count in (1, 100, 400):
+        bad = x[:count].copy()
+        bad[count // 2 :, 3] = np.nan
+        with pytest.raises(ValueError, match=rf"^x: row {count // 2} holds NaN"):
+            index.add(bad)
+    assert len(index) == held
+
+
 def test_k() -> None:
     index = flat()
     for bad in (0, -1, -(2**70)):

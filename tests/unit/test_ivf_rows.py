@@ -293,7 +293,7 @@ WRONG: list[tuple[Callable[[nf.IVFIndex], Any], type[Exception], str]] = [
     (lambda i: nf.IVFIndex(2, 2, coarse=None), TypeError, "coarse: got a NoneType"),
     (lambda i: nf.IVFIndex(2, 2, seed=-1), ValueError, "seed: got -1"),
     (lambda i: nf.IVFIndex(2, 2, seed="x"), TypeError, "seed: got 'x'"),
-    (lambda i: nf.Index(), TypeError, "FlatIndex or an IVFIndex"),
+    (lambda i: nf.Index(), TypeError, "FlatIndex, an IVFIndex or an HNSWIndex"),
 ]
 X = np.float32([[0, 0], [3, 4], [1, 0], [1, 1], [-2, 5]])
 

@@ -7,6 +7,7 @@ INPUT is one of
 
   nearfield build vectors.npy -o corpus.nf --metric cosine --dtype float16
   nearfield build vectors.npy -o corpus.nf --index IVF1024,PQ48x4fs,Refine(SQfp16)
+  nearfield build vectors.npy -o corpus.nf --index hnsw --m 16 --ef-construction 400
   nearfield build texts.txt -o notes --model sentence-transformers/all-MiniLM-L6-v2
 """
 
@@ -28,6 +29,7 @@ _METRICS = ("l2", "ip", "cosine")
 _DTYPES = ("float32", "float16", "bfloat16", "int8", "uint8")
 _CHUNK_BYTES = 64 << 20  # rows handed to the index at a time
 _TRAINING_ROWS = 1 << 17
+_GRAPH = "hnsw"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--lists", type=int, metavar="N", help="inverted lists to put the rows in")
     parser.add_argument(
-        "--index", metavar="WORDS", help="all of it in FAISS's words: IVF1024,PQ48x4fs,RFlat"
+        "--index",
+        metavar="WORDS",
+        help="hnsw for a graph, or all of it in FAISS's words: IVF1024,PQ48x4fs,RFlat",
+    )
+    parser.add_argument("--m", type=int, metavar="N", help="links of a row in a graph, default 32")
+    parser.add_argument(
+        "--ef-construction",
+        type=int,
+        metavar="N",
+        help="rows among which these are chosen, default 200",
     )
     parser.add_argument("--ids", metavar="FILE", help=".npy of integers, or one id per line")
     parser.add_argument("--model", help="HuggingFace name or folder; needed for texts")
@@ -80,6 +91,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _build_index(arguments: argparse.Namespace, records: Records) -> dict[str, Any]:
+    from ..hnsw import HNSWIndex
     from ..progress import bar
 
     rows = records.vectors
@@ -90,6 +102,8 @@ def _build_index(arguments: argparse.Namespace, records: Records) -> dict[str, A
     index = _empty_index(arguments, rows.shape[1], arguments.metric or "l2")
     _train(index, rows, arguments.input)
     step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.itemsize))
+    if isinstance(index, HNSWIndex):
+        step = max(1, len(rows))  # a graph of all rows at once is made sooner than row by row
     with bar(len(rows), "Adding") as advance:
         for first in range(0, len(rows), step):
             part = rows[first : first + step]
@@ -125,20 +139,38 @@ def _build_retriever(arguments: argparse.Namespace, records: Records) -> dict[st
 def _empty_index(arguments: argparse.Namespace, dim: int, metric: Any) -> Any:
     from ..factory import index_factory
     from ..flat import FlatIndex
+    from ..hnsw import HNSWIndex
     from ..ivf import IVFIndex
 
-    parts = ("quantizer", "refine", "lists")
-    if arguments.index is not None:
-        for part in (*parts, "dtype"):
+    graph = {
+        name: value
+        for name in ("m", "ef_construction")
+        if (value := getattr(arguments, name)) is not None
+    }
+    if arguments.index not in (None, _GRAPH):
+        for part in ("quantizer", "refine", "lists", "dtype", *graph):
             if getattr(arguments, part) is not None:
-                raise ValueError(f"--index says all of it; leave --{part} out")
+                raise ValueError(f"--index says all of it; leave {_option(part)} out")
         return index_factory(arguments.index, dim, metric)
     if arguments.quantizer is not None and arguments.dtype is not None:
         raise ValueError("--quantizer stores codes and --dtype rows; leave one of them out")
-    quantizer = arguments.quantizer or arguments.dtype or "float32"
+    coding = {
+        "quantizer": arguments.quantizer or arguments.dtype or "float32",
+        "refine": arguments.refine,
+    }
+    if arguments.index == _GRAPH:
+        if arguments.lists is not None:
+            raise ValueError(f"--index {_GRAPH} has no lists; leave --lists out")
+        return HNSWIndex(dim, metric=metric, **graph, **coding)
+    if graph:
+        raise ValueError(f"{_option(next(iter(graph)))} is of a graph; add --index {_GRAPH}")
     if arguments.lists is None:
-        return FlatIndex(dim, metric, quantizer=quantizer, refine=arguments.refine)
-    return IVFIndex(dim, arguments.lists, metric, quantizer=quantizer, refine=arguments.refine)
+        return FlatIndex(dim, metric, **coding)
+    return IVFIndex(dim, arguments.lists, metric, **coding)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _train(index: Any, rows: Any, name: str) -> None:

@@ -73,7 +73,12 @@ def _spelled(key: str, value: Any) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,} ({size(value)})" if "bytes" in key and value >= 1000 else f"{value:,}"
-    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        numbers = all(isinstance(one, int) for one in value)
+        return ", ".join(f"{one:,}" for one in value) if numbers else " + ".join(map(str, value))
+    return str(value)
 
 
 def _cell(key: str, section: dict[str, Any]) -> str:
