@@ -9,7 +9,12 @@ from bench.pareto.methods.faiss_hnsw import FaissHnsw
 from bench.pareto.methods.faiss_ivf import FaissIvfPqFs, FaissIvfRabitqFs
 from bench.pareto.methods.hnswlib_hnsw import HnswlibHnsw
 from bench.pareto.methods.nearfield_flat import NearfieldBytes, NearfieldFlat
-from bench.pareto.methods.nearfield_hnsw import NearfieldHnsw, NearfieldHnswFloat16
+from bench.pareto.methods.nearfield_hnsw import (
+    NearfieldHnsw,
+    NearfieldHnswBytes,
+    NearfieldHnswFloat16,
+    NearfieldHnswSixteen,
+)
 from bench.pareto.methods.nearfield_ivf import (
     NearfieldIvf,
     NearfieldIvfBytes,
@@ -47,6 +52,8 @@ REGISTRY: dict[str, type[Method]] = {
         NumkongInt8,
         NearfieldHnsw,
         NearfieldHnswFloat16,
+        NearfieldHnswBytes,
+        NearfieldHnswSixteen,
         HnswlibHnsw,
         FaissHnsw,
         UsearchHnsw,

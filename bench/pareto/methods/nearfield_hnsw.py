@@ -8,6 +8,7 @@ from typing import ClassVar
 from bench.pareto.judge import Array
 from bench.pareto.methods.base import Params, UnsupportedDataError, required
 from bench.pareto.methods.faiss_hnsw import BREADTHS
+from bench.pareto.methods.nearfield_flat import as_bytes
 from bench.pareto.methods.nearfield_index import NearfieldIndex
 
 
@@ -33,7 +34,10 @@ class NearfieldHnsw(NearfieldIndex):
             ef_construction=200,
             quantizer=self.storage,
         )
-        self._index.add(base, threads=threads)
+        self._index.add(self._stored(base), threads=threads)
+
+    def _stored(self, base: Array) -> Array:
+        return base
 
     def sweep(self, k: int) -> Sequence[Sequence[Params]]:
         """Breadth of the search."""
@@ -45,3 +49,20 @@ class NearfieldHnswFloat16(NearfieldHnsw):
 
     name = "nearfield-hnsw-f16"
     storage = "float16"
+
+
+class NearfieldHnswBytes(NearfieldHnsw):
+    """The same over uint8 rows, for data that are bytes."""
+
+    name = "nearfield-hnsw-u8"
+    storage = "uint8"
+
+    def _stored(self, base: Array) -> Array:
+        return as_bytes(base)
+
+
+class NearfieldHnswSixteen(NearfieldHnswFloat16):
+    """With half as many links."""
+
+    name = "nearfield-hnsw16"
+    links = 16

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.pareto.judge import Array
-from bench.pareto.methods.base import Method, Params, required
+from bench.pareto.methods.base import Method, Params, UnsupportedDataError, required
 from bench.pareto.methods.faiss_hnsw import BREADTHS
 
 DEGREE, WINDOW = 64, 128
@@ -30,6 +30,9 @@ class SvsLvq4x8(Method):
     def build(self, base: Array, metric: str, threads: int) -> None:
         """Write the rows, encode them, build the graph."""
         self._svs: Any = required("svs")
+        if "GenuineIntel" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+            # Elsewhere the library ends the process.
+            raise UnsupportedDataError("LVQ and LeanVec codes need an Intel CPU")
         kind = self._svs.DistanceType.MIP if metric == "ip" else self._svs.DistanceType.L2
         parameters = self._svs.VamanaBuildParameters(
             alpha=0.95 if metric == "ip" else 1.2,
