@@ -184,7 +184,7 @@ def test_an_index_that_grows_can_be_asked_how_large_it_is(kind: str, count: int)
 
     def ask() -> None:
         while not done.is_set():
-            assert index.nbytes > 0
+            assert index.nbytes >= 0  # it answers; an empty flat index holds nothing
             assert index.stats()["count"] in (0, count)
             assert 5 not in index or len(index) == count
 
