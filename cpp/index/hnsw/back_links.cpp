@@ -18,7 +18,7 @@ struct Offers {
     std::vector<Near> links;
 };
 
-Offers offers_of(const ChosenLinks& chosen, int threads) {
+Offers offers_of(const Neighbours& chosen, int threads) {
     const std::size_t n = chosen.nodes();
     std::vector<std::atomic<std::uint32_t>> count(n);
     parallel_for(n, threads, [&](std::size_t u, int) {
@@ -40,13 +40,7 @@ Offers offers_of(const ChosenLinks& chosen, int threads) {
 
 }  // namespace
 
-void ChosenLinks::set(std::size_t node, std::span<const Near> links) noexcept {
-    count_[node] = static_cast<std::uint16_t>(links.size());
-    std::copy(links.begin(), links.end(),
-              links_.begin() + static_cast<std::ptrdiff_t>(node * most_));
-}
-
-void link_back(const ChosenLinks& chosen, const ByteRows& rows, float slack, Links& out,
+void link_back(const Neighbours& chosen, const ByteRows& rows, float slack, Links& out,
                int threads) {
     const Offers offers = offers_of(chosen, threads);
     struct Scratch {
@@ -63,9 +57,7 @@ void link_back(const ChosenLinks& chosen, const ByteRows& rows, float slack, Lin
         s.all.insert(s.all.end(),
                      offers.links.begin() + static_cast<std::ptrdiff_t>(offers.begin[v]),
                      offers.links.begin() + static_cast<std::ptrdiff_t>(offers.begin[v + 1]));
-        std::sort(s.all.begin(), s.all.end());
-        const auto same = [](const Near& a, const Near& b) { return a.node == b.node; };
-        s.all.erase(std::unique(s.all.begin(), s.all.end(), same), s.all.end());
+        sort_unique(s.all);
         s.all.resize(std::min(s.all.size(), kConsidered * out.width()));
         std::span<const Near> kept = s.all;
         if (kept.size() > out.width()) kept = s.chooser.choose(s.all, out.width());

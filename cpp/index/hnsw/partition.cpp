@@ -16,8 +16,11 @@ namespace {
 /// Rows that are floats at one time.
 constexpr std::size_t kChunk = std::size_t{1} << 15;
 /// Rows a list that centres are found from, and how often they move.
-constexpr std::size_t kSampled = 16;
-constexpr int kIterations = 3;
+constexpr std::size_t kSampled = 32;
+constexpr std::size_t kLeastSampled = 4096;
+constexpr int kIterations = 8;
+/// Parts that rows are cut into at once. More are cut in two steps, so that a row meets few centres.
+constexpr std::size_t kMostParts = 1024;
 
 class Cutter {
 public:
@@ -46,7 +49,7 @@ private:
             add_list(members, mean_of(members).data());
             return;
         }
-        const std::size_t k = (n + sizes_.target - 1) / sizes_.target;
+        const std::size_t k = parts_of(n);
         const std::vector<float> centres = centres_of(members, k);
         const std::vector<Id> nearest = assign_all(members, centres, k);
         std::vector<std::vector<Id>> lists(k);
@@ -61,6 +64,11 @@ private:
                 cut_list(std::move(lists[j]));
             }
         }
+    }
+
+    std::size_t parts_of(std::size_t n) const noexcept {
+        const std::size_t lists = (n + sizes_.target - 1) / sizes_.target;
+        return lists <= kMostParts ? lists : std::min(kMostParts, lists / kMostParts + 1);
     }
 
     /// Rows that no centre tells apart.
@@ -99,7 +107,7 @@ private:
     std::vector<float> centres_of(const std::vector<Id>& members, std::size_t k) {
         Random random(seed_, stream_++);
         std::vector<Id> sample = members;
-        const std::size_t n = std::min(sample.size(), k * kSampled);
+        const std::size_t n = std::min(sample.size(), std::max(k * kSampled, kLeastSampled));
         for (std::size_t i = 0; i < n; ++i) {
             std::swap(sample[i], sample[i + random.below(sample.size() - i)]);
         }

@@ -2,8 +2,9 @@
 //
 // Rows are scale * (code - 128). For a lane l and a row i with codes p and q
 //     <l, i> = s_l s_i sum (p - 128)(q - 128),    |l - i|^2 = |l|^2 + |i|^2 - 2 <l, i>,
-// and the panel kernel says where that may reach what the lane wants. No pair that does is missed; what is
-// found beyond depends on the level: kernels that take no more than 7 bits of a lane have a wider margin.
+// hence the score of a pair, larger for nearer ones of the same lane: <l, i> / s_l, less |i|^2 / (2 s_l) where
+// distance counts, but for a factor and a term that belong to the lane. The panel kernel reports pairs by an
+// upper bound of it; where kernels take no more than 7 bits of a lane, bounds are wider apart.
 // Cost: a byte product an element of a pair. Source: own; the panels are those of quant/raw/scan.h.
 #pragma once
 
@@ -38,12 +39,17 @@ public:
     /// Rows first .. first + count - 1, up to kRows: what find() compares with.
     void set_block(const ByteView& rows, std::size_t first, std::size_t count);
 
-    /// Writes at least all pairs not farther than bounds[lane], as row in the block * kLanes + lane; returns
-    /// how many.
-    std::size_t find(const float* bounds, HitBuffer& out) const noexcept;
+    /// Writes all pairs with an upper bound of at least least[lane], as row in the block * kLanes + lane;
+    /// returns how many. Bounds that leave the range of float32 may be infinite or not a number.
+    std::size_t find(const float* least, HitBuffer& out) const noexcept;
+
+    /// How far below the upper bound of a pair its score may be.
+    float width(std::size_t row, std::size_t lane) const noexcept {
+        return row_width_[row] * inverse_[lane] + lane_width_[lane] + code_width_[row];
+    }
 
 private:
-    void pack(const std::uint8_t* codes, std::uint8_t* out) const noexcept;
+    void pack_four(const ByteView& rows, const Id* ids, std::uint8_t* out) const noexcept;
     std::int32_t pack_halved(const std::uint8_t* codes, std::uint8_t* out) const noexcept;
 
     std::size_t dim_;
@@ -54,14 +60,16 @@ private:
     std::size_t lanes_ = 0;
     alignas(64) std::int32_t init_[kLanes];
     alignas(64) float inverse_[kLanes];  // of the step of a packed lane
-    alignas(64) float square_[kLanes];
+    alignas(64) float lane_width_[kLanes];
     alignas(64) float one_[kLanes];
     const std::uint8_t* rows_ = nullptr;
     std::size_t stride_ = 0;
     std::size_t count_ = 0;
     alignas(64) float scale_[kRows];
     alignas(64) float row_term_[kRows];
-    alignas(64) float row_margin_[kRows];
+    alignas(64) float row_width_[kRows];
+    alignas(64) float code_term_[kRows];  // of lanes that are halved
+    alignas(64) float code_width_[kRows];
 };
 
 }  // namespace nearfield

@@ -306,3 +306,31 @@ TEST(inner_products_of_any_length) {
     }
     check_graph(build(rows, 2, 8, Metric::kIp), rows.n);
 }
+
+// What is equal is one row while links are chosen: the others are found from it, and it from them.
+TEST(copies_are_found_together) {
+    Rows rows = clustered(4000, 16, 30, 1.0f);
+    for (std::size_t i = 0; i < rows.n; ++i) {
+        if (i % 2 == 1) std::copy_n(rows.row(i % 20), rows.dim, rows.row(i));
+    }
+    const Graph graph = build(rows, 2);
+    check_graph(graph, rows.n);
+    for (std::size_t i = 0; i < 20; ++i) {
+        const std::vector<Id> found = search(graph, rows, rows.row(i), 20);
+        CHECK_EQ(found.size(), 20U);
+        for (const Id row : found) {
+            CHECK(i % 2 == 0 || distance(rows.row(i), rows.row(row), rows.dim) == 0.0f);
+        }
+    }
+}
+
+TEST(any_row_is_found) {
+    const Rows rows = clustered(3000, 8, 300, 10.0f);
+    const Graph graph = build(rows, 2);
+    std::size_t found = 0;
+    for (std::size_t i = 0; i < rows.n; i += 10) {
+        found += static_cast<std::size_t>(search(graph, rows, rows.row(i), 16)[0] == i);
+    }
+    std::printf("found %zu of 300\n", found);
+    CHECK(found >= 297);
+}
