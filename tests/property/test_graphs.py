@@ -10,6 +10,7 @@ from typing import Any
 import nearfield as nf
 import numpy as np
 import pytest
+from property.test_datasets import opened
 from property.test_hnsw_recall import K, recall, slice_of
 
 METRICS = ("l2", "ip", "cosine")
@@ -102,7 +103,9 @@ def test_files_are_the_same_for_any_number_of_threads(
 @pytest.mark.slow
 def test_recall_after_all_rows_were_replaced_ten_times() -> None:
     """As good as a graph that is made at once of the rows that are left."""
-    every, queries = slice_of("minilm-debian", 8000)
+    every, _ = slice_of("minilm-debian", 8000)
+    # Of 300 queries a share varies by half of what is allowed here.
+    queries = opened("minilm-debian").queries[::2].astype(np.float32)
     rng = np.random.default_rng(1)
     index = nf.HNSWIndex(every.shape[1], 16, "cosine", ef_construction=100)
     live = np.arange(4000)

@@ -1,11 +1,11 @@
 // build_graph: the graph over many rows at once, without searching it.
 //
-// Rows are cut several times at random into leaves of near ones, and within a leaf all are compared with
-// all: that finds most of a row's nearest ones at the price of arithmetic without cache misses. What a row
-// is linked to is chosen from these as HNSW chooses from what a search found; links then run both ways, and
-// what still cannot be reached from the top is tied in. The same graph for any number of threads.
-// Source: own; leaves in place of searches: "PiPNN" (2026), partitions by random leaders and leaves compared
-// whole; the rule for links: choose_links.h.
+// Rows lie in lists of near ones, and a row is compared with all rows of the lists nearest to it: that finds most
+// of its nearest ones at the price of arithmetic without cache misses (nearest_rows.h), and rows of samples get
+// some farther ones too (far_rows.h). What a row is linked to is chosen from these as HNSW chooses from what a
+// search found, equal rows counting as one (equal_rows.h); then links run both ways (back_links.h), and what
+// still cannot be reached from the top is tied in (reach.h). The same graph for any number of threads.
+// Source: own; leaves in place of searches: "PiPNN" (2026); the rule for links: choose_links.h.
 #pragma once
 
 #include "index/hnsw/graph.h"
