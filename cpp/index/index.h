@@ -30,10 +30,11 @@ struct SearchOptions {
     int threads = 0;
     std::size_t nprobe = 1;  // ivf: lists to look into, at most
     // ivf: lists further than the nearest one by more than this are left out, see ivf/margin.h.
+    // hnsw: a walk ends at rows further than the k-th nearest by more than this share, see hnsw/walk.h.
     double margin = std::numeric_limits<double>::infinity();
     std::size_t rerank = 0;      // of how many rows, the best by code, what was kept is scored
     double epsilon = 1.0;        // sign planes: deviations that bounds allow for; infinity: certain
-    std::size_t ef_search = 64;  // hnsw: breadth of the search
+    std::size_t ef_search = 0;   // hnsw: breadth of the search, 0: the usual one
 };
 
 class Index {

@@ -21,9 +21,10 @@ void check(const TunedSetting& s, std::size_t nlist) {
         throw std::invalid_argument("tuning: a setting for k = " + std::to_string(s.k) + " has " +
                                     what);
     };
-    if (s.k == 0 || s.batch == 0 || s.rows == 0 || s.rows > UINT32_MAX || s.reserved != 0) {
+    if (s.k == 0 || s.batch == 0 || s.rows == 0 || s.rows > UINT32_MAX) {
         refuse("counts out of range");
     }
+    if (!std::isfinite(s.margin) || s.margin < 0.0f) refuse("a margin that makes no sense");
     const std::size_t fewest = nlist == 0 ? 0 : 1;
     if (s.nprobe < fewest || s.nprobe > nlist) {
         refuse("nprobe " + std::to_string(s.nprobe) + " for " + std::to_string(nlist) + " lists");

@@ -20,12 +20,12 @@ struct TunedSetting {
     std::uint32_t nprobe;
     std::uint32_t rerank;
     std::uint32_t ef_search;
-    std::uint32_t reserved;  // zero
-    double level;            // the recall it may be chosen for
-    double recall;           // the mean that was measured
-    double lower;            // its lower confidence bound
-    double seconds;          // a query
-    std::uint64_t rows;      // of the index when it was measured
+    float margin;        // hnsw
+    double level;        // the recall it may be chosen for
+    double recall;       // the mean that was measured
+    double lower;        // its lower confidence bound
+    double seconds;      // a query
+    std::uint64_t rows;  // of the index when it was measured
 };
 static_assert(sizeof(TunedSetting) == 64);
 

@@ -129,12 +129,12 @@ py::array labels_of(const Index& index) {
     return out;
 }
 
-/// k, batch, nprobe, rerank, ef_search, level, recall, lower, seconds, rows.
+/// k, batch, nprobe, rerank, ef_search, margin, level, recall, lower, seconds, rows.
 using Setting = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t,
-                           std::uint32_t, double, double, double, double, std::uint64_t>;
+                           std::uint32_t, float, double, double, double, double, std::uint64_t>;
 
 Setting plain(const TunedSetting& s) {
-    return {s.k,     s.batch,  s.nprobe, s.rerank,  s.ef_search,
+    return {s.k,     s.batch,  s.nprobe, s.rerank,  s.ef_search, s.margin,
             s.level, s.recall, s.lower,  s.seconds, s.rows};
 }
 
@@ -148,9 +148,10 @@ std::vector<Setting> tuning_of(const Index& index) {
 
 void add_tuning(Index& index, const std::vector<Setting>& settings) {
     std::vector<TunedSetting> table;
-    for (const auto& [k, batch, nprobe, rerank, ef, level, recall, lower, seconds, rows] :
+    for (const auto& [k, batch, nprobe, rerank, ef, margin, level, recall, lower, seconds, rows] :
          settings) {
-        table.push_back({k, batch, nprobe, rerank, ef, 0, level, recall, lower, seconds, rows});
+        table.push_back(
+            {k, batch, nprobe, rerank, ef, margin, level, recall, lower, seconds, rows});
     }
     const py::gil_scoped_release release;
     index.add_tuning(std::move(table));

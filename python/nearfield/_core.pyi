@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 MAX_THREADS: int
 MISSING: int
 
-# k, batch, nprobe, rerank, ef_search, level, recall, lower, seconds, rows
-_Setting = tuple[int, int, int, int, int, float, float, float, float, int]
+# k, batch, nprobe, rerank, ef_search, margin, level, recall, lower, seconds, rows
+_Setting = tuple[int, int, int, int, int, float, float, float, float, float, int]
 
 class Index:
     def __len__(self) -> int: ...

@@ -6,14 +6,26 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from . import _core
-from .arguments import LARGEST_DIM, Metric, Reader, as_metric, as_natural, as_positive
+from .arguments import (
+    LARGEST_DIM,
+    Metric,
+    Reader,
+    as_margin,
+    as_metric,
+    as_natural,
+    as_positive,
+)
 from .coding import as_coding
 from .index import Index
 from .quant import Quantizer
 
 __all__ = ["HNSWIndex"]
 
-_SEARCH_PARAMS: Mapping[str, Reader] = {"ef_search": as_positive, "rerank": as_positive}
+_SEARCH_PARAMS: Mapping[str, Reader] = {
+    "ef_search": as_positive,
+    "margin": as_margin,
+    "rerank": as_positive,
+}
 
 
 class HNSWIndex(Index):
@@ -46,16 +58,23 @@ class HNSWIndex(Index):
     -----
     Any number of threads may search while others add, remove or save.
 
-    Search parameters, both integers of at least 1:
+    Search parameters, the first and the last integers of at least 1:
 
     `ef_search`
         Breadth of a search, 64 by default and never less than `k`: it ends when no link leads to a
         row nearer than the `ef_search` nearest ones it has seen. The price of recall. With as many
         as there are rows, or more, every row is scored and the answer is exact.
+    `margin`
+        A search also ends when what is left is further away than ``1 + margin`` times the distance
+        of the `k`-th nearest row it has seen (Euclidean; under ``"cosine"`` and, where all rows
+        are about equally long, ``"ip"``, that of unit vectors); by default that ends none. So a
+        query among many rows almost as near as the `k` nearest is given more time, and others
+        less: at equal recall 1.3 to 1.8 times fewer rows are looked at than with `ef_search`
+        alone, which is 1,024 by default where there is a margin. 0.05 to 0.15 are usual.
     `rerank`
         How many of these are scored by what is stored of them, by default as many as the index
-        finds enough for `k` and `ef_search`. A walk ranks rows by codes of its own, 4 bits a
-        dimension, whatever `quantizer` is.
+        finds enough for `k` and the search's length. A walk ranks rows by codes of its own, 4 bits
+        a dimension, whatever `quantizer` is.
 
     Scores are those of what is stored, to the bit what :class:`FlatIndex` gives to the same row.
     With a `filter` that lets few rows through, these are scored one and all instead of walking, so
@@ -71,7 +90,9 @@ class HNSWIndex(Index):
     References
     ----------
     Yu. A. Malkov, D. A. Yashunin, "Efficient and robust approximate nearest neighbor search using
-    Hierarchical Navigable Small World graphs", arXiv:1603.09320.
+    Hierarchical Navigable Small World graphs", arXiv:1603.09320. `margin`: Y. Al-Jazzazi et al.,
+    "Distance adaptive beam search for provably accurate graph-based nearest neighbor search",
+    arXiv:2505.15636.
 
     Examples
     --------

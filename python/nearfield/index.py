@@ -88,7 +88,7 @@ class Index:
         read = {name: known[name](value, name=name) for name, value in params.items()}
         return {**self._defaults, **read}
 
-    def _params_reaching(self, recall: float, k: int, n: int) -> dict[str, int]:
+    def _params_reaching(self, recall: float, k: int, n: int) -> dict[str, float]:
         """Return the parameters that reach a recall for n queries, by what tuning has found."""
         if not self._search_params and self.quantizer in STORAGES:
             return {}  # every search is exhaustive and exact
@@ -250,8 +250,8 @@ class Index:
             Threads for this call. Never changes the result, but for another one than tuning had
             another setting may be the fastest.
         **params
-            What only some indexes take: `nprobe` and `margin` (:class:`IVFIndex`), `ef_search` and
-            `rerank` (:class:`HNSWIndex`), and with `refine` either `rerank` or `epsilon`
+            What only some indexes take: `nprobe` and `margin` (:class:`IVFIndex`), `ef_search`,
+            `margin` and `rerank` (:class:`HNSWIndex`), and with `refine` either `rerank` or `epsilon`
             (:class:`FlatIndex`, :class:`IVFIndex`). They and `recall` exclude each other.
 
         Returns

@@ -31,9 +31,11 @@ _SINGLE, _SMALL = 1, 32
 _FEWEST_FOR_LARGE = 128  # queries from which all of them make a batch size of their own
 _STANDARD_ERRORS = 1.645  # one-sided 95 %
 _LONGEST_PASS, _ENOUGH_TIME, _MOST_PASSES = 0.5, 0.1, 5
-_PARAMETERS = ("nprobe", "rerank", "ef_search")  # in the order of the core's settings
+_PARAMETERS = ("nprobe", "rerank", "ef_search", "margin")  # in the order of the core's settings
 _EVERY_ROW = 2**32 - 1  # as a breadth: no index has more rows
 _WIDEST = 2048
+_WIDEST_OF_MARGIN = 1024
+_MARGINS = tuple(step / 128 for step in (4, 6, 8, 10, 12, 14, 16, 20, 24, 32))  # float32, exactly
 
 
 class TunedSetting(NamedTuple):
@@ -47,7 +49,7 @@ class TunedSetting(NamedTuple):
         Queries of a call.
     level : float
         The recall it may be chosen for.
-    params : dict of str to int
+    params : dict of str to int or float
         Search parameters; empty where the index has none. An `ef_search` of ``2**32 - 1`` stands
         for every row.
     recall : float
@@ -63,7 +65,7 @@ class TunedSetting(NamedTuple):
     k: int
     batch: int
     level: float
-    params: dict[str, int]
+    params: dict[str, float]
     recall: float
     lower: float
     seconds: float
@@ -128,7 +130,7 @@ def setting_of(row: _Setting, names: Collection[str]) -> TunedSetting:
     """Return a setting of the core, with those parameters that an index has."""
     k, batch, *values, level, recall, lower, seconds, rows = row
     params = {
-        name: int(value)
+        name: value
         for name, value in zip(_PARAMETERS, values, strict=True)
         if value and name in names
     }
@@ -243,7 +245,7 @@ def tune(
 
 
 class _Measured(NamedTuple):
-    params: dict[str, int]
+    params: dict[str, float]
     recall: float
     lower: float
     seconds: dict[int, float]
@@ -267,7 +269,7 @@ class _Meter:
         n = queries.shape[0]
         self._batches = [_SINGLE, _SMALL] if n < _FEWEST_FOR_LARGE else [_SINGLE, _SMALL, n]
 
-    def measure(self, params: dict[str, int]) -> _Measured:
+    def measure(self, params: dict[str, float]) -> _Measured:
         """Return recall and times of one setting."""
         found = self._search(self._queries, params)
         exhaustive = self._best is None
@@ -297,7 +299,7 @@ class _Meter:
         shares: NDArray[np.float64] = hits.mean(axis=1, dtype=np.float64)
         return shares
 
-    def _seconds(self, batch: int, params: dict[str, int]) -> float:
+    def _seconds(self, batch: int, params: dict[str, float]) -> float:
         """Return the time of a query in batches of one size: the least of a few passes."""
         n = self._queries.shape[0]
         calls = max(1, min(n, _SMALL) // batch) if batch < _SMALL else min(4, n // batch)
@@ -320,28 +322,37 @@ class _Meter:
 
 
 def _row_of(k: int, batch: int, level: float, one: _Measured, rows: int) -> _Setting:
-    nprobe, rerank, ef_search = (one.params.get(name, 0) for name in _PARAMETERS)
+    nprobe, rerank, ef_search = (int(one.params.get(name, 0)) for name in _PARAMETERS[:3])
     shares = (level, one.recall, one.lower)
-    return (k, batch, nprobe, rerank, ef_search, *shares, one.seconds[batch], rows)
+    params = (nprobe, rerank, ef_search, one.params.get("margin", 0.0))
+    return (k, batch, *params, *shares, one.seconds[batch], rows)
 
 
 def _climb(meter: _Meter, asked: list[float]) -> list[_Measured]:
-    """Measure settings from the cheapest on, after the exhaustive one, while more can pay."""
+    """Measure the exhaustive setting, then others from the cheapest on, while more can pay."""
     *cheaper, exhaustive = _ladder(meter.index, meter.k)
-    measured: list[_Measured] = []
+    measured = [meter.measure(params) for params in exhaustive[::-1]]  # the truth comes first
     needed = max((level for level in asked if level < 1), default=0.0)
+    for ladder in (_ladder_of_margins(meter.index, meter.k), cheaper):
+        _climb_one(meter, ladder, needed, measured)
+    return measured
+
+
+def _climb_one(
+    meter: _Meter,
+    ladder: list[list[dict[str, float]]],
+    needed: float,
+    measured: list[_Measured],
+) -> None:
     begin, reached_after = time.perf_counter(), math.inf
-    # At the top the truth comes first; elsewhere what rescores more must still add something.
-    for rung in [exhaustive[::-1], *cheaper]:
+    for rung in ladder:
         here: list[_Measured] = []
         for params in rung:
             here.append(meter.measure(params))
-            if measured and len(here) > 1 and here[-1].recall < here[-2].recall + 0.0005:
+            # What rescores more must still add something.
+            if len(here) > 1 and here[-1].recall < here[-2].recall + 0.0005:
                 break
-        first = not measured
         measured += here
-        if first:
-            continue
         spent = time.perf_counter() - begin
         if _cannot_be_beaten(measured, here, needed):
             reached_after = min(reached_after, spent)
@@ -349,7 +360,6 @@ def _climb(meter: _Meter, asked: list[float]) -> list[_Measured]:
                 break
         if spent > 2 * reached_after:
             break
-    return measured
 
 
 def _cannot_be_beaten(measured: list[_Measured], rung: list[_Measured], level: float) -> bool:
@@ -361,7 +371,7 @@ def _cannot_be_beaten(measured: list[_Measured], rung: list[_Measured], level: f
     )
 
 
-def _ladder(index: Index, k: int) -> list[list[dict[str, int]]]:
+def _ladder(index: Index, k: int) -> list[list[dict[str, float]]]:
     """Return the settings to try, rising: by how far they look, then by how much they rescore."""
     rows = len(index)
     if "ef_search" in index._search_params:
@@ -371,13 +381,26 @@ def _ladder(index: Index, k: int) -> list[list[dict[str, int]]]:
             for ef in breadths
         ]
         return [*walks, [{"ef_search": _EVERY_ROW}]]
-    looks: list[dict[str, int]] = [{}]
-    scores: list[dict[str, int]] = [{}]
+    looks: list[dict[str, float]] = [{}]
+    scores: list[dict[str, float]] = [{}]
     if "nprobe" in index._search_params:
         looks = [{"nprobe": probes} for probes in _rungs(1, getattr(index, "nlist", 1))]
     if "rerank" in index._search_params:
         scores = [{"rerank": most} for most in sorted({min(rows, k << i) for i in range(7)})]
     return [[look | score for score in scores] for look in looks]
+
+
+def _ladder_of_margins(index: Index, k: int) -> list[list[dict[str, float]]]:
+    """Return the settings of a graph whose walks end by a margin."""
+    if "ef_search" not in index._search_params or "margin" not in index._search_params:
+        return []
+    return [
+        [
+            {"ef_search": max(k, _WIDEST_OF_MARGIN), "margin": margin, "rerank": most * k}
+            for most in (2, 4, 8)
+        ]
+        for margin in _MARGINS
+    ]
 
 
 def _rungs(first: int, last: int) -> Iterator[int]:

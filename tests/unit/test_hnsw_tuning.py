@@ -25,7 +25,7 @@ def test_searches_reach_what_was_asked_for(metric: str, tmp_path: Path) -> None:
     truth = flat_of(index, rows).search(sample, 5)
     for setting in table:
         assert "ef_search" in setting.params
-        assert set(setting.params) <= {"ef_search", "rerank"}
+        assert set(setting.params) <= {"ef_search", "margin", "rerank"}
         found = index.search(sample, 5, **setting.params)
         assert setting.recall == pytest.approx(recall(found, truth, metric), abs=1e-9)
         assert setting.level <= setting.lower <= setting.recall

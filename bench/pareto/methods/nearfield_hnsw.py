@@ -11,6 +11,8 @@ from bench.pareto.methods.faiss_hnsw import BREADTHS
 from bench.pareto.methods.nearfield_flat import as_bytes
 from bench.pareto.methods.nearfield_index import NearfieldIndex
 
+MARGINS = (0.0, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.15, 0.2)
+
 
 class NearfieldHnsw(NearfieldIndex):
     """m 32 and ef_construction 200 over float32 rows, as faiss's graph has them."""
@@ -40,8 +42,12 @@ class NearfieldHnsw(NearfieldIndex):
         return base
 
     def sweep(self, k: int) -> Sequence[Sequence[Params]]:
-        """Breadth of the search."""
-        return [[{"ef_search": breadth} for breadth in BREADTHS if breadth >= k]]
+        """Breadth of the search; or the margin that ends it, for two shares that are re-ranked."""
+        return [
+            [{"ef_search": breadth} for breadth in BREADTHS if breadth >= k],
+            [{"margin": margin} for margin in MARGINS],
+            [{"margin": margin, "rerank": 6 * k} for margin in MARGINS],
+        ]
 
 
 class NearfieldHnswFloat16(NearfieldHnsw):

@@ -49,6 +49,7 @@ public:
     bool has_next() const noexcept { return next_ < size_; }
     /// The best node that was not followed yet.
     Id next() const noexcept { return node(next_); }
+    float next_score() const noexcept { return score(next_); }
     /// Marks next() as followed.
     void follow() noexcept {
         entries_[next_] |= 1;

@@ -16,6 +16,8 @@ namespace {
 
 /// Queries that take turns on one thread.
 constexpr std::size_t kInTurn = 2;
+/// Of the nodes that a walk follows, this share is scored by what is stored, unless the caller says how many.
+constexpr double kRerankShare = 0.25;
 /// Queries of one task: a few rounds of turns.
 constexpr std::size_t kTask = 64;
 
@@ -64,14 +66,24 @@ private:
             --level_;
         }
         is_scoring_ = false;
-        walk_.start(shared.graph, level_, node, query_,
-                    level_ == 0 ? shared.breadth.kept : kDescentBreadth);
+        if (level_ > 0) {
+            walk_.start(shared.graph, level_, node, query_, kDescentBreadth);
+        } else {
+            walk_.start(shared.graph, 0, node, query_, shared.breadth.kept, shared.breadth.horizon);
+        }
+    }
+
+    std::size_t rerank(const Breadth& breadth) const noexcept {
+        if (breadth.rerank != 0) return breadth.rerank;
+        const double followed = static_cast<double>(walk_.followed()) * breadth.passing;
+        return std::max(2 * breadth.k, static_cast<std::size_t>(kRerankShare * followed));
     }
 
     void ask_for_rows(const Shared& shared) {
         const Beam& found = walk_.found();
+        const std::size_t most = rerank(shared.breadth);
         chosen_.clear();
-        for (std::size_t i = 0; i < found.size() && chosen_.size() < shared.breadth.rerank; ++i) {
+        for (std::size_t i = 0; i < found.size() && chosen_.size() < most; ++i) {
             const Id row = shared.graph.row(found.node(i));
             if (!shared.rows.passes(row)) continue;
             shared.scorer.prefetch(row);

@@ -10,6 +10,7 @@
 
 #include "base/view.h"
 #include "index/hnsw/graph.h"
+#include "index/hnsw/walk.h"
 #include "index/search.h"
 
 namespace nearfield {
@@ -17,7 +18,9 @@ namespace nearfield {
 struct Breadth {
     std::size_t k;
     std::size_t kept;    // nodes that a walk keeps, at least k
-    std::size_t rerank;  // how many of them are scored, at least k
+    std::size_t rerank;  // how many of them are scored, at least k; 0: a share of those that it follows
+    double passing;      // the share of nodes that may answer
+    Horizon horizon;
 };
 
 /// The best of the nodes found whose rows may answer; fewer than k where the walks found fewer.

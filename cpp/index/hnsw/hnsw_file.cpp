@@ -14,6 +14,7 @@
 
 #include "index/hnsw/beam.h"
 #include "index/hnsw/hnsw_index.h"
+#include "index/hnsw/new_graph.h"
 #include "index/row_file.h"
 
 namespace nearfield {
@@ -208,6 +209,7 @@ Graph read_graph(const io::Archive& archive, const GraphMeta& meta, const RowSto
     graph.codes = WalkCodes(reader.dim(), reader.metric(), meta.seed,
                             read_centre(archive, reader.dim()), meta.unit);
     graph.codes.append(reader, nodes, 0);
+    measure_length(graph, reader);
     return graph;
 }
 

@@ -1,6 +1,7 @@
 #include "index/hnsw/hnsw_index.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -24,16 +25,19 @@ constexpr std::size_t kBulkShare = 8;
 constexpr std::size_t kMostTopNodes = 2 * kTopNodes;
 /// Dead nodes a graph carries before it is repaired.
 constexpr std::size_t kMinDead = 64;
-/// Of the nodes that a walk keeps, this share is scored by what is stored, unless the caller says how many.
-constexpr std::size_t kRerankShare = 4;
-/// Rows that are read in order in the time in which a walk comes to one more node to keep.
-constexpr double kRowsPerKept = 36.0;
+/// Breadth of a search that is not told any: what most searches want, and what the margin alone should limit.
+constexpr std::size_t kUsualBreadth = 64;
+constexpr std::size_t kBreadthOfMargin = 1024;
+/// Of its breadth, a walk that a margin ends comes to about one node in so many.
+constexpr std::size_t kShareOfMargin = 8;
+/// Rows that are read in order in the time in which a walk comes to one more node.
+constexpr double kRowsPerNode = 36.0;
 constexpr double kCertain = std::numeric_limits<double>::infinity();
 
-/// A walk keeps more nodes the fewer may answer, a scan reads fewer rows.
-bool scan_is_quicker(std::size_t breadth, std::size_t allowed, std::size_t count) noexcept {
+/// A walk comes to more nodes the fewer may answer, a scan reads fewer rows. nodes: where all may.
+bool scan_is_quicker(std::size_t nodes, std::size_t allowed, std::size_t count) noexcept {
     const auto rows = static_cast<double>(allowed);
-    return kRowsPerKept * static_cast<double>(breadth) * static_cast<double>(count) > rows * rows;
+    return kRowsPerNode * static_cast<double>(nodes) * static_cast<double>(count) > rows * rows;
 }
 
 RowStore empty_store(std::size_t dim, Metric metric, DType dtype,
@@ -82,8 +86,9 @@ std::shared_ptr<const Graph> HnswIndex::grown(const RowStore& store, int threads
         store.graph->levels.back().count() > kMostTopNodes) {
         Graph empty = new_graph(rows, store.count, spec_);
         const RowReader reader(rows, empty.codes.unit());
-        return std::make_shared<const Graph>(
-            build_graph(reader, store.count, std::move(empty), threads));
+        Graph built = build_graph(reader, store.count, std::move(empty), threads);
+        measure_length(built, reader);
+        return std::make_shared<const Graph>(std::move(built));
     }
     if (parents_of_.lock() != store.graph) {
         parents_.clear();
@@ -101,6 +106,7 @@ std::shared_ptr<const Graph> HnswIndex::grown(const RowStore& store, int threads
         for (Level& level : next.levels) level.links.detach();
     }
     insert_rows(next, parents_, reader, store.count, threads);
+    measure_length(next, reader);
     auto grown = std::make_shared<const Graph>(std::move(next));
     parents_of_ = grown;
     return grown;
@@ -119,6 +125,8 @@ RowStore HnswIndex::compacted(const RowStore& store, int threads) const {
     for (std::size_t level = graph.levels.size(); level-- > 0;) {
         if (graph.levels[level].links.width() != 0) tie_in(graph, level);
     }
+    const StoredRows left = out.view(nullptr);
+    measure_length(graph, RowReader(left, unit));
     out.graph = std::make_shared<const Graph>(std::move(graph));
     return out;
 }
@@ -134,16 +142,23 @@ void HnswIndex::search_store(const RowStore& store, const RowFilter* filter,
         const Wanted everything{k, std::max(store.count, k), kCertain};
         search_exhaustively(rows, some, everything, options.threads, answers);
     };
-    const std::size_t breadth = std::min(std::max(options.ef_search, k), store.count);
-    if (wanted == allowed || breadth >= allowed || scan_is_quicker(breadth, allowed, store.count)) {
+    const bool has_margin = std::isfinite(options.margin);
+    const std::size_t usual = has_margin ? kBreadthOfMargin : kUsualBreadth;
+    const std::size_t asked = options.ef_search != 0 ? options.ef_search : usual;
+    const std::size_t breadth = std::min(std::max(asked, k), store.count);
+    const std::size_t nodes = has_margin ? std::max(k, breadth / kShareOfMargin) : breadth;
+    if (wanted == allowed || breadth >= allowed || scan_is_quicker(nodes, allowed, store.count)) {
         search_all_of(queries, out);
         return;
     }
     // So many are kept that as many of them as asked for may answer.
-    const std::size_t kept = (breadth * store.count + allowed - 1) / allowed;
-    const std::size_t rerank = options.rerank != 0 ? std::min(options.rerank, store.count)
-                                                   : std::max(2 * k, breadth / kRerankShare);
-    search_graph(*store.graph, rows, queries, {k, kept, std::max(rerank, k)}, options.threads, out);
+    const auto of_all = [&](std::size_t n) { return (n * store.count + allowed - 1) / allowed; };
+    const std::size_t rerank =
+        options.rerank != 0 ? std::max(k, std::min(options.rerank, store.count)) : 0;
+    const double passing = static_cast<double>(allowed) / static_cast<double>(store.count);
+    const double stretch = (1.0 + options.margin) * (1.0 + options.margin);
+    search_graph(*store.graph, rows, queries,
+                 {k, of_all(breadth), rerank, passing, {of_all(k), stretch}}, options.threads, out);
 
     std::vector<std::size_t> few;
     for (std::size_t i = 0; i < queries.rows; ++i) {

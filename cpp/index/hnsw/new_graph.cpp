@@ -42,4 +42,17 @@ Graph new_graph(const StoredRows& rows, std::size_t count, const GraphSpec& spec
     return graph;
 }
 
+void measure_length(Graph& graph, const RowReader& rows) {
+    if (rows.metric() != Metric::kIp || !graph.by_distance) return;
+    const Level& top = graph.levels.back();
+    std::vector<float> row(rows.dim());
+    double sum = 0.0;
+    for (std::size_t i = 0; i < top.count(); ++i) {
+        rows.read(graph.row(graph.levels.size() == 1 ? static_cast<Id>(i) : top.ids()[i]),
+                  row.data());
+        sum += norm_of(row.data(), row.size());
+    }
+    graph.codes.set_length(sum / static_cast<double>(top.count()));
+}
+
 }  // namespace nearfield

@@ -1,6 +1,7 @@
 #include "index/hnsw/walk.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace nearfield {
@@ -12,12 +13,16 @@ constexpr std::size_t kTogether = 64;
 }  // namespace
 
 void Walk::start(const Graph& graph, std::size_t level, Id entry, const WalkQuery& query,
-                 std::size_t breadth) {
+                 std::size_t breadth, const Horizon& horizon) {
     graph_ = &graph;
     level_ = &graph.levels[level];
     query_ = &query;
     is_lowest_ = level == 0;
     count_ = level_->count();
+    horizon_ = horizon;
+    has_horizon_ = std::isfinite(horizon.stretch) && std::isfinite(query.highest);
+    least_ = -std::numeric_limits<float>::infinity();
+    followed_ = 0;
     beam_.reset(breadth);
     visited_.clear(count_);
     const std::size_t room = std::max<std::size_t>(level_->links.width(), 1);
@@ -40,7 +45,8 @@ void Walk::ask_for_codes() noexcept {
 }
 
 bool Walk::fetch() {
-    if (!beam_.has_next()) return false;
+    if (!beam_.has_next() || beam_.next_score() < least_) return false;
+    ++followed_;
     const std::size_t n = level_->links.read(beam_.next(), count_, links_.data());
     beam_.follow();
     fetched_ = visited_.add(links_.data(), n, pending_.data());
@@ -52,8 +58,18 @@ bool Walk::fetch() {
 
 void Walk::absorb() {
     graph_->codes.scores(*query_, coded_.data(), fetched_, scores_.data());
-    for (std::size_t i = 0; i < fetched_; ++i) beam_.insert(scores_[i], pending_[i]);
+    for (std::size_t i = 0; i < fetched_; ++i) {
+        if (scores_[i] >= least_) beam_.insert(scores_[i], pending_[i]);
+    }
+    if (has_horizon_) move_horizon();
     if (beam_.has_next()) level_->links.prefetch(beam_.next());
+}
+
+void Walk::move_horizon() noexcept {
+    if (beam_.size() < horizon_.k) return;
+    const double kth = query_->highest - static_cast<double>(beam_.score(horizon_.k - 1));
+    least_ = static_cast<float>(query_->highest -
+                                horizon_.stretch * std::max(kth, query_->noise));
 }
 
 Id best_of_top(const Graph& graph, const WalkQuery& query) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "index/hnsw/beam.h"
@@ -15,12 +16,21 @@
 
 namespace nearfield {
 
+/// How far a walk goes: not to nodes whose squared distance is more than `stretch` times that of the k-th nearest
+/// found so far. Where many nodes are almost as near as that, it takes long; where few are, it ends soon.
+/// Source: Al-Jazzazi et al., "Distance adaptive beam search for provably accurate graph-based nearest neighbor
+/// search" (arXiv:2505.15636).
+struct Horizon {
+    std::size_t k = 1;
+    double stretch = std::numeric_limits<double>::infinity();
+};
+
 class Walk {
 public:
     /// Starts at a node of a level, which is to be absorb()ed, and keeps the `breadth` best nodes. graph and
     /// query must outlive the walk.
     void start(const Graph& graph, std::size_t level, Id entry, const WalkQuery& query,
-               std::size_t breadth);
+               std::size_t breadth, const Horizon& horizon = {});
 
     /// Follows the best node that was not followed yet; false where there is none.
     bool fetch();
@@ -35,15 +45,22 @@ public:
 
     /// What was found, best first: numbers on the level.
     const Beam& found() const noexcept { return beam_; }
+    /// How many nodes were followed.
+    std::size_t followed() const noexcept { return followed_; }
 
 private:
     void ask_for_codes() noexcept;
+    void move_horizon() noexcept;
 
     const Graph* graph_ = nullptr;
     const Level* level_ = nullptr;
     const WalkQuery* query_ = nullptr;
     bool is_lowest_ = true;
     std::size_t count_ = 0;  // nodes that may be seen
+    Horizon horizon_;
+    bool has_horizon_ = false;
+    float least_ = 0.0f;  // scores that are worth keeping
+    std::size_t followed_ = 0;
     Beam beam_;
     Visited visited_;
     std::vector<Id> links_;

@@ -1,7 +1,9 @@
 #include "index/hnsw/walk_codes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "base/parallel.h"
@@ -20,6 +22,9 @@ constexpr std::size_t kNodesAtOnce = 64;  // nodes of one kernel call
 /// Rows further from the centre than RowReader's can be, and rows without a code.
 constexpr float kWorstBias = -0x1p120f;
 constexpr double kFurthest = 4.0 * RowReader::kLongest;
+
+/// About the length of a code's error, for a row of length 1.
+constexpr double kCodeError = 0.1;
 
 /// Elements of queries are kept within these, by a power of two. Further out, a query's length no longer
 /// matters, and products stay finite: |q| < 2^59, |r| < 2^52.
@@ -64,6 +69,7 @@ WalkCodes::WalkCodes(std::size_t dim, Metric metric, std::uint64_t seed, std::ve
     : dim_(dim),
       metric_(metric),
       unit_(unit),
+      length_(metric == Metric::kCosine ? 1.0 : std::numeric_limits<double>::infinity()),
       codec_(std::make_shared<const RabitqCodec>(dim, kBits, seed)),
       centre_(std::make_shared<const std::vector<float>>(std::move(centre))) {
     const std::size_t n =
@@ -153,8 +159,22 @@ void WalkCodes::prepare(const float* query, double unit, WalkQuery& out) const {
         const double moved = centre == nullptr ? 0.0 : static_cast<double>(centre[k]);
         q[k] = static_cast<float>((static_cast<double>(query[k]) * unit - moved) * factor);
     }
+    set_highest(q, factor != 1.0, out);
     codec_->rotation().apply(q);
     quantise(out);
+}
+
+/// q: the query before it is rotated.
+void WalkCodes::set_highest(const float* q, bool is_scaled, WalkQuery& out) const {
+    const double norm = norm_of(q, dim_);
+    if (metric_ == Metric::kL2) {
+        // Biases are not scaled with the query.
+        out.highest = is_scaled ? std::numeric_limits<double>::infinity() : 0.5 * norm * norm;
+    } else {
+        const float* const centre = centre_->data();
+        out.highest = norm * length_ - std::inner_product(q, q + dim_, centre, 0.0);
+    }
+    out.noise = 2.0 * kCodeError / std::sqrt(static_cast<double>(dim_)) * out.highest;
 }
 
 /// Numbers of whole chunks stay where they are, of the rest the second half follows 64 after the first.

@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -27,6 +28,10 @@ namespace nearfield {
 
 /// A query as gather_u4 takes it.
 struct WalkQuery {
+    /// The score of a row that lies where the query is, infinite where that is not known; a score that is lower by
+    /// d belongs to a squared distance of about 2 d.
+    double highest = std::numeric_limits<double>::infinity();
+    double noise = 0.0;  // about the standard deviation of scores from their true values
     std::vector<std::int8_t> numbers;
     float step = 0.0f;           // of what a code's sum is multiplied with
     float offset = 0.0f;         // and added
@@ -45,6 +50,9 @@ public:
     const Column& records() const noexcept { return records_; }
     std::span<const float> centre() const noexcept { return *centre_; }
     double unit() const noexcept { return unit_; }
+
+    /// ip: how long rows are, where they are about equally long; infinite, as it is at first, where not.
+    void set_length(double length) noexcept { length_ = length; }
 
     /// The codes of these rows follow those that are there. If this throws, nothing has changed.
     void append(const RowReader& rows, std::span<const Id> which, int threads);
@@ -65,10 +73,12 @@ public:
 private:
     class Encoder;
     void quantise(WalkQuery& query) const;
+    void set_highest(const float* q, bool is_scaled, WalkQuery& query) const;
 
     std::size_t dim_ = 0;
     Metric metric_ = Metric::kL2;
     double unit_ = 1.0;
+    double length_ = std::numeric_limits<double>::infinity();
     std::size_t code_bytes_ = 0;  // of a record, before its floats
     std::size_t depth_ = 0;       // what gather_u4 reads of it
     std::size_t stride_ = 0;
