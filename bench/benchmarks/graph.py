@@ -45,6 +45,21 @@ class Search:
         self.index.search(self.queries, K, ef_search=ef_search, threads=threads)
 
 
+class SearchToMargin:
+    """The same, where walks end by distance."""
+
+    params = (["minilm-debian", "glove100", "sift"], [1, 4096], [0.04, 0.08])
+    param_names = ("data", "batch", "margin")
+
+    def setup(self, data: str, batch: int, margin: float) -> None:
+        self.nearfield = library()
+        self.queries = queries_of(data, batch)
+        self.index = _filled(self.nearfield, data)
+
+    def time_search(self, data: str, batch: int, margin: float) -> None:
+        self.index.search(self.queries, K, margin=margin, threads=1)
+
+
 class Quality:
     """What 1,000 queries find at one breadth, and what a row costs."""
 

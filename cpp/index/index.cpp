@@ -28,6 +28,14 @@ void check_dim(std::size_t dim) {
     }
 }
 
+RowStore empty_store(std::size_t dim, Metric metric, DType dtype,
+                     std::shared_ptr<const RowCoding> coding) {
+    check_dim(dim);
+    RowStore store(dim, metric, dtype);
+    store.coding = std::move(coding);
+    return store;
+}
+
 void check_queries(const RowStore& store, MatrixView<float> queries) {
     if (queries.cols != store.spec.dim) {
         throw std::invalid_argument("queries: got dim " + std::to_string(queries.cols) +

@@ -32,9 +32,9 @@ struct SearchOptions {
     // ivf: lists further than the nearest one by more than this are left out, see ivf/margin.h.
     // hnsw: a walk ends at rows further than the k-th nearest by more than this share, see hnsw/walk.h.
     double margin = std::numeric_limits<double>::infinity();
-    std::size_t rerank = 0;      // of how many rows, the best by code, what was kept is scored
-    double epsilon = 1.0;        // sign planes: deviations that bounds allow for; infinity: certain
-    std::size_t ef_search = 0;   // hnsw: breadth of the search, 0: the usual one
+    std::size_t rerank = 0;     // of how many rows, the best by code, what was kept is scored
+    double epsilon = 1.0;       // sign planes: deviations that bounds allow for; infinity: certain
+    std::size_t ef_search = 0;  // hnsw: breadth of the search, 0: the usual one
 };
 
 class Index {
@@ -130,6 +130,11 @@ private:
 
 /// Throws std::invalid_argument unless 1 <= dim <= 65536.
 void check_dim(std::size_t dim);
+
+/// What an index without rows starts with. coding null: rows are stored as their own elements. Throws as
+/// check_dim() does.
+RowStore empty_store(std::size_t dim, Metric metric, DType dtype,
+                     std::shared_ptr<const RowCoding> coding);
 
 /// Throws std::invalid_argument unless queries have the store's dim and are finite.
 void check_queries(const RowStore& store, MatrixView<float> queries);

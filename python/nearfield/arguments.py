@@ -123,6 +123,8 @@ def as_real(value: Any, *, name: str) -> float:
 
 def as_margin(value: Any, *, name: str) -> float:
     """Return `value` as a finite float of at least 0."""
+    if type(value) is float and 0.0 <= value < math.inf:
+        return value  # what nearly every call brings
     number = as_real(value, name=name)
     if number < 0:
         raise ValueError(f"{name}: got {value!r}, expected a number of at least 0")

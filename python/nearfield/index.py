@@ -251,8 +251,8 @@ class Index:
             another setting may be the fastest.
         **params
             What only some indexes take: `nprobe` and `margin` (:class:`IVFIndex`), `ef_search`,
-            `margin` and `rerank` (:class:`HNSWIndex`), and with `refine` either `rerank` or `epsilon`
-            (:class:`FlatIndex`, :class:`IVFIndex`). They and `recall` exclude each other.
+            `margin` and `rerank` (:class:`HNSWIndex`), and with `refine` either `rerank` or
+            `epsilon` (:class:`FlatIndex`, :class:`IVFIndex`). They and `recall` exclude each other.
 
         Returns
         -------

@@ -68,6 +68,21 @@ def test_recall(name: str, storage: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
+def test_recall_by_margin(name: str) -> None:
+    rows, queries = rows_and_queries(name, 5000)
+    metric: Any = SETS[name]
+    index = nf.HNSWIndex(rows.shape[1], 16, metric, ef_construction=100)
+    index.add(rows)
+    reached = [
+        recall(index.search(queries, K, margin=margin).ids, rows, queries, metric)
+        for margin in (0.02, 0.05, 0.1, 0.15)
+    ]
+    assert reached == sorted(reached)
+    assert reached[1] >= 0.9
+    assert reached[3] >= 0.98
+
+
+@pytest.mark.parametrize("name", SETS)
 def test_recall_through_filters(name: str) -> None:
     rows, queries = rows_and_queries(name, 5000)
     metric: Any = SETS[name]

@@ -210,7 +210,7 @@ def of_tuning(true: Container) -> Iterator[Lie]:
         0: (0,),
         1: (0,),
         2: (*([0] if nlist else []), nlist + 1, 2**31, 2**32 - 1),
-        5: (1, 2**32 - 1),
+        5: (nan, inf, -inf, -0.5),
         6: (nan, inf, 0.0, -0.5, 1.0000001, 2.0, settings[-1][8] + 1e-9),
         7: (nan, inf, -inf, -0.5, 1.0000001, settings[-1][8] - 1e-9),
         8: (nan, inf, -0.5, 2.0, settings[-1][6] - 1e-9),
@@ -335,7 +335,7 @@ def truths(true: Container) -> Iterator[Lie]:
         nlist = true.find(c.CENTROIDS).rows
         zero = bytes(len(true.find(c.CENTROIDS).data))
         yield "centroids all zero", true.with_section(c.CENTROIDS, data=zero)
-        one = c.SETTING.pack(2**32 - 1, 2**32 - 1, 1, 2**32 - 1, 2**32 - 1, 0, 5e-324, 1, 1, 0, 1)
+        one = c.SETTING.pack(2**32 - 1, 2**32 - 1, 1, 2**32 - 1, 2**32 - 1, 3e38, 5e-324, 1, 1, 0, 1)
         odd = Section(c.TUNING, c.BYTES, 1, 64, one)
         others = [section for section in true.sections if section.type != c.TUNING]
         yield "not tuned", replace(true, sections=others)

@@ -105,6 +105,4 @@ def test_tuning_tries_margins() -> None:
     assert margins, str(table)
     assert f"margin={margins[0]:g}" in str(table)
     (chosen,) = (s for s in table if s.level == 0.9 and s.batch == 1)
-    assert_same(
-        index.search(sample[0], recall=0.9), index.search(sample[0], 10, **chosen.params)
-    )
+    assert_same(index.search(sample[0], recall=0.9), index.search(sample[0], 10, **chosen.params))

@@ -103,7 +103,7 @@ def test_search_uses_the_smallest_level_k_and_nearest_batch_that_suit() -> None:
     queries = noise(300, 1)
 
     def setting(k: int, batch: int, level: float, nprobe: int) -> tuple[Any, ...]:
-        return (k, batch, nprobe, 0, 0, level, 1.0, 1.0, 0.0, 4000)
+        return (k, batch, nprobe, 0, 0, 0.0, level, 1.0, 1.0, 0.0, 4000)
 
     index._core.add_tuning(
         [

@@ -46,7 +46,7 @@ class NearfieldHnsw(NearfieldIndex):
         return [
             [{"ef_search": breadth} for breadth in BREADTHS if breadth >= k],
             [{"margin": margin} for margin in MARGINS],
-            [{"margin": margin, "rerank": 6 * k} for margin in MARGINS],
+            [{"margin": margin, "rerank": 3 * k // 2} for margin in MARGINS],
         ]
 
 

@@ -4,18 +4,6 @@
 #include "index/row_file.h"
 
 namespace nearfield {
-namespace {
-
-RowStore empty_store(std::size_t dim, Metric metric, DType dtype,
-                     std::shared_ptr<const RowCoding> coding) {
-    check_dim(dim);
-    RowStore store(dim, metric, dtype);
-    store.coding = std::move(coding);
-    return store;
-}
-
-}  // namespace
-
 FlatIndex::FlatIndex(std::size_t dim, Metric metric, DType dtype,
                      std::shared_ptr<const RowCoding> coding)
     : Index(empty_store(dim, metric, dtype, std::move(coding))) {}

@@ -1,5 +1,5 @@
 // Searching the graph: walk down to the lowest level, keep the nodes that look best by their codes, score the
-// rows of the best of these as they are stored.
+// rows of the best of these as they are stored. Breadth ends a walk, or distance, see Horizon.
 //
 // Several queries of a batch take turns on each thread, so that one waits for memory while others compute.
 // An answer depends neither on the batch nor on threads.
@@ -17,9 +17,10 @@ namespace nearfield {
 
 struct Breadth {
     std::size_t k;
-    std::size_t kept;    // nodes that a walk keeps, at least k
-    std::size_t rerank;  // how many of them are scored, at least k; 0: a share of those that it follows
-    double passing;      // the share of nodes that may answer
+    std::size_t kept;  // nodes that a walk keeps, at least k
+    std::size_t
+        rerank;      // how many of them are scored, at least k; 0: a share of those that it follows
+    double passing;  // the share of nodes that may answer
     Horizon horizon;
 };
 

@@ -40,14 +40,6 @@ bool scan_is_quicker(std::size_t nodes, std::size_t allowed, std::size_t count) 
     return kRowsPerNode * static_cast<double>(nodes) * static_cast<double>(count) > rows * rows;
 }
 
-RowStore empty_store(std::size_t dim, Metric metric, DType dtype,
-                     std::shared_ptr<const RowCoding> coding) {
-    check_dim(dim);
-    RowStore store(dim, metric, dtype);
-    store.coding = std::move(coding);
-    return store;
-}
-
 void check(const GraphSpec& spec) {
     if (spec.m < 2 || spec.m > HnswIndex::kMostM) {
         throw std::invalid_argument("m: got " + std::to_string(spec.m) + ", expected 2 to " +

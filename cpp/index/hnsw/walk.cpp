@@ -68,8 +68,7 @@ void Walk::absorb() {
 void Walk::move_horizon() noexcept {
     if (beam_.size() < horizon_.k) return;
     const double kth = query_->highest - static_cast<double>(beam_.score(horizon_.k - 1));
-    least_ = static_cast<float>(query_->highest -
-                                horizon_.stretch * std::max(kth, query_->noise));
+    least_ = static_cast<float>(query_->highest - horizon_.stretch * std::max(kth, query_->noise));
 }
 
 Id best_of_top(const Graph& graph, const WalkQuery& query) {

@@ -24,16 +24,14 @@ constexpr std::size_t kMinRunRows = 64;
 constexpr std::size_t kMaxPairs = std::size_t{1} << 22;
 constexpr double kNoMargin = std::numeric_limits<double>::infinity();
 
-RowStore empty_store(std::size_t dim, Metric metric, DType dtype, std::size_t nlist,
+RowStore empty_lists(std::size_t dim, Metric metric, DType dtype, std::size_t nlist,
                      std::shared_ptr<const RowCoding> coding) {
-    check_dim(dim);
+    RowStore store = empty_store(dim, metric, dtype, std::move(coding));
     if (nlist == 0 || nlist > IvfIndex::kMaxLists) {
         throw std::invalid_argument("nlist: got " + std::to_string(nlist) + ", expected 1 to " +
                                     std::to_string(IvfIndex::kMaxLists));
     }
-    RowStore store(dim, metric, dtype);
     store.lists = std::make_shared<Lists>(nlist);
-    store.coding = std::move(coding);
     return store;
 }
 
@@ -113,7 +111,7 @@ void search_nearest(const Asked& asked, MatrixView<float> queries, std::size_t n
 
 IvfIndex::IvfIndex(std::size_t dim, Metric metric, DType dtype, std::size_t nlist,
                    std::uint64_t seed, std::shared_ptr<const RowCoding> coding, CoarseKind coarse)
-    : Index(empty_store(dim, metric, dtype, nlist, std::move(coding))),
+    : Index(empty_lists(dim, metric, dtype, nlist, std::move(coding))),
       nlist_(nlist),
       seed_(seed),
       coarse_kind_(coarse) {}

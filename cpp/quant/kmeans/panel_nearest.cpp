@@ -190,8 +190,8 @@ private:
         const float* shortfall = panels_.shortfall() + panel * kPanelLanes;
         const float* spread = codes_.spread() + first_;
         for (std::size_t h = 0; h < n; ++h) {
-            const std::uint32_t i = s_.hits.pair[h] / kPanelLanes;
-            const std::uint32_t lane = s_.hits.pair[h] % kPanelLanes;
+            const auto i = static_cast<std::uint32_t>(s_.hits.pair[h] / kPanelLanes);
+            const auto lane = static_cast<std::uint32_t>(s_.hits.pair[h] % kPanelLanes);
             const float floor = s_.minus_floor[i];
             const float score = s_.hits.upper[h] * step[lane] - floor - shortfall[lane];
             const float rounding = (s_.reach[i] * s_.reach[i] + std::fabs(floor) +

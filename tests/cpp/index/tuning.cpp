@@ -71,7 +71,10 @@ TEST(refuses_numbers_that_make_no_sense) {
     CHECK(refused([](TunedSetting& s) { s.k = 0; }));
     CHECK(refused([](TunedSetting& s) { s.batch = 0; }));
     CHECK(refused([](TunedSetting& s) { s.rows = 0; }));
-    CHECK(refused([](TunedSetting& s) { s.reserved = 1; }));
+    CHECK(!refused([](TunedSetting& s) { s.margin = 0.25f; }));
+    CHECK(refused([](TunedSetting& s) { s.margin = -0.25f; }));
+    CHECK(refused([](TunedSetting& s) { s.margin = std::numeric_limits<float>::infinity(); }));
+    CHECK(refused([](TunedSetting& s) { s.margin = std::numeric_limits<float>::quiet_NaN(); }));
     CHECK(refused([](TunedSetting& s) { s.level = 0.0; }));
     CHECK(refused([](TunedSetting& s) { s.recall = 1.5; }));
     CHECK(refused([](TunedSetting& s) { s.lower = 0.4; }));
