@@ -376,7 +376,7 @@ def _ladder(index: Index, k: int) -> list[list[dict[str, float]]]:
     rows = len(index)
     if "ef_search" in index._search_params:
         breadths = _rungs(k, max(k, min(rows, _WIDEST)))
-        walks = [
+        walks: list[list[dict[str, float]]] = [
             [{"ef_search": ef, "rerank": most} for most in sorted({min(2 * k, ef), ef})]
             for ef in breadths
         ]

@@ -41,7 +41,7 @@ def test_searches_reach_what_was_asked_for(metric: str, tmp_path: Path) -> None:
         assert_same(again.search(later, 5, recall=0.9), index.search(later, 5, recall=0.9))
 
 
-def last(table: nf.Tuning, level: float) -> dict[str, int]:
+def last(table: nf.Tuning, level: float) -> dict[str, float]:
     """Return what large batches are answered with."""
     (chosen,) = [s for s in table if s.level == level and s.batch == max(t.batch for t in table)]
     return chosen.params
