@@ -335,7 +335,9 @@ def truths(true: Container) -> Iterator[Lie]:
         nlist = true.find(c.CENTROIDS).rows
         zero = bytes(len(true.find(c.CENTROIDS).data))
         yield "centroids all zero", true.with_section(c.CENTROIDS, data=zero)
-        one = c.SETTING.pack(2**32 - 1, 2**32 - 1, 1, 2**32 - 1, 2**32 - 1, 3e38, 5e-324, 1, 1, 0, 1)
+        one = c.SETTING.pack(
+            2**32 - 1, 2**32 - 1, 1, 2**32 - 1, 2**32 - 1, 3e38, 5e-324, 1, 1, 0, 1
+        )
         odd = Section(c.TUNING, c.BYTES, 1, 64, one)
         others = [section for section in true.sections if section.type != c.TUNING]
         yield "not tuned", replace(true, sections=others)
