@@ -5,6 +5,9 @@ best first). An HDF5 file holds ``train``, ``test``, ``neighbors`` and the attri
 (or ``metric``). Either way every method gets the same C-contiguous float32 arrays: for angular sets
 unit vectors with metric "ip", so that cosine, inner product and distance rank alike.
 
+Queries are asked in one shuffled order: a file may have the easy ones first, as glove100 does, and
+at one query a call slow methods ask the first ones only.
+
 Batches larger than the stored queries are filled up with perturbed copies (see ``query_pool``), so
 that no call meets the same vector twice and no library profits from answering a query again.
 """
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.pareto.judge import Array, exact_neighbours, true_scores
 
@@ -168,6 +172,11 @@ def _read(name: str) -> tuple[Array, Array, Array | None, str]:
     return _read_folder(folder, "cosine" if FOLDERS[name] == "ip" else FOLDERS[name])
 
 
+def query_order(count: int) -> NDArray[np.intp]:
+    """The order in which the stored queries are asked."""
+    return np.random.default_rng(POOL_SEED).permutation(count)
+
+
 def load(source: Source) -> Dataset:
     """Load a data set, with ground truth for its stored queries.
 
@@ -179,6 +188,8 @@ def load(source: Source) -> Dataset:
         If a file's metric or layout is unknown.
     """
     raw_base, raw_queries, ids, metric = _read(source.name)
+    order = query_order(len(raw_queries))
+    raw_queries, ids = raw_queries[order], None if ids is None else ids[order]
     integral = raw_base.dtype.kind in "iu"
     base = np.ascontiguousarray(raw_base, dtype=np.float32)
     queries = np.ascontiguousarray(raw_queries, dtype=np.float32)
