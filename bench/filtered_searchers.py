@@ -11,12 +11,14 @@ import numpy as np
 from bench.pareto.datasets import Dataset
 from bench.pareto.judge import Array
 from bench.pareto.methods import Params
-from bench.pareto.methods.base import UnsupportedDataError, required
+from bench.pareto.methods.base import required
 from bench.pareto.methods.faiss_ivf import list_count
 
 K = 10
 PROBES = (8, 32, 128)
 BREADTHS = (16, 64, 256)
+MARGINS = (0.05, 0.1)
+LINKS, EF_CONSTRUCTION = 16, 200  # of every graph
 
 
 class Searcher(ABC):
@@ -73,16 +75,16 @@ class NearfieldIvf(NearfieldFlat):
 
 
 class NearfieldHnsw(NearfieldFlat):
-    """A graph with m 32 and ef_construction 200."""
+    """Walks ended by breadth, and by margins."""
 
     name = "nearfield-hnsw"
-    settings = tuple({"ef_search": breadth} for breadth in BREADTHS)
+    settings = (
+        *({"ef_search": breadth} for breadth in BREADTHS),
+        *({"margin": margin} for margin in MARGINS),
+    )
 
     def _empty(self, library: Any, data: Dataset) -> Any:
-        kind = getattr(library, "HNSWIndex", None)
-        if kind is None:
-            raise UnsupportedDataError("this version of nearfield has no HNSWIndex")
-        return kind(data.dim, m=32, metric=data.metric, ef_construction=200)
+        return library.HNSWIndex(data.dim, LINKS, data.metric, ef_construction=EF_CONSTRUCTION)
 
 
 class FaissFlat(Searcher):
@@ -99,7 +101,7 @@ class FaissFlat(Searcher):
         spec = self.spec.format(lists=list_count(data.n))
         self._index = self._faiss.index_factory(data.dim, spec, kind)
         if "HNSW" in spec:
-            self._index.hnsw.efConstruction = 200
+            self._index.hnsw.efConstruction = EF_CONSTRUCTION
         self._index.train(data.base)
         self._index.add(data.base)
 
@@ -127,16 +129,16 @@ class FaissIvf(FaissFlat):
 
 
 class FaissHnsw(FaissFlat):
-    """HNSW32 with efConstruction 200."""
+    """faiss's graph."""
 
     name = "faiss-hnsw"
-    spec = "HNSW32"
+    spec = f"HNSW{LINKS}"
     parameters = "SearchParametersHNSW"
     settings = tuple({"efSearch": breadth} for breadth in BREADTHS)
 
 
 class Hnswlib(Searcher):
-    """M 16, ef_construction 200.
+    """hnswlib's graph.
 
     It is asked for no more rows than match: finding fewer than asked for, it answers with an error.
     """
@@ -147,7 +149,7 @@ class Hnswlib(Searcher):
     def __init__(self, data: Dataset, threads: int, selector: str) -> None:
         space = "ip" if data.metric == "ip" else "l2"
         self._index = required("hnswlib").Index(space=space, dim=data.dim)
-        self._index.init_index(max_elements=data.n, ef_construction=200, M=16)
+        self._index.init_index(max_elements=data.n, ef_construction=EF_CONSTRUCTION, M=LINKS)
         self._index.add_items(data.base, num_threads=threads)
 
     def allow(self, mask: Array, params: Params) -> Any:

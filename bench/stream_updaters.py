@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.pareto.judge import Array
-from bench.pareto.methods.base import UnsupportedDataError, required
+from bench.pareto.methods.base import required
 from bench.pareto.methods.faiss_ivf import list_count
 
 LINKS, EF_CONSTRUCTION = 16, 200
@@ -104,10 +104,7 @@ class NearfieldHnsw(NearfieldFlat):
         return {"ef_search": effort["ef"]}
 
     def _empty(self, library: Any, rows: Array, metric: str) -> Any:
-        kind = getattr(library, "HNSWIndex", None)
-        if kind is None:
-            raise UnsupportedDataError("this version of nearfield has no HNSWIndex")
-        return kind(rows.shape[1], m=LINKS, metric=metric, ef_construction=EF_CONSTRUCTION)
+        return library.HNSWIndex(rows.shape[1], LINKS, metric, ef_construction=EF_CONSTRUCTION)
 
 
 class Hnswlib(Updater):
