@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CorruptFileError, DeviceError, NearfieldError, NotTrainedError
 
 if TYPE_CHECKING:
-    from . import quant
+    from . import quant, transforms
     from .encoders import Encoder
     from .evaluate import evaluate
     from .exact import topk
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .result import MISSING, RangeResult, SearchResult
     from .retriever import Hit, Retriever
     from .runtime import cpu_features, isa, num_threads, set_num_threads
+    from .transforms.tokens import Tokens
     from .tuning import Tuning, tune
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ __all__ = [
     "RangeResult",
     "Retriever",
     "SearchResult",
+    "Tokens",
     "Tuning",
     "__version__",
     "cpu_features",
@@ -69,10 +71,11 @@ __all__ = [
     "quant",
     "set_num_threads",
     "topk",
+    "transforms",
     "tune",
 ]
 
-_MODULES = {"quant"}
+_MODULES = {"quant", "transforms"}
 
 _HOME = {
     "Encoder": "encoders",
@@ -87,6 +90,7 @@ _HOME = {
     "RangeResult": "result",
     "Retriever": "retriever",
     "SearchResult": "result",
+    "Tokens": "transforms.tokens",
     "Tuning": "tuning",
     "cpu_features": "runtime",
     "evaluate": "evaluate",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STORAGES", "as_labels", "as_queries", "as_rows", "to_numpy"]
+__all__ = ["STORAGES", "as_floats", "as_labels", "as_queries", "as_rows", "to_numpy"]
 
 STORAGES = ("float32", "float16", "bfloat16", "int8", "uint8")
 """Element types an index can hold."""
@@ -152,6 +152,39 @@ def as_labels(obj: Any, *, name: str, length: int | None = None) -> NDArray[np.i
     if array.dtype.kind == "u" and array.size and int(array.max()) > 2**63 - 1:
         raise ValueError(f"{name}: got {int(array.max())}, expected labels below 2**63 (int64)")
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def as_floats(obj: Any, *, name: str, ndim: int) -> NDArray[np.float32]:
+    """Turn `obj` into a float32 array of one or two dimensions: a new one, finite, read-only.
+
+    Parameters
+    ----------
+    obj : array_like
+        As in :func:`as_rows`.
+    name : str
+        Argument name for messages.
+    ndim : {1, 2}
+        Dimensions expected, each at least 1 long.
+
+    Raises
+    ------
+    TypeError
+        The object or its element type cannot be taken without loss.
+    ValueError
+        Wrong shape, NaN or infinity, or a finite value overflows float32.
+    """
+    array, source = _numbers(obj, name)
+    if array.ndim != ndim or array.size == 0:
+        wanted = "a vector (n,)" if ndim == 1 else "a matrix (rows, columns)"
+        raise ValueError(f"{name}: got shape {array.shape}, expected {wanted} that is not empty")
+    shape = array.shape
+    flat = _convert(array.reshape(1, -1), source, "float32", name).reshape(shape)
+    if not np.isfinite(flat).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(flat))[0])
+        raise ValueError(f"{name}: got {flat[where]} at {where}, expected finite numbers")
+    owned: NDArray[np.float32] = np.array(flat, dtype=np.float32, order="C", copy=True)
+    owned.flags.writeable = False
+    return owned
 
 
 def to_numpy(obj: Any, name: str) -> tuple[NDArray[Any], str]:

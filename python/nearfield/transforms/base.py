@@ -1,0 +1,152 @@
+"""What every transform is: :class:`Transform`, and the registry of kinds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arguments import as_threads
+from ..arrays import as_queries, as_rows, to_numpy
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["KINDS", "Transform", "as_vectors"]
+
+KINDS: dict[str, type[Transform]] = {}
+"""Every kind of transform by its name; a class that sets `kind` is entered by itself."""
+
+
+class Transform:
+    """A map on vectors with parameters; make one of the kinds in :mod:`nearfield.transforms`.
+
+    Notes
+    -----
+    A transform never changes, and any number of threads may use it. A row's result depends on that
+    row alone, bit for bit, whatever the batch, the number of threads and the processor.
+
+    Results are not normalised: metric ``"cosine"`` does that anyway, and parameters that stand for
+    the identity then give the very result of no transform. Chain :class:`Normalize` for unit
+    vectors under ``"ip"``.
+    """
+
+    kind: ClassVar[str] = ""
+    """Short name of the kind, a key of :data:`KINDS`."""
+    in_dim: int | None = None
+    """Columns of the vectors it takes; None: any."""
+    out_dim: int | None = None
+    """Columns of the vectors it returns; None: as many as it is given."""
+
+    _arrays: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are arrays."""
+    _settings: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are numbers or words."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.kind:
+            KINDS[cls.kind] = cls
+
+    def __init__(self) -> None:
+        raise TypeError(
+            f"Transform is what all kinds have in common; make one of {', '.join(sorted(KINDS))}"
+        )
+
+    def __call__(self, x: ArrayLike, threads: int | None = None) -> NDArray[np.float32]:
+        """Apply the transform to vectors.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, in_dim) or (in_dim,)
+            Vectors, taken as float32.
+        threads : int, optional
+            Threads for this call. Never changes the result.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, out_dim) or (out_dim,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            Vectors of another width, with NaN or infinity, or that the transform takes beyond
+            float32.
+        """
+        thread_count = as_threads(threads)
+        rows, one_vector = as_vectors(x, self.in_dim)
+        result = self._apply(rows, thread_count)
+        return result[0] if one_vector else result
+
+    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
+        raise TypeError(f"{type(self).__name__} cannot be applied to vectors alone")
+
+    def parameters(self) -> dict[str, NDArray[np.float32]]:
+        """Return the arrays by name, read-only; an argument left out is not among them."""
+        named = {name: getattr(self, name) for name in self._arrays}
+        return {name: array for name, array in named.items() if array is not None}
+
+    def config(self) -> dict[str, Any]:
+        """Return the other arguments by name, as values that JSON can hold."""
+        return {name: getattr(self, name) for name in self._settings}
+
+    @classmethod
+    def from_parameters(
+        cls, parameters: Mapping[str, ArrayLike], config: Mapping[str, Any]
+    ) -> Self:
+        """Make a transform from what :meth:`parameters` and :meth:`config` returned.
+
+        Parameters
+        ----------
+        parameters : mapping of str to array_like
+            Arrays by argument name.
+        config : mapping of str to value
+            Other arguments by name; those left out have their defaults.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Names that the kind does not have or that are missing; anything that its constructor
+            refuses.
+        """
+        _check_names(cls, parameters, cls._arrays, "array")
+        _check_names(cls, config, cls._settings, "setting")
+        given = {**parameters, **config}
+        needed = [
+            name
+            for name, argument in inspect.signature(cls).parameters.items()
+            if argument.default is inspect.Parameter.empty
+        ]
+        missing = [name for name in needed if name not in given]
+        if missing:
+            raise ValueError(f"{cls.kind}: {', '.join(missing)} missing, got {sorted(given)}")
+        return cls(**given)
+
+    def __repr__(self) -> str:
+        shapes = [f"{name}={array.shape}" for name, array in self.parameters().items()]
+        settings = [f"{name}={value!r}" for name, value in self.config().items()]
+        return f"{type(self).__name__}({', '.join(shapes + settings)})"
+
+
+def _check_names(
+    cls: type[Transform], given: Mapping[str, Any], known: tuple[str, ...], what: str
+) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{cls.kind}: got the unknown {what} {unknown[0]!r}, expected some of "
+            f"{', '.join(known) or 'none'}"
+        )
+
+
+def as_vectors(x: ArrayLike, dim: int | None) -> tuple[NDArray[np.float32], bool]:
+    """Return float32 rows, and whether `x` was one vector."""
+    if dim is not None:
+        return as_queries(x, name="x", dim=dim)
+    array, _ = to_numpy(x, "x")
+    if array.ndim == 1 and array.size:
+        return as_queries(x, name="x", dim=array.shape[0])
+    return as_rows(x, name="x", storage="float32")[0], False

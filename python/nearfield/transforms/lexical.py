@@ -1,0 +1,283 @@
+"""Queries weighed by their tokens, as LexSemBridge does: :class:`LexicalModulation`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arguments import as_flag, as_real, as_threads, choose
+from ..arrays import as_floats, as_labels, as_queries, as_rows
+from .base import Transform, as_vectors
+from .linear import Affine
+from .tokens import Tokens
+
+__all__ = ["LexicalModulation"]
+
+
+class LexicalModulation(Transform):
+    """``exp(z - max z) * x`` with ``z = W^T w + b``, w being a weight for every token of the query.
+
+    Parameters
+    ----------
+    weight : array_like, shape (vocab, dim)
+        W: one row per token id.
+    bias : array_like, shape (dim,), optional
+        b, what `z` is without any token.
+    mode : {"slr", "llr", "clr"}, default "slr"
+        Where w comes from: statistical, learned or contextual.
+    form : {"code", "paper"}, default "code"
+        Of the published code or of the paper, see Notes.
+    scale : float, default 1.0
+        Weight of a token that occurs, for "slr" in the code's form.
+    scorer : array_like, shape (hidden,) or (hidden, vocab), optional
+        For "llr": what :meth:`token_weights` multiplies hidden states by; a vector in the code's
+        form, a matrix in the paper's.
+    scorer_bias : float or array_like, shape (vocab,), optional
+        What it adds.
+    special_ids : sequence of int, default ()
+        Token ids whose weight is dropped, such as those of [CLS], [SEP], [PAD] and [UNK].
+    normalize : bool, default True
+        Whether results have unit length.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Wrong shapes, NaN or infinity, an unknown mode or form, special ids outside the vocabulary,
+        `scale` or `scorer` where the mode has none.
+
+    Notes
+    -----
+    What w_t is of a token t of the query, 0 for all others:
+
+    ====== ====================================== =====================================
+    mode   form="code"                            form="paper"
+    ====== ====================================== =====================================
+    slr    `scale`                                ln 2
+    llr    max over positions of relu(weight)     log(1 + relu(logit))
+    clr    log(1 + relu(logit))                   log(1 + relu(logit))
+    ====== ====================================== =====================================
+
+    Weights and logits are ``tokens.weights``; logits may also be given densely, as an array of
+    shape (n, vocab) in place of tokens. An id that occurs repeatedly counts once, with its largest
+    weight. A query without tokens has ``z = b``.
+
+    The factors are those of the softmax of `z` but for a positive number that all of a query
+    share. With kappa the ratio of the largest to the smallest factor, the cosine between `x` and
+    the result is at least ``2 sqrt(kappa) / (1 + kappa)`` (Kantorovich). Unlike other transforms
+    this one normalises by default, as the published code does.
+
+    The released code's `vocabulary_filter`, which changes the first row of a batch only, has no
+    counterpart: each row depends on its own tokens alone.
+
+    References
+    ----------
+    LexSemBridge and its public repository (Jasaxion/LexSemBridge).
+
+    Examples
+    --------
+    >>> import numpy as np, nearfield as nf
+    >>> m = nf.transforms.LexicalModulation([[0, 0], [2, 0], [0, 2]])
+    >>> m([[0.6, 0.8], [0.6, 0.8]], nf.Tokens([1, 1, 2], offsets=[0, 2, 3])).round(2)
+    array([[0.98, 0.18],
+           [0.1 , 0.99]], dtype=float32)
+    """
+
+    kind = "lexical"
+    _arrays = ("weight", "bias", "scorer", "scorer_bias")
+    _settings = ("mode", "form", "scale", "special_ids", "normalize")
+    in_dim: int
+    out_dim: int
+
+    def __init__(
+        self,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        mode: str = "slr",
+        *,
+        form: str = "code",
+        scale: float = 1.0,
+        scorer: ArrayLike | None = None,
+        scorer_bias: ArrayLike | float | None = None,
+        special_ids: Sequence[int] = (),
+        normalize: bool = True,
+    ) -> None:
+        self.weight = as_floats(weight, name="weight", ndim=2)
+        self.vocab, dim = self.weight.shape
+        self.in_dim = self.out_dim = dim
+        self.bias = None if bias is None else as_floats(bias, name="bias", ndim=1)
+        if self.bias is not None and self.bias.shape != (dim,):
+            raise ValueError(f"bias: got shape {self.bias.shape}, expected ({dim},)")
+        self.mode = choose(mode, ("slr", "llr", "clr"), name="mode")
+        self.form = choose(form, ("code", "paper"), name="form")
+        self.scale = as_real(scale, name="scale")
+        if self.scale != 1.0 and (self.mode, self.form) != ("slr", "code"):
+            raise ValueError(
+                f"scale: got {self.scale} for mode {self.mode!r} in the form {self.form!r}; only "
+                "'slr' in the form 'code' has one"
+            )
+        self.special_ids = _as_special(special_ids, self.vocab)
+        self.normalize = as_flag(normalize, name="normalize")
+        self._set_scorer(scorer, scorer_bias)
+
+    def _set_scorer(self, scorer: ArrayLike | None, bias: ArrayLike | float | None) -> None:
+        self.scorer: NDArray[np.float32] | None = None
+        self.scorer_bias: NDArray[np.float32] | None = None
+        if scorer is None:
+            if bias is not None:
+                raise ValueError("scorer_bias: given without a scorer")
+            return
+        if self.mode != "llr":
+            raise ValueError(f"scorer: got one for mode {self.mode!r}, only 'llr' has one")
+        outputs = 1 if self.form == "code" else self.vocab
+        self.scorer = as_floats(scorer, name="scorer", ndim=1 if self.form == "code" else 2)
+        if self.form == "paper" and self.scorer.shape[1] != outputs:
+            raise ValueError(
+                f"scorer: got shape {self.scorer.shape}, expected (hidden, {outputs}), one column "
+                "per row of weight"
+            )
+        if bias is not None:
+            numbers = np.atleast_1d(np.asarray(bias)) if np.ndim(cast(Any, bias)) == 0 else bias
+            self.scorer_bias = as_floats(numbers, name="scorer_bias", ndim=1)
+            if self.scorer_bias.shape != (outputs,):
+                raise ValueError(
+                    f"scorer_bias: got shape {self.scorer_bias.shape}, expected ({outputs},)"
+                )
+
+    def token_weights(
+        self, hidden_states: ArrayLike, threads: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return what the scorer of mode "llr" makes of hidden states.
+
+        Parameters
+        ----------
+        hidden_states : array_like, shape (n, hidden)
+            In the code's form one row per token id, in the order of ``tokens.ids``; in the paper's
+            form one per query, that of its [CLS] position.
+        threads : int, optional
+            Threads for this call.
+
+        Returns
+        -------
+        ndarray of float32
+            ``relu(h u + c)`` of shape (n,): the weights of :class:`Tokens`. In the paper's form the
+            logits ``h U + b`` of shape (n, vocab), which take the place of tokens.
+
+        Raises
+        ------
+        TypeError, ValueError
+            There is no scorer; hidden states of another width, or with NaN or infinity.
+
+        Examples
+        --------
+        >>> import numpy as np, nearfield as nf
+        >>> m = nf.transforms.LexicalModulation(np.zeros((3, 2)), mode="llr", scorer=[1, -1])
+        >>> m.token_weights([[3, 1], [1, 3]])
+        array([2., 0.], dtype=float32)
+        """
+        if self.scorer is None:
+            raise ValueError("token_weights: there is no scorer; pass scorer= with mode 'llr'")
+        by_token = self.form == "code"
+        layer = Affine(self.scorer[np.newaxis] if by_token else self.scorer.T, self.scorer_bias)
+        rows, _ = as_rows(hidden_states, name="hidden_states", dim=layer.in_dim, storage="float32")
+        scores = layer(rows, threads)
+        return np.maximum(scores[:, 0], np.float32(0)) if by_token else scores
+
+    def __call__(  # type: ignore[override]
+        self, x: ArrayLike, tokens: Tokens | ArrayLike, threads: int | None = None
+    ) -> NDArray[np.float32]:
+        """Weigh vectors by their tokens.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, dim) or (dim,)
+            Vectors, taken as float32.
+        tokens : Tokens, or array_like of shape (n, vocab)
+            One row of token ids per vector; or logits for every token of the vocabulary, for "clr"
+            and for "llr" in the paper's form.
+        threads : int, optional
+            Threads for this call. Never changes the result.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim) or (dim,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            Vectors of another width, with NaN or infinity; another number of rows of tokens; a
+            token id outside the vocabulary; weights where the mode has none, or none where it
+            needs them.
+        """
+        rows, one_vector = as_vectors(x, self.in_dim)
+        result = self._modulate(rows, self.checked_tokens(tokens, len(rows)), as_threads(threads))
+        return result[0] if one_vector else result
+
+    def checked_tokens(
+        self, tokens: Tokens | ArrayLike, count: int
+    ) -> Tokens | NDArray[np.float32]:
+        """Return tokens that suit `count` vectors, or raise as calling the transform does."""
+        dense = self.mode == "clr" or (self.mode == "llr" and self.form == "paper")
+        if not isinstance(tokens, Tokens):
+            return self._checked_logits(tokens, count, dense)
+        if len(tokens) != count:
+            raise ValueError(f"tokens: got {len(tokens)} rows for {count} vectors")
+        if tokens.ids.size and int(tokens.ids.max()) >= self.vocab:
+            raise ValueError(
+                f"tokens: got the id {int(tokens.ids.max())}, expected ids below {self.vocab}, "
+                "the number of rows of weight"
+            )
+        if self.mode == "slr" and tokens.weights is not None:
+            raise ValueError("tokens: got weights, but mode 'slr' has none")
+        if self.mode != "slr" and tokens.weights is None:
+            what = "logits" if dense else "weights, see token_weights()"
+            raise ValueError(f"tokens: got no weights, expected {what} for mode {self.mode!r}")
+        return tokens
+
+    def _checked_logits(self, logits: ArrayLike, count: int, allowed: bool) -> NDArray[np.float32]:
+        if not allowed:
+            raise TypeError(
+                f"tokens: got a {type(logits).__name__}, expected nf.Tokens for mode "
+                f"{self.mode!r} in the form {self.form!r}"
+            )
+        array, _ = as_queries(logits, name="tokens", dim=self.vocab)
+        if array.shape[0] != count:
+            raise ValueError(f"tokens: got {array.shape[0]} rows of logits for {count} vectors")
+        return array
+
+    def _modulate(
+        self, x: NDArray[np.float32], tokens: Tokens | NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]:
+        out = np.empty_like(x)
+        for i, row in enumerate(x.astype(np.float64)):
+            w = np.zeros(self.vocab)
+            if isinstance(tokens, Tokens):
+                for j in range(tokens.offsets[i], tokens.offsets[i + 1]):
+                    given = 0.0 if tokens.weights is None else float(tokens.weights[j])
+                    w[tokens.ids[j]] = max(w[tokens.ids[j]], self._weight(given))
+            else:
+                w[:] = np.log1p(np.maximum(tokens[i], 0))
+            w[list(self.special_ids)] = 0
+            z = w @ self.weight + (0 if self.bias is None else self.bias)
+            row = np.exp(z - z.max()) * row
+            norm = np.sqrt(row @ row)
+            out[i] = row / norm if self.normalize and norm > 0 else row
+        return out
+
+    def _weight(self, given: float) -> float:
+        if self.mode == "slr":
+            return self.scale if self.form == "code" else float(np.log(2))
+        relu = max(given, 0.0)
+        return relu if (self.mode, self.form) == ("llr", "code") else float(np.log1p(relu))
+
+
+def _as_special(ids: Sequence[int], vocab: int) -> list[int]:
+    labels = as_labels(ids, name="special_ids")
+    wrong = labels[(labels < 0) | (labels >= vocab)]
+    if wrong.size:
+        raise ValueError(
+            f"special_ids: got {int(wrong[0])}, expected ids from 0 to {vocab - 1}, rows of weight"
+        )
+    return sorted({int(i) for i in labels})

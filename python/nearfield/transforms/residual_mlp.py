@@ -1,0 +1,93 @@
+"""An adapter with a hidden layer: :class:`ResidualMLP`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arguments import as_real, choose
+from ..arrays import as_floats
+from .activation import ACTIVATIONS, activate
+from .base import Transform
+
+__all__ = ["ResidualMLP"]
+
+
+class ResidualMLP(Transform):
+    """``x + gate * (W2 act(W1 x + b1) + b2)``: a two-layer network beside the vector itself.
+
+    Parameters
+    ----------
+    w1 : array_like, shape (hidden, dim)
+        First layer.
+    b1 : array_like, shape (hidden,), or None
+        Its bias.
+    w2 : array_like, shape (dim, hidden)
+        Second layer; zeros, with no `b2`, make the identity.
+    b2 : array_like, shape (dim,), or None
+        Its bias.
+    gate : float, default 1.0
+        Size of the residual; 0 makes the identity.
+    activation : {"relu", "leaky_relu", "sigmoid", "tanh"}, default "relu"
+        As :class:`Activation`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Wrong shapes, NaN or infinity, an unknown activation.
+
+    Examples
+    --------
+    >>> import numpy as np, nearfield as nf
+    >>> mlp = nf.transforms.ResidualMLP([[1, -1]], [0], [[1], [1]], [0, 0], gate=0.5)
+    >>> mlp(np.float32([[3, 1], [1, 3]]))
+    array([[4., 2.],
+           [1., 3.]], dtype=float32)
+    """
+
+    kind = "residual_mlp"
+    _arrays = ("w1", "b1", "w2", "b2")
+    _settings = ("gate", "activation")
+    in_dim: int
+    out_dim: int
+
+    def __init__(
+        self,
+        w1: ArrayLike,
+        b1: ArrayLike | None = None,
+        w2: ArrayLike | None = None,
+        b2: ArrayLike | None = None,
+        gate: float = 1.0,
+        activation: str = "relu",
+    ) -> None:
+        if w2 is None:
+            raise TypeError("w2: got None, expected the matrix of the second layer")
+        self.w1 = as_floats(w1, name="w1", ndim=2)
+        self.w2 = as_floats(w2, name="w2", ndim=2)
+        hidden, dim = self.w1.shape
+        if self.w2.shape != (dim, hidden):
+            raise ValueError(
+                f"w2: got shape {self.w2.shape}, expected {(dim, hidden)} beside w1 of shape "
+                f"{self.w1.shape}"
+            )
+        self.b1 = _bias(b1, "b1", hidden)
+        self.b2 = _bias(b2, "b2", dim)
+        self.gate = as_real(gate, name="gate")
+        self.activation = choose(activation, ACTIVATIONS, name="activation")
+        self.in_dim = self.out_dim = dim
+
+    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
+        hidden = x @ self.w1.astype(np.float64).T + (0.0 if self.b1 is None else self.b1)
+        residual = activate(hidden, self.activation) @ self.w2.T
+        return (x + self.gate * (residual + (0.0 if self.b2 is None else self.b2))).astype(
+            np.float32
+        )
+
+
+def _bias(value: ArrayLike | None, name: str, size: int) -> NDArray[np.float32] | None:
+    if value is None:
+        return None
+    bias = as_floats(value, name=name, ndim=1)
+    if bias.shape != (size,):
+        raise ValueError(f"{name}: got shape {bias.shape}, expected ({size},)")
+    return bias
