@@ -11,6 +11,7 @@
 //           whose upper bound reaches the query's threshold leave the kernel
 //   nearest the best of many short vectors for a few rows, in float32
 //   lanes   64 rows side by side: nearest centroids, products with a matrix
+//   adapt   rows times a matrix, softmax and the like: what transforms do to queries
 //   codes   codes of quantizers: making them, one query against consecutive ones
 //   gathered one query against rows anywhere in memory: the inner loop of walks over a graph
 //   rotated the fast rotation, the grid its codes live on and scans over them, see rotated.h
@@ -77,6 +78,26 @@ struct ProductArgs {
     const float* b;
     std::size_t ldb;
     std::size_t depth;
+    float* out;
+    std::size_t ldo;
+    bool add;
+};
+
+inline constexpr std::size_t kPanelOutputs = 16;   // columns of a matrix side by side
+inline constexpr std::size_t kProductBlock = 128;  // products added before the sum is stored
+
+/// out[i][j] = sum over d of x[i][d] * w[d][j] for j < outputs, or as much more if add; leading
+/// dimensions in floats. w[d][j] is weights[j / 16 * panel_step + d * depth_step + j % 16], readable up
+/// to the next multiple of 16 outputs. depth >= 1.
+struct RowProductArgs {
+    const float* x;
+    std::size_t ldx;
+    std::size_t rows;
+    std::size_t depth;
+    const float* weights;
+    std::size_t panel_step;
+    std::size_t depth_step;
+    std::size_t outputs;
     float* out;
     std::size_t ldo;
     bool add;
@@ -184,6 +205,20 @@ struct KernelTable {
     /// multiple of 4.
     void (*nearest_lanes)(const float* x, std::size_t depth, const float* weights,
                           const float* bias, std::size_t k, std::uint32_t* nearest) noexcept;
+
+    // adapt: one order of sums and fused multiply-adds, the same bits on every level, see
+    // generic/multiply.h and generic/exponential.h. NaN and infinity in, NaN or infinity out.
+    void (*multiply_rows_f32)(const RowProductArgs& args) noexcept;
+    /// sum[j] += sum over i < n of weights[i] * rows[ids[i] * stride + j], j < dim.
+    void (*add_weighted_rows_f32)(const float* rows, std::size_t stride, const std::uint32_t* ids,
+                                  const float* weights, std::size_t n, std::size_t dim,
+                                  float* sum) noexcept;
+    /// x = exp(x - max x) / sum of these; n >= 1.
+    void (*softmax_f32)(float* x, std::size_t n) noexcept;
+    /// out = exp(z - max z) * x; n >= 1.
+    void (*modulate_f32)(const float* z, const float* x, std::size_t n, float* out) noexcept;
+    void (*logistic_f32)(float* x, std::size_t n) noexcept;
+    void (*tanh_f32)(float* x, std::size_t n) noexcept;
 
     // codes: canonical float32 order, see generic/lookup.h. Scores are larger-is-better.
     /// code = (x - low) * inverse cut to a whole number in 0..most. low and inverse reach to the next

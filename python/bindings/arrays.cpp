@@ -63,6 +63,11 @@ std::span<const std::int64_t> as_labels(const py::array& array) {
     return {static_cast<const std::int64_t*>(array.data()), dim_of(array, 0)};
 }
 
+std::span<const float> as_floats(const py::array& array) {
+    require(array, 1, 'f', sizeof(float), "values");
+    return {static_cast<const float*>(array.data()), dim_of(array, 0)};
+}
+
 std::optional<std::span<const std::uint8_t>> as_mask(const py::object& mask) {
     if (mask.is_none()) return std::nullopt;
     if (!py::isinstance<py::array>(mask)) throw py::type_error("mask: expected a bool array");

@@ -34,6 +34,9 @@ RowsView as_rows(const py::array& array, DType dtype);
 /// A one-dimensional contiguous int64 array.
 std::span<const std::int64_t> as_labels(const py::array& array);
 
+/// A one-dimensional contiguous float32 array.
+std::span<const float> as_floats(const py::array& array);
+
 /// A one-dimensional contiguous bool array, or nothing.
 std::optional<std::span<const std::uint8_t>> as_mask(const py::object& mask);
 

@@ -13,6 +13,7 @@
 #include "index_stats.h"
 #include "io/archive.h"
 #include "row_coding.h"
+#include "transform/query_map.h"
 
 namespace nearfield::bindings {
 namespace {
@@ -36,6 +37,8 @@ Triple run_top_k(std::size_t n, std::size_t k, const std::function<void(const To
     return {ids, scores, counts};
 }
 
+std::size_t rows_per_query(const QueryMap* map) { return map == nullptr ? 1 : map->per_query(); }
+
 SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe, double margin) {
     SearchOptions options;
     options.mask = as_mask(mask);
@@ -47,24 +50,28 @@ SearchOptions options_from(const py::object& mask, int threads, std::size_t npro
 
 Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
               int threads, std::size_t nprobe, std::size_t rerank, double margin, double epsilon,
-              std::size_t ef_search) {
+              std::size_t ef_search, const QueryMap* map) {
     const auto queries = as_queries(q);
     auto options = options_from(mask, threads, nprobe, margin);
     options.rerank = rerank;
     options.epsilon = epsilon;
     options.ef_search = ef_search;
-    return run_top_k(queries.rows, k,
-                     [&](const TopKOut& out) { index.search(queries, k, options, out); });
+    return run_top_k(queries.rows * rows_per_query(map), k, [&](const TopKOut& out) {
+        const MappedQueries mapped(map, queries, index.snapshot()->spec.dim, threads);
+        index.search(mapped.view(), k, options, out);
+    });
 }
 
 Triple range_search(const Index& index, const py::array& q, double threshold,
-                    const py::object& mask, int threads, std::size_t nprobe, double margin) {
+                    const py::object& mask, int threads, std::size_t nprobe, double margin,
+                    const QueryMap* map) {
     const auto queries = as_queries(q);
     const auto options = options_from(mask, threads, nprobe, margin);
     std::vector<RangeHits> found;
     {
         const py::gil_scoped_release release;
-        found = index.range_search(queries, threshold, options);
+        const MappedQueries mapped(map, queries, index.snapshot()->spec.dim, threads);
+        found = index.range_search(mapped.view(), threshold, options);
     }
     auto lims = make_array<std::int64_t>({static_cast<py::ssize_t>(found.size() + 1)});
     std::int64_t total = 0;
@@ -174,13 +181,15 @@ void train(Index& index, const py::array& rows, int threads) {
 }
 
 Triple topk(const py::array& q, const py::array& corpus, const std::string& dtype, std::size_t k,
-            const std::string& metric, const py::object& mask, bool exclude_self, int threads) {
+            const std::string& metric, const py::object& mask, bool exclude_self, int threads,
+            const QueryMap* map) {
     const auto queries = as_queries(q);
     const RowsView rows = as_rows(corpus, dtype_from(dtype));
     const Metric kind = metric_from(metric);
     const auto allowed = as_mask(mask);
-    return run_top_k(queries.rows, k, [&](const TopKOut& out) {
-        topk_once(rows, kind, queries, k, allowed, exclude_self, threads, out);
+    return run_top_k(queries.rows * rows_per_query(map), k, [&](const TopKOut& out) {
+        const MappedQueries mapped(map, queries, rows.cols, threads);
+        topk_once(rows, kind, mapped.view(), k, allowed, exclude_self, threads, out);
     });
 }
 
@@ -250,9 +259,10 @@ void bind_index(py::module_& module) {
         .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"),
              py::arg("nprobe") = 1, py::arg("rerank") = 0, py::arg("margin") = kNoMargin,
              py::arg("epsilon") = SearchOptions{}.epsilon,
-             py::arg("ef_search") = SearchOptions{}.ef_search)
+             py::arg("ef_search") = SearchOptions{}.ef_search, py::arg("map") = py::none())
         .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
-             py::arg("threads"), py::arg("nprobe") = 1, py::arg("margin") = kNoMargin)
+             py::arg("threads"), py::arg("nprobe") = 1, py::arg("margin") = kNoMargin,
+             py::arg("map") = py::none())
         .def("reconstruct", &reconstruct, py::arg("labels"))
         .def("labels", &labels_of)
         .def("contains", &contains, py::arg("labels"))
@@ -263,7 +273,8 @@ void bind_index(py::module_& module) {
         .def("setting_for", &setting_for, py::arg("k"), py::arg("recall"), py::arg("queries"))
         .def("stats", &stats_of);
     module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),
-               py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threads"));
+               py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threads"),
+               py::arg("map") = py::none());
     module.def("load", &load_index, py::arg("path"), py::arg("mmap"), py::arg("verify"),
                py::call_guard<py::gil_scoped_release>());
     module.def("verify", &verify, py::arg("path"));

@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, module) {
     // A bad NEARFIELD_ISA or NEARFIELD_NUM_THREADS is an error at import, not at the first search.
     nearfield::kernels::active();
     nearfield::detail::default_thread_count(nearfield::kMaxThreads);
+    nearfield::bindings::bind_transforms(module);
     nearfield::bindings::bind_index(module);
     nearfield::bindings::bind_kinds(module);
     nearfield::bindings::bind_kmeans(module);

@@ -49,6 +49,7 @@ class Index:
         margin: float = ...,
         epsilon: float = ...,
         ef_search: int = ...,
+        map: QueryMap | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
     def range_search(
         self,
@@ -58,6 +59,7 @@ class Index:
         threads: int,
         nprobe: int = 1,
         margin: float = ...,
+        map: QueryMap | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]: ...
     def reconstruct(self, labels: NDArray[np.int64]) -> NDArray[np.float32]: ...
     def labels(self) -> NDArray[np.int64]: ...
@@ -136,6 +138,47 @@ class Quantizer:
     def parameters(self) -> list[tuple[str, NDArray[np.float32]]]: ...
     def restore(self, parameters: list[tuple[str, NDArray[np.float32]]]) -> None: ...
 
+class Transform:
+    def __init__(
+        self,
+        kind: str,
+        arrays: dict[str, NDArray[np.float32]],
+        numbers: dict[str, float],
+        words: dict[str, str],
+    ) -> None: ...
+    @staticmethod
+    def chain(parts: list[Transform]) -> Transform: ...
+    def apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]: ...
+
+class Modulation:
+    def __init__(
+        self,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32] | None,
+        special_ids: NDArray[np.int64],
+        kind: str,
+        constant: float,
+        normalize: bool,
+    ) -> None: ...
+
+class QueryMap:
+    @property
+    def per_query(self) -> int: ...
+    @staticmethod
+    def one(transform: Transform) -> QueryMap: ...
+    @staticmethod
+    def each(transforms: list[Transform], ids: NDArray[np.int64], per_query: int) -> QueryMap: ...
+    @staticmethod
+    def modulated(
+        modulation: Modulation,
+        ids: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        weights: NDArray[np.float32] | None,
+    ) -> QueryMap: ...
+    @staticmethod
+    def modulated_densely(modulation: Modulation, weights: NDArray[np.float32]) -> QueryMap: ...
+
+def map_queries(map: QueryMap, q: NDArray[np.float32], threads: int) -> NDArray[np.float32]: ...
 def quantizer_forms() -> list[str]: ...
 def topk(
     q: NDArray[np.float32],
@@ -146,6 +189,7 @@ def topk(
     mask: NDArray[np.bool_] | None,
     exclude_self: bool,
     threads: int,
+    map: QueryMap | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
 def load(path: str | bytes, mmap: bool, verify: bool) -> Index: ...
 def kmeans(

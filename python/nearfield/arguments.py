@@ -33,7 +33,6 @@ __all__ = [
     "check_result_size",
     "choose",
     "naming",
-    "refuse_transform",
 ]
 
 Metric = Literal["l2", "ip", "cosine"]
@@ -186,15 +185,6 @@ def naming(error: ValueError, *, query: str, row: str) -> ValueError:
         if message.startswith(word):
             return ValueError(f"{name}: {message}")
     return error
-
-
-def refuse_transform(transform: Any) -> None:
-    """Accept only None: this version has no transforms."""
-    if transform is not None:
-        raise TypeError(
-            f"transform: got {type(transform).__name__}, expected None: transforms are not "
-            "available in this version; apply it to the vectors before the call"
-        )
 
 
 def check_result_size(n_queries: int, k: int, rows: Sized) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -16,11 +17,14 @@ from .arguments import (
     as_threads,
     check_result_size,
     naming,
-    refuse_transform,
 )
-from .arrays import as_queries, as_rows
+from .arrays import as_rows
 from .filters import LabelSpace, as_mask
+from .queries import as_mapped
 from .result import SearchResult
+
+if TYPE_CHECKING:
+    from .transforms import Tokens, Transform
 
 __all__ = ["topk"]
 
@@ -32,7 +36,9 @@ def topk(
     metric: Metric = "l2",
     *,
     filter: Any = None,
-    transform: None = None,
+    transform: Transform | Sequence[Transform] | None = None,
+    transform_ids: ArrayLike | None = None,
+    tokens: Tokens | ArrayLike | None = None,
     exclude_self: bool = False,
     threads: int | None = None,
 ) -> SearchResult:
@@ -53,8 +59,8 @@ def topk(
     filter : optional
         Rows that may answer: a boolean mask by row, an array of row numbers, a ``range``, or
         :class:`nearfield.Filter`.
-    transform : None
-        Not available in this version.
+    transform, transform_ids, tokens : optional
+        What is applied to the queries first, as :meth:`nearfield.Index.search` has it.
     exclude_self : bool, default False
         Query ``i`` never answers row ``i``; `queries` must then have as many rows as `corpus`.
     threads : int, optional
@@ -91,24 +97,31 @@ def topk(
     """
     k = as_positive(k, name="k")
     metric = as_metric(metric)
-    refuse_transform(transform)
     thread_count = as_threads(threads)
     leave_out_self = as_flag(exclude_self, name="exclude_self")
     rows, dtype = as_rows(corpus, name="corpus")
     n, dim = rows.shape
     if dim > LARGEST_DIM:
         raise ValueError(f"corpus: got shape {rows.shape}, expected at most {LARGEST_DIM} columns")
-    q, one_vector = as_queries(queries, name="queries", dim=dim)
-    if leave_out_self and q.shape[0] != n:
+    q = as_mapped(
+        queries,
+        name="queries",
+        dim=dim,
+        transform=transform,
+        transform_ids=transform_ids,
+        tokens=tokens,
+    )
+    if leave_out_self and (q.rows.shape[0] != n or q.bundle is not None):
         raise ValueError(
-            f"exclude_self: got {q.shape[0]} queries for {n} rows, expected as many queries as "
-            "rows: query i leaves out row i"
+            f"exclude_self: got {q.searched} queries for {n} rows, expected as many queries as "
+            "rows and no bundle: query i leaves out row i"
         )
-    check_result_size(q.shape[0], k, rows)
+    check_result_size(q.searched, k, rows)
     mask = as_mask(filter, LabelSpace(n))
     try:
-        found = _core.topk(q, rows, dtype, k, metric, mask, leave_out_self, thread_count)
+        found = _core.topk(
+            q.rows, rows, dtype, k, metric, mask, leave_out_self, thread_count, map=q.map
+        )
     except ValueError as error:
         raise naming(error, query="queries", row="corpus") from None
-    result = SearchResult(*found)
-    return result._without_query_axis() if one_vector else result
+    return q.shaped(SearchResult(*found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -22,10 +22,10 @@ from .arguments import (
     check_result_size,
     choose,
     naming,
-    refuse_transform,
 )
-from .arrays import STORAGES, as_labels, as_queries, as_rows
+from .arrays import STORAGES, as_labels, as_rows
 from .live import LiveRows
+from .queries import Queries, as_mapped
 from .result import MISSING, RangeResult, SearchResult
 from .tuning import Tuning, as_recall, setting_of
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._core import Index as CoreIndex
+    from .transforms import Tokens, Transform
 
 __all__ = ["Index"]
 
@@ -100,6 +101,16 @@ class Index:
                 stacklevel=3,
             )
         return setting.params
+
+    def _queries(self, q: ArrayLike, transform: Any, ids: Any, tokens: Any) -> Queries:
+        return as_mapped(
+            q,
+            name="q",
+            dim=self._core.dim,
+            transform=transform,
+            transform_ids=ids,
+            tokens=tokens,
+        )
 
     def _before_add(self, count: int) -> None:
         """Say what adding `count` rows entails beyond adding them."""
@@ -222,7 +233,9 @@ class Index:
         k: int = 10,
         *,
         filter: Any = None,
-        transform: None = None,
+        transform: Transform | Sequence[Transform] | None = None,
+        transform_ids: ArrayLike | None = None,
+        tokens: Tokens | ArrayLike | None = None,
         recall: float | None = None,
         threads: int | None = None,
         **params: Any,
@@ -238,8 +251,16 @@ class Index:
         filter : optional
             Rows that may answer: a boolean mask by row, an array of ids, a ``range`` of ids, or
             :class:`nearfield.Filter`.
-        transform : None
-            Not available in this version.
+        transform : Transform or sequence of Transform, optional
+            What is applied to the queries first (:mod:`nearfield.transforms`), in the same call.
+            `q` then has the dimensions that it takes. A sequence is a bundle: every query goes
+            through each of its transforms, and results have an axis of that length after the
+            queries.
+        transform_ids : array_like of int, shape (n_queries,) or (n_queries, a), optional
+            Which transform of the sequence each query goes through, -1 for none; with a second
+            axis, a bundle for each query.
+        tokens : Tokens, or array_like of shape (n_queries, vocab), optional
+            What :class:`nearfield.transforms.LexicalModulation` takes beside the queries.
         recall : float, optional
             The share of the nearest rows to be found, in ``(0, 1]``: the search parameters are
             those that :func:`nearfield.tune` has measured as the fastest way to it, for the
@@ -285,20 +306,18 @@ class Index:
         k = as_positive(k, name="k")
         if "rerank" in self._search_params:
             asked.setdefault("rerank", self._rerank * k)
-        refuse_transform(transform)
-        thread_count = as_threads(threads)
-        queries, one_vector = as_queries(q, name="q", dim=self._core.dim)
+        asked["threads"] = as_threads(threads)
+        queries = self._queries(q, transform, transform_ids, tokens)
         if recall is not None:
-            asked |= self._params_reaching(as_recall(recall), k, queries.shape[0])
-        check_result_size(queries.shape[0], k, self)
+            asked |= self._params_reaching(as_recall(recall), k, queries.searched)
+        check_result_size(queries.searched, k, self)
         try:
             found = self._rows.masked(
-                filter, lambda m: self._core.search(queries, k, m, thread_count, **asked)
+                filter, lambda m: self._core.search(queries.rows, k, m, map=queries.map, **asked)
             )
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
-        result = SearchResult(*found)
-        return result._without_query_axis() if one_vector else result
+        return queries.shaped(SearchResult(*found))
 
     def range_search(
         self,
@@ -306,7 +325,9 @@ class Index:
         threshold: float,
         *,
         filter: Any = None,
-        transform: None = None,
+        transform: Transform | Sequence[Transform] | None = None,
+        transform_ids: ArrayLike | None = None,
+        tokens: Tokens | ArrayLike | None = None,
         threads: int | None = None,
         **params: Any,
     ) -> RangeResult:
@@ -320,13 +341,14 @@ class Index:
             Largest squared distance for ``"l2"``, smallest similarity for ``"ip"`` and
             ``"cosine"``; rows whose float32 score equals the threshold answer. Where a score is
             beyond float32 its float64 value decides.
-        filter, transform, threads, **params
+        filter, transform, transform_ids, tokens, threads, **params
             As :meth:`search`.
 
         Returns
         -------
         RangeResult
-            Query ``i`` owns ``ids[lims[i]:lims[i + 1]]``, best first, ties by smaller id.
+            Query ``i`` owns ``ids[lims[i]:lims[i + 1]]``, best first, ties by smaller id; of a
+            bundle of `a` transforms, number `j` of query `i` counts as query ``i * a + j``.
 
         Raises
         ------
@@ -343,12 +365,11 @@ class Index:
         """
         asked = self._read_params("range_search", params)
         limit = as_real(threshold, name="threshold")
-        refuse_transform(transform)
-        thread_count = as_threads(threads)
-        queries, _ = as_queries(q, name="q", dim=self.dim)
+        asked["threads"] = as_threads(threads)
+        rows, mapping, *_ = self._queries(q, transform, transform_ids, tokens)
         try:
             found = self._rows.masked(
-                filter, lambda m: self._core.range_search(queries, limit, m, thread_count, **asked)
+                filter, lambda m: self._core.range_search(rows, limit, m, map=mapping, **asked)
             )
         except ValueError as error:
             raise naming(error, query="q", row="x") from None

@@ -11,11 +11,20 @@ struct Lane : F32 {
     using Mask = __m256;
     static constexpr std::size_t kTileRows = 4;
     static constexpr std::size_t kTileGroups = 2;
+    static constexpr std::size_t kProductRows = 6;
+    static constexpr std::size_t kProductPanels = 1;
     static Reg add(Reg a, Reg b) noexcept { return _mm256_add_ps(a, b); }
     static Reg sub(Reg a, Reg b) noexcept { return _mm256_sub_ps(a, b); }
     static Reg fmadd(Reg a, Reg b, Reg c) noexcept { return _mm256_fmadd_ps(a, b, c); }
     static Reg max(Reg a, Reg b) noexcept { return _mm256_max_ps(a, b); }
     static Reg min(Reg a, Reg b) noexcept { return _mm256_min_ps(a, b); }
+    static Reg div(Reg a, Reg b) noexcept { return _mm256_div_ps(a, b); }
+    /// x times two to the power in the lowest bits of a shifted number, see generic/exponential.h.
+    static Reg times_power(Reg x, Reg shifted) noexcept {
+        const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
+        return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), power));
+    }
+    static Reg select(Mask m, Reg yes, Reg no) noexcept { return _mm256_blendv_ps(no, yes, m); }
     static Mask less(Reg a, Reg b) noexcept { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
     static Index index(std::uint32_t i) noexcept { return _mm256_set1_epi32(static_cast<int>(i)); }
     static Index select(Mask m, Index yes, Index no) noexcept {

@@ -8,6 +8,7 @@
 #include "kernels/avx2/rows.h"
 #include "kernels/avx2/scan.h"
 #include "kernels/avx2/vec.h"
+#include "kernels/generic/adapt.h"
 #include "kernels/generic/fill.h"
 #include "kernels/generic/lanes.h"
 #include "kernels/generic/lookup.h"
@@ -19,6 +20,7 @@ void fill_avx2(KernelTable& table) noexcept {
     Dense<F64, F32>::fill(table);
     fill_lanes<Lane>(table);
     fill_lookup<Lane>(table);
+    fill_adapt<Lane>(table);
     table.rows_u8 = rows_u8<DotMaddubs>;
     table.panel_u8 = panel_scan<PanelBytes<DotMaddubs>>;
     table.panel_bf16 = panel_scan<PanelBF16>;

@@ -11,11 +11,20 @@ struct Lane : F32 {
     using Mask = __mmask16;
     static constexpr std::size_t kTileRows = 4;
     static constexpr std::size_t kTileGroups = 4;
+    static constexpr std::size_t kProductRows = 6;
+    static constexpr std::size_t kProductPanels = 4;
     static Reg add(Reg a, Reg b) noexcept { return _mm512_add_ps(a, b); }
     static Reg sub(Reg a, Reg b) noexcept { return _mm512_sub_ps(a, b); }
     static Reg fmadd(Reg a, Reg b, Reg c) noexcept { return _mm512_fmadd_ps(a, b, c); }
     static Reg max(Reg a, Reg b) noexcept { return _mm512_max_ps(a, b); }
     static Reg min(Reg a, Reg b) noexcept { return _mm512_min_ps(a, b); }
+    static Reg div(Reg a, Reg b) noexcept { return _mm512_div_ps(a, b); }
+    /// x times two to the power in the lowest bits of a shifted number, see generic/exponential.h.
+    static Reg times_power(Reg x, Reg shifted) noexcept {
+        const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
+        return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), power));
+    }
+    static Reg select(Mask m, Reg yes, Reg no) noexcept { return _mm512_mask_mov_ps(no, m, yes); }
     static Mask less(Reg a, Reg b) noexcept { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
     static Index index(std::uint32_t i) noexcept { return _mm512_set1_epi32(static_cast<int>(i)); }
     static Index select(Mask m, Index yes, Index no) noexcept {

@@ -7,6 +7,7 @@
 #include "kernels/avx512/rotated.h"
 #include "kernels/avx512/rows.h"
 #include "kernels/avx512/vec.h"
+#include "kernels/generic/adapt.h"
 #include "kernels/generic/fill.h"
 #include "kernels/generic/lanes.h"
 #include "kernels/generic/lookup.h"
@@ -18,6 +19,7 @@ void fill_avx512(KernelTable& table) noexcept {
     Dense<F64, F32>::fill(table);
     fill_lanes<Lane>(table);
     fill_lookup<Lane>(table);
+    fill_adapt<Lane>(table);
     table.rows_u8 = rows_u8;
     table.panel_u8 = panel_scan<PanelU8>;
     table.panel_bf16 = panel_scan<PanelBF16>;

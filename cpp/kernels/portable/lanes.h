@@ -34,11 +34,19 @@ struct Lane : F32 {
     using Mask = bool;
     static constexpr std::size_t kTileRows = 4;
     static constexpr std::size_t kTileGroups = 1;
+    static constexpr std::size_t kProductRows = 1;
+    static constexpr std::size_t kProductPanels = 1;
     static Reg add(Reg a, Reg b) noexcept { return a + b; }
     static Reg sub(Reg a, Reg b) noexcept { return a - b; }
     static Reg fmadd(Reg a, Reg b, Reg c) noexcept { return fused(a, b, c); }
     static Reg max(Reg a, Reg b) noexcept { return a > b ? a : b; }
     static Reg min(Reg a, Reg b) noexcept { return a < b ? a : b; }
+    static Reg div(Reg a, Reg b) noexcept { return a / b; }
+    /// x times two to the power in the lowest bits of a shifted number, see generic/exponential.h.
+    static Reg times_power(Reg x, Reg shifted) noexcept {
+        return float_from_bits(bits_from_float(x) + (bits_from_float(shifted) << 23));
+    }
+    static Reg select(Mask m, Reg yes, Reg no) noexcept { return m ? yes : no; }
     static Mask less(Reg a, Reg b) noexcept { return a < b; }
     static Index index(std::uint32_t i) noexcept { return i; }
     static Index select(Mask m, Index yes, Index no) noexcept { return m ? yes : no; }

@@ -1,6 +1,7 @@
 // The portable level: what the compiler's baseline gives.
 #include "kernels/portable/table.h"
 
+#include "kernels/generic/adapt.h"
 #include "kernels/generic/fill.h"
 #include "kernels/generic/lanes.h"
 #include "kernels/generic/lookup.h"
@@ -31,6 +32,7 @@ void fill_portable(KernelTable& table) noexcept {
     Dense<F64, F32>::fill(table);
     fill_lanes<Lane>(table);
     fill_lookup<Lane>(table);
+    fill_adapt<Lane>(table);
     table.rows_u8 = rows_u8;
     table.panel_u8 = panel_scan<PanelU8>;
     table.panel_bf16 = panel_scan<PanelBF16>;

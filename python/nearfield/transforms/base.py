@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arguments import as_threads
+from .. import _core
+from ..arguments import as_threads, naming
 from ..arrays import as_queries, as_rows, to_numpy
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Transform:
     out_dim: int | None = None
     """Columns of the vectors it returns; None: as many as it is given."""
 
+    _native: _core.Transform
     _arrays: ClassVar[tuple[str, ...]] = ()
     """Arguments that are arrays."""
     _settings: ClassVar[tuple[str, ...]] = ()
@@ -78,11 +80,22 @@ class Transform:
         """
         thread_count = as_threads(threads)
         rows, one_vector = as_vectors(x, self.in_dim)
-        result = self._apply(rows, thread_count)
+        try:
+            result = self._native.apply(rows, thread_count)
+        except ValueError as error:
+            raise naming(error, query="x", row="x") from None
         return result[0] if one_vector else result
 
-    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-        raise TypeError(f"{type(self).__name__} cannot be applied to vectors alone")
+    def _bind(self) -> None:
+        """Hand the arguments to the core; constructors end with it."""
+        config = self.config()
+        numbers = {name: value for name, value in config.items() if isinstance(value, float)}
+        words = {name: value for name, value in config.items() if isinstance(value, str)}
+        self._native = _core.Transform(self.kind, self.parameters(), numbers, words)
+
+    def _map(self, rows: NDArray[np.float32], tokens: Any) -> _core.QueryMap:
+        """Return what a search does to its queries."""
+        return _core.QueryMap.one(self._native)
 
     def parameters(self) -> dict[str, NDArray[np.float32]]:
         """Return the arrays by name, read-only; an argument left out is not among them."""

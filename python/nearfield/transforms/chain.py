@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import _core
 from .base import KINDS, Transform
 
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ class Normalize(Transform):
     kind = "normalize"
 
     def __init__(self) -> None:
-        pass
-
-    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-        wide = x.astype(np.float64)
-        norms = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
-        return (wide / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+        self._bind()
 
 
 class Chain(Transform):
@@ -71,6 +67,7 @@ class Chain(Transform):
         self.transforms = tuple(transforms)
         for i, part in enumerate(self.transforms):
             self._append(part, i)
+        self._native = _core.Transform.chain([part._native for part in self.transforms])
 
     def _append(self, part: Transform, i: int) -> None:
         if not isinstance(part, Transform) or part.kind == "lexical":
@@ -124,11 +121,6 @@ class Chain(Transform):
         if set(parts) != {str(i) for i in range(len(parts))}:
             raise ValueError(f"chain: got parts numbered {sorted(parts)}, expected 0, 1, ...")
         return cls([_part(i, *parts[str(i)]) for i in range(len(parts))])
-
-    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-        for part in self.transforms:
-            x = part._apply(x, threads)
-        return x
 
 
 def _part(number: int, parameters: dict[str, ArrayLike], config: dict[str, Any]) -> Transform:

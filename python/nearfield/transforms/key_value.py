@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..arguments import as_real
 from ..arrays import as_floats
@@ -67,9 +67,4 @@ class KeyValue(Transform):
                 "float32"
             )
         self.in_dim = self.out_dim = self.keys.shape[1]
-
-    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-        scores = x @ self.keys.astype(np.float64).T / self.temperature
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        return (x + shares @ self.values).astype(np.float32)
+        self._bind()

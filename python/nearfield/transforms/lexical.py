@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arguments import as_flag, as_real, as_threads, choose
+from .. import _core
+from ..arguments import as_flag, as_real, as_threads, choose, naming
 from ..arrays import as_floats, as_labels, as_queries, as_rows
 from .base import Transform, as_vectors
 from .linear import Affine
@@ -121,6 +123,7 @@ class LexicalModulation(Transform):
         self.special_ids = _as_special(special_ids, self.vocab)
         self.normalize = as_flag(normalize, name="normalize")
         self._set_scorer(scorer, scorer_bias)
+        self._bind()
 
     def _set_scorer(self, scorer: ArrayLike | None, bias: ArrayLike | float | None) -> None:
         self.scorer: NDArray[np.float32] | None = None
@@ -211,33 +214,44 @@ class LexicalModulation(Transform):
             token id outside the vocabulary; weights where the mode has none, or none where it
             needs them.
         """
+        thread_count = as_threads(threads)
         rows, one_vector = as_vectors(x, self.in_dim)
-        result = self._modulate(rows, self.checked_tokens(tokens, len(rows)), as_threads(threads))
+        try:
+            result = _core.map_queries(self._map(rows, tokens), rows, thread_count)
+        except ValueError as error:
+            raise naming(error, query="x", row="x") from None
         return result[0] if one_vector else result
 
-    def checked_tokens(
-        self, tokens: Tokens | ArrayLike, count: int
-    ) -> Tokens | NDArray[np.float32]:
-        """Return tokens that suit `count` vectors, or raise as calling the transform does."""
-        dense = self.mode == "clr" or (self.mode == "llr" and self.form == "paper")
+    def _bind(self) -> None:
+        weigh, constant = "constant", self.scale if self.form == "code" else math.log(2)
+        if self.mode != "slr":
+            weigh = "log_relu" if self._takes_logits else "relu"
+        special = np.asarray(self.special_ids, dtype=np.int64)
+        self._modulation = _core.Modulation(
+            self.weight, self.bias, special, weigh, constant, self.normalize
+        )
+
+    @property
+    def _takes_logits(self) -> bool:
+        return self.mode == "clr" or (self.mode, self.form) == ("llr", "paper")
+
+    def _map(self, rows: NDArray[np.float32], tokens: Any) -> _core.QueryMap:
         if not isinstance(tokens, Tokens):
-            return self._checked_logits(tokens, count, dense)
-        if len(tokens) != count:
-            raise ValueError(f"tokens: got {len(tokens)} rows for {count} vectors")
-        if tokens.ids.size and int(tokens.ids.max()) >= self.vocab:
-            raise ValueError(
-                f"tokens: got the id {int(tokens.ids.max())}, expected ids below {self.vocab}, "
-                "the number of rows of weight"
-            )
+            logits = self._as_logits(tokens, rows.shape[0])
+            return _core.QueryMap.modulated_densely(self._modulation, logits)
+        if len(tokens) != rows.shape[0]:
+            raise ValueError(f"tokens: got {len(tokens)} rows for {rows.shape[0]} vectors")
         if self.mode == "slr" and tokens.weights is not None:
             raise ValueError("tokens: got weights, but mode 'slr' has none")
         if self.mode != "slr" and tokens.weights is None:
-            what = "logits" if dense else "weights, see token_weights()"
+            what = "logits" if self._takes_logits else "weights, see token_weights()"
             raise ValueError(f"tokens: got no weights, expected {what} for mode {self.mode!r}")
-        return tokens
+        return _core.QueryMap.modulated(
+            self._modulation, tokens.ids, tokens.offsets, tokens.weights
+        )
 
-    def _checked_logits(self, logits: ArrayLike, count: int, allowed: bool) -> NDArray[np.float32]:
-        if not allowed:
+    def _as_logits(self, logits: Any, count: int) -> NDArray[np.float32]:
+        if not self._takes_logits:
             raise TypeError(
                 f"tokens: got a {type(logits).__name__}, expected nf.Tokens for mode "
                 f"{self.mode!r} in the form {self.form!r}"
@@ -245,32 +259,9 @@ class LexicalModulation(Transform):
         array, _ = as_queries(logits, name="tokens", dim=self.vocab)
         if array.shape[0] != count:
             raise ValueError(f"tokens: got {array.shape[0]} rows of logits for {count} vectors")
+        if not np.isfinite(array).all():
+            raise ValueError("tokens: got logits with NaN or infinity, expected finite numbers")
         return array
-
-    def _modulate(
-        self, x: NDArray[np.float32], tokens: Tokens | NDArray[np.float32], threads: int
-    ) -> NDArray[np.float32]:
-        out = np.empty_like(x)
-        for i, row in enumerate(x.astype(np.float64)):
-            w = np.zeros(self.vocab)
-            if isinstance(tokens, Tokens):
-                for j in range(tokens.offsets[i], tokens.offsets[i + 1]):
-                    given = 0.0 if tokens.weights is None else float(tokens.weights[j])
-                    w[tokens.ids[j]] = max(w[tokens.ids[j]], self._weight(given))
-            else:
-                w[:] = np.log1p(np.maximum(tokens[i], 0))
-            w[list(self.special_ids)] = 0
-            z = w @ self.weight + (0 if self.bias is None else self.bias)
-            row = np.exp(z - z.max()) * row
-            norm = np.sqrt(row @ row)
-            out[i] = row / norm if self.normalize and norm > 0 else row
-        return out
-
-    def _weight(self, given: float) -> float:
-        if self.mode == "slr":
-            return self.scale if self.form == "code" else float(np.log(2))
-        relu = max(given, 0.0)
-        return relu if (self.mode, self.form) == ("llr", "code") else float(np.log1p(relu))
 
 
 def _as_special(ids: Sequence[int], vocab: int) -> list[int]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..arguments import as_real
 from ..arrays import as_floats
@@ -47,10 +46,7 @@ class Affine(Transform):
             raise ValueError(
                 f"b: got shape {self.b.shape}, expected ({self.out_dim},), one per row of w"
             )
-
-    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-        y = x @ self.w.astype(np.float64).T
-        return (y if self.b is None else y + self.b).astype(np.float32)
+        self._bind()
 
 
 class LowRank(Transform):
@@ -101,11 +97,7 @@ class LowRank(Transform):
         self.bias = None if bias is None else as_floats(bias, name="bias", ndim=1)
         if self.bias is not None and self.bias.shape != (dim,):
             raise ValueError(f"bias: got shape {self.bias.shape}, expected ({dim},)")
-
-    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-        residual = x @ self.a.astype(np.float64).T @ self.b.T
-        y = x + self.scale * residual
-        return (y if self.bias is None else y + self.bias).astype(np.float32)
+        self._bind()
 
 
 class Diagonal(Transform):
@@ -136,6 +128,4 @@ class Diagonal(Transform):
     def __init__(self, w: ArrayLike) -> None:
         self.w = as_floats(w, name="w", ndim=1)
         self.in_dim = self.out_dim = self.w.shape[0]
-
-    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-        return x * self.w
+        self._bind()

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arguments import as_real, choose
 from ..arrays import as_floats
-from .activation import ACTIVATIONS, activate
+from .activation import ACTIVATIONS
 from .base import Transform
 
 __all__ = ["ResidualMLP"]
@@ -75,13 +75,7 @@ class ResidualMLP(Transform):
         self.gate = as_real(gate, name="gate")
         self.activation = choose(activation, ACTIVATIONS, name="activation")
         self.in_dim = self.out_dim = dim
-
-    def _apply(self, x: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-        hidden = x @ self.w1.astype(np.float64).T + (0.0 if self.b1 is None else self.b1)
-        residual = activate(hidden, self.activation) @ self.w2.T
-        return (x + self.gate * (residual + (0.0 if self.b2 is None else self.b2))).astype(
-            np.float32
-        )
+        self._bind()
 
 
 def _bias(value: ArrayLike | None, name: str, size: int) -> NDArray[np.float32] | None:

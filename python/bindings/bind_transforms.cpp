@@ -1,0 +1,153 @@
+// Transform, Modulation and QueryMap: what a search may do to its queries.
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "arrays.h"
+#include "bind.h"
+#include "transform/chain.h"
+#include "transform/modulation.h"
+#include "transform/query_map.h"
+#include "transform/registry.h"
+
+namespace nearfield::bindings {
+namespace {
+
+using Arrays = std::map<std::string, py::array>;
+// pybind11 holds objects by pointers to non-const; nothing here changes one.
+using Held = std::shared_ptr<Transform>;
+
+/// A matrix, or a vector as one row.
+MatrixView<float> as_matrix(const py::array& array) {
+    if (array.ndim() != 1) return as_queries(array);
+    const auto row = as_floats(array);
+    return {row.data(), 1, row.size()};
+}
+
+Held hold(SharedTransform transform) { return std::const_pointer_cast<Transform>(transform); }
+
+Held make(const std::string& kind, const Arrays& arrays,
+          const std::map<std::string, double>& numbers,
+          const std::map<std::string, std::string>& words) {
+    TransformSpec spec{{}, numbers, words};
+    for (const auto& [name, array] : arrays) spec.arrays[name] = as_matrix(array);
+    const py::gil_scoped_release release;
+    return hold(make_transform(kind, spec));
+}
+
+std::vector<SharedTransform> shared(const std::vector<Held>& parts) {
+    for (const Held& part : parts) {
+        if (part == nullptr) throw py::type_error("transforms: got None, expected a transform");
+    }
+    return {parts.begin(), parts.end()};
+}
+
+/// Runs a map into a new array without the GIL.
+template <class Map>
+py::array mapped(std::size_t rows, std::size_t cols, const Map& map) {
+    auto out = make_array<float>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(cols)});
+    float* const data = out.mutable_data();
+    const py::gil_scoped_release release;
+    map(data);
+    return out;
+}
+
+py::array apply(const Transform& transform, const py::array& x, int threads) {
+    const auto view = as_queries(x);
+    transform.check_dim(view.cols);
+    return mapped(view.rows, transform.out_dim(view.cols),
+                  [&](float* out) { transform.apply(view, out, threads); });
+}
+
+std::unique_ptr<Modulation> make_modulation(const py::array& weight, const py::object& bias,
+                                            const py::array& special, const std::string& kind,
+                                            float constant, bool normalize) {
+    constexpr const char* kKinds[] = {"constant", "relu", "log_relu"};
+    ModulationSpec spec{TokenWeight::kConstant, constant, normalize};
+    for (int i = 0; i < 3; ++i) {
+        if (kind == kKinds[i]) spec.weight = static_cast<TokenWeight>(i);
+    }
+    std::vector<float> offset;
+    if (!bias.is_none()) {
+        const auto row = as_floats(py::reinterpret_borrow<py::array>(bias));
+        offset.assign(row.begin(), row.end());
+    }
+    return std::make_unique<Modulation>(as_queries(weight), std::move(offset), as_labels(special),
+                                        spec);
+}
+
+TokenRows as_tokens(const py::array& ids, const py::array& offsets, const py::object& weights) {
+    TokenRows tokens{as_labels(ids), as_labels(offsets), nullptr};
+    if (weights.is_none()) return tokens;
+    const auto row = as_floats(py::reinterpret_borrow<py::array>(weights));
+    if (row.size() != tokens.ids.size()) throw py::value_error("weights: expected one per id");
+    if (!row.empty()) tokens.weights = row.data();
+    return tokens;
+}
+
+void bind_query_map(py::module_& module) {
+    py::class_<QueryMap>(module, "QueryMap")
+        .def_property_readonly("per_query", &QueryMap::per_query)
+        .def_static(
+            "one",
+            [](const Held& transform) -> std::unique_ptr<QueryMap> {
+                return std::make_unique<OneTransform>(transform);
+            },
+            py::arg("transform").none(false))
+        .def_static(
+            "each",
+            [](const std::vector<Held>& transforms, const py::array& ids,
+               std::size_t per_query) -> std::unique_ptr<QueryMap> {
+                const auto numbers = as_labels(ids);
+                return std::make_unique<TransformEach>(
+                    shared(transforms), std::vector<std::int64_t>(numbers.begin(), numbers.end()),
+                    per_query);
+            },
+            py::arg("transforms"), py::arg("ids"), py::arg("per_query"))
+        .def_static(
+            "modulated",
+            [](const Modulation& modulation, const py::array& ids, const py::array& offsets,
+               const py::object& weights) -> std::unique_ptr<QueryMap> {
+                return std::make_unique<Modulated>(modulation, as_tokens(ids, offsets, weights));
+            },
+            py::arg("modulation"), py::arg("ids"), py::arg("offsets"), py::arg("weights"),
+            py::keep_alive<0, 1>(), py::keep_alive<0, 2>(), py::keep_alive<0, 3>(),
+            py::keep_alive<0, 4>())
+        .def_static(
+            "modulated_densely",
+            [](const Modulation& modulation,
+               const py::array& weights) -> std::unique_ptr<QueryMap> {
+                return std::make_unique<Modulated>(modulation, as_queries(weights));
+            },
+            py::arg("modulation"), py::arg("weights"), py::keep_alive<0, 1>(),
+            py::keep_alive<0, 2>());
+}
+
+}  // namespace
+
+void bind_transforms(py::module_& module) {
+    py::class_<Transform, Held>(module, "Transform")
+        .def(py::init(&make), py::arg("kind"), py::arg("arrays"), py::arg("numbers"),
+             py::arg("words"))
+        .def_static(
+            "chain",
+            [](const std::vector<Held>& parts) {
+                return hold(std::make_shared<const Chain>(shared(parts)));
+            },
+            py::arg("parts"))
+        .def("apply", &apply, py::arg("x"), py::arg("threads"));
+    py::class_<Modulation>(module, "Modulation")
+        .def(py::init(&make_modulation), py::arg("weight"), py::arg("bias"), py::arg("special_ids"),
+             py::arg("kind"), py::arg("constant"), py::arg("normalize"), py::keep_alive<1, 2>());
+    bind_query_map(module);
+    module.def(
+        "map_queries",
+        [](const QueryMap& map, const py::array& q, int threads) {
+            const auto view = as_queries(q);
+            return mapped(view.rows * map.per_query(), map.out_dim(view.cols),
+                          [&](float* out) { map.apply(view, out, threads); });
+        },
+        py::arg("map"), py::arg("q"), py::arg("threads"));
+}
+
+}  // namespace nearfield::bindings

@@ -1,0 +1,173 @@
+"""Queries as a search takes them, with the transforms that apply to them: :class:`Queries`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .arrays import as_labels, as_queries, to_numpy
+from .result import SearchResult
+
+if TYPE_CHECKING:
+    from ._core import QueryMap
+
+__all__ = ["Queries", "as_mapped"]
+
+_IDS = "transform_ids"
+
+
+class Queries(NamedTuple):
+    """Rows, what the core does to them first, and the shape of the answer.
+
+    Attributes
+    ----------
+    rows : ndarray of float32, shape (n, in_dim)
+    map : QueryMap or None
+        None: they are searched as they are.
+    bundle : int or None
+        How many transforms every query goes through; None: no axis for them.
+    one_vector : bool
+        Whether the caller gave a single vector.
+    """
+
+    rows: NDArray[np.float32]
+    map: QueryMap | None
+    bundle: int | None
+    one_vector: bool
+
+    @property
+    def searched(self) -> int:
+        """How many rows are searched."""
+        return len(self.rows) * (1 if self.bundle is None else self.bundle)
+
+    def shaped(self, found: SearchResult) -> SearchResult:
+        """Return results with an axis for the bundle, or without one for a single query."""
+        if self.bundle is not None:
+            shape, k = (len(self.rows), self.bundle), found.ids.shape[1]
+            ids, scores, counts = found
+            found = SearchResult(
+                ids.reshape(*shape, k), scores.reshape(*shape, k), counts.reshape(shape)
+            )
+        return found._without_query_axis() if self.one_vector else found
+
+
+def as_mapped(
+    q: ArrayLike,
+    *,
+    name: str,
+    dim: int,
+    transform: Any = None,
+    transform_ids: Any = None,
+    tokens: Any = None,
+) -> Queries:
+    """Check queries and their transforms.
+
+    Parameters
+    ----------
+    q : array_like, shape (n, in_dim) or (in_dim,)
+        Queries; `in_dim` is what the transform takes.
+    name : str
+        Argument name of `q` for messages.
+    dim : int
+        Columns of the rows that are searched.
+    transform : Transform or sequence of Transform, optional
+        What is applied.
+    transform_ids : array_like of int, shape (n,) or (n, a), optional
+        Which transforms of a sequence; -1: none.
+    tokens : Tokens or array_like, optional
+        For lexical modulation.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments that do not fit each other.
+    """
+    if transform is None:
+        _refuse("tokens", tokens, "needs transform=, a LexicalModulation")
+        _refuse("transform_ids", transform_ids, "needs transform=, a list of transforms")
+        rows, one_vector = as_queries(q, name=name, dim=dim)
+        return Queries(rows, None, None, one_vector)
+    if isinstance(transform, (list, tuple)):
+        _refuse("tokens", tokens, "needs a LexicalModulation as the only transform")
+        return _by_number(q, name, dim, transform, transform_ids)
+    _check_transform(transform, "transform", dim)
+    _refuse("transform_ids", transform_ids, "needs a list of transforms")
+    rows, one_vector = as_queries(q, name=name, dim=transform.in_dim or dim)
+    if transform.kind == "lexical":
+        if tokens is None:
+            raise TypeError("tokens: got None, expected nf.Tokens: LexicalModulation needs them")
+    else:
+        _refuse("tokens", tokens, "needs transform=, a LexicalModulation")
+    return Queries(rows, transform._map(rows, tokens), None, one_vector)
+
+
+def _by_number(
+    q: ArrayLike, name: str, dim: int, transforms: Sequence[Any], numbers: Any
+) -> Queries:
+    from ._core import QueryMap
+
+    if not transforms:
+        raise ValueError("transform: got an empty list, expected at least one transform")
+    for i, transform in enumerate(transforms):
+        _check_transform(transform, f"transform[{i}]", dim, among_others=True)
+    in_dims = {transform.in_dim for transform in transforms} - {None}
+    if len(in_dims) > 1:
+        raise ValueError(
+            f"transform: got some that take {min(in_dims)} dimensions and others that take "
+            f"{max(in_dims)}, expected the same for all"
+        )
+    rows, one_vector = as_queries(q, name=name, dim=next(iter(in_dims), dim))
+    ids, bundle = _as_ids(numbers, rows.shape[0], len(transforms))
+    if rows.shape[1] != dim and (ids < 0).any():
+        raise ValueError(
+            f"transform_ids: got -1 (none) for queries of {rows.shape[1]} dimensions, expected "
+            f"queries of {dim}, those of the index"
+        )
+    cores = [transform._native for transform in transforms]
+    return Queries(rows, QueryMap.each(cores, ids, bundle or 1), bundle, one_vector)
+
+
+def _as_ids(numbers: Any, n: int, count: int) -> tuple[NDArray[np.int64], int | None]:
+    """Return the transform of every row that is searched, and how many rows a query has."""
+    if numbers is None:
+        return np.tile(np.arange(count, dtype=np.int64), n), count
+    shape = () if isinstance(numbers, (int, np.integer)) else to_numpy(numbers, _IDS)[0].shape
+    bundle = shape[1] if len(shape) == 2 else None
+    if bundle == 0 or len(shape) > 2 or shape[:1] not in ((n,), ()):
+        raise ValueError(
+            f"transform_ids: got shape {shape}, expected ({n},), one per query, or ({n}, a) for a "
+            "bundle of a transforms per query"
+        )
+    flat = numbers if bundle is None else to_numpy(numbers, _IDS)[0].reshape(-1)
+    ids = as_labels(flat, name=_IDS, length=n * (bundle or 1))
+    wrong = ids[(ids < -1) | (ids >= count)]
+    if wrong.size:
+        raise ValueError(
+            f"transform_ids: got {wrong[0]}, expected numbers from 0 to {count - 1}, or -1 for none"
+        )
+    return ids, bundle
+
+
+def _check_transform(transform: Any, name: str, dim: int, *, among_others: bool = False) -> None:
+    from .transforms import Transform
+
+    if not isinstance(transform, Transform) or not transform.kind:
+        raise TypeError(
+            f"{name}: got a {type(transform).__name__}, expected a transform of nf.transforms"
+            + ("" if among_others else " or a list of them")
+        )
+    if among_others and transform.kind == "lexical":
+        raise TypeError(f"{name}: a LexicalModulation needs tokens and cannot be one of several")
+    if transform.out_dim not in (None, dim):
+        raise ValueError(
+            f"{name}: gives vectors of {transform.out_dim} dimensions, expected {dim}, those of "
+            "the rows searched"
+        )
+
+
+def _refuse(name: str, value: Any, reason: str) -> None:
+    if value is not None:
+        raise TypeError(f"{name}: {reason}")
