@@ -103,14 +103,7 @@ def topk(
     n, dim = rows.shape
     if dim > LARGEST_DIM:
         raise ValueError(f"corpus: got shape {rows.shape}, expected at most {LARGEST_DIM} columns")
-    q = as_mapped(
-        queries,
-        name="queries",
-        dim=dim,
-        transform=transform,
-        transform_ids=transform_ids,
-        tokens=tokens,
-    )
+    q = as_mapped("queries", queries, dim, transform, transform_ids, tokens)
     if leave_out_self and (q.rows.shape[0] != n or q.bundle is not None):
         raise ValueError(
             f"exclude_self: got {q.searched} queries for {n} rows, expected as many queries as "

@@ -25,7 +25,7 @@ from .arguments import (
 )
 from .arrays import STORAGES, as_labels, as_rows
 from .live import LiveRows
-from .queries import Queries, as_mapped
+from .queries import as_mapped
 from .result import MISSING, RangeResult, SearchResult
 from .tuning import Tuning, as_recall, setting_of
 
@@ -101,16 +101,6 @@ class Index:
                 stacklevel=3,
             )
         return setting.params
-
-    def _queries(self, q: ArrayLike, transform: Any, ids: Any, tokens: Any) -> Queries:
-        return as_mapped(
-            q,
-            name="q",
-            dim=self._core.dim,
-            transform=transform,
-            transform_ids=ids,
-            tokens=tokens,
-        )
 
     def _before_add(self, count: int) -> None:
         """Say what adding `count` rows entails beyond adding them."""
@@ -307,7 +297,7 @@ class Index:
         if "rerank" in self._search_params:
             asked.setdefault("rerank", self._rerank * k)
         asked["threads"] = as_threads(threads)
-        queries = self._queries(q, transform, transform_ids, tokens)
+        queries = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
         if recall is not None:
             asked |= self._params_reaching(as_recall(recall), k, queries.searched)
         check_result_size(queries.searched, k, self)
@@ -366,7 +356,7 @@ class Index:
         asked = self._read_params("range_search", params)
         limit = as_real(threshold, name="threshold")
         asked["threads"] = as_threads(threads)
-        rows, mapping, *_ = self._queries(q, transform, transform_ids, tokens)
+        rows, mapping, *_ = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
         try:
             found = self._rows.masked(
                 filter, lambda m: self._core.range_search(rows, limit, m, map=mapping, **asked)

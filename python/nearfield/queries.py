@@ -55,9 +55,8 @@ class Queries(NamedTuple):
 
 
 def as_mapped(
-    q: ArrayLike,
-    *,
     name: str,
+    q: ArrayLike,
     dim: int,
     transform: Any = None,
     transform_ids: Any = None,
@@ -67,10 +66,10 @@ def as_mapped(
 
     Parameters
     ----------
-    q : array_like, shape (n, in_dim) or (in_dim,)
-        Queries; `in_dim` is what the transform takes.
     name : str
         Argument name of `q` for messages.
+    q : array_like, shape (n, in_dim) or (in_dim,)
+        Queries; `in_dim` is what the transform takes.
     dim : int
         Columns of the rows that are searched.
     transform : Transform or sequence of Transform, optional
