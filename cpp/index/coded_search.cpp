@@ -41,8 +41,7 @@ std::vector<std::vector<Scored>> score_all(const StoredRows& rows, MatrixView<fl
     const std::size_t dim = queries.cols;
     std::vector<std::vector<Scored>> scored(queries.rows);
     std::vector<float> decoded(kDecoded * dim);
-    const RowsView view(decoded.data(), kDecoded, dim, dim * sizeof(float), DType::kF32);
-    const ExactScorer scorer(rows.codes.spec.metric, view, nullptr);
+    const ExactScorer scorer = rows.scorer();
     for (std::size_t first = 0; first < rows.codes.count; first += kDecoded) {
         if (first % kBlockRows == 0) checkpoint();
         const std::size_t n = std::min(kDecoded, rows.codes.count - first);
@@ -51,7 +50,7 @@ std::vector<std::vector<Scored>> score_all(const StoredRows& rows, MatrixView<fl
             const auto row = static_cast<Id>(first + r);
             if (!rows.passes(row)) continue;
             for (std::size_t i = 0; i < queries.rows; ++i) {
-                const double key = scorer.key(queries.row(i), static_cast<Id>(r));
+                const double key = scorer.key_of(queries.row(i), decoded.data() + r * dim, row);
                 scored[i].push_back({{key, rows.label(row)}, row});
             }
         }
@@ -65,7 +64,7 @@ void search_outright(const StoredRows& rows, MatrixView<float> queries, const Wa
         search_all(rows, queries, wanted.k, false, threads, out);
         return;
     }
-    const CodeQueries turned(*rows.coded, queries, threads);
+    const CodeQueries turned(rows, queries, threads);
     const std::size_t at_once = std::clamp<std::size_t>(
         kMaxPairs / std::max<std::size_t>(rows.codes.count, 1), 1, kSharers);
     parallel_for(ceil_div(queries.rows, at_once), threads, [&](std::size_t part, int) {

@@ -1,7 +1,8 @@
 // DecodedBlock: a few rows that exist as a quantizer's codes, turned into byte codes for a scan by panels.
 //
 // One decoding serves every query that meets the rows, so that the cost of a pair is that of raw rows, and
-// any quantizer is searched by the same kernels with certain bounds on the scores of its decoded rows.
+// any quantizer is searched by the same kernels with certain bounds on the scores of its decoded rows. Rows that
+// sign planes find and that a map changes the lengths of (StoredRows::is_reweighted) are read as they are kept.
 // Cost: decode() and one pass over the floats a row. Source: own.
 #pragma once
 
@@ -15,7 +16,8 @@
 
 namespace nearfield {
 
-/// How decoded rows are scanned. Under cosine they are unit vectors and scores are inner products.
+/// How decoded rows are scanned. Under cosine they are unit vectors and scores are inner products, unless a map
+/// changes their lengths.
 CodeSpec decoded_spec(const StoredRows& rows) noexcept;
 
 class DecodedBlock {
@@ -23,12 +25,14 @@ public:
     explicit DecodedBlock(const CodeSpec& spec);
 
     /// Rows [first, last), at most kBlockRows.
-    void fill(const DecodedRows& rows, std::size_t first, std::size_t last);
+    void fill(const StoredRows& rows, std::size_t first, std::size_t last);
 
     /// Row i is the (first + i)-th of those that fill() was given.
     const CodeView& codes() const noexcept { return view_; }
 
 private:
+    void reweigh(const double* norms, std::size_t i, const RowConstants& c) noexcept;
+
     std::vector<float> rows_;
     std::vector<float> wide_;
     Buffer codes_;

@@ -30,7 +30,7 @@ void DecodedScanner::scan(std::size_t list, std::span<const std::uint32_t> membe
             floors = floors && all;
         }
         task_.for_each_piece(list, !floors, [&](std::size_t first, std::size_t last) {
-            block_.fill(task_.rows.coded->rows, first, last);
+            block_.fill(task_.rows, first, last);
             for (std::size_t p = 0; p < panels; ++p) {
                 task_.collector.scan(
                     packed_[p].panel, {packed_[p].lanes, lanes_of(p).size()},

@@ -219,31 +219,42 @@ std::size_t Index::remove(std::span<const std::int64_t> labels) {
 
 void Index::search(MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                    const TopKOut& out) const {
-    const auto store = snapshot();
-    check_queries(*store, queries);
-    if (!options.mask.has_value()) {
-        search_store(*store, nullptr, queries, k, options, out);
-        return;
-    }
-    const RowFilter filter = filter_of(*store, *options.mask);
-    search_store(*store, &filter, queries, k, options, out);
+    ask(queries, options,
+        [&](const RowStore& store, const RowFilter* filter, MatrixView<float> asked,
+            const SearchOptions& now) { search_store(store, filter, asked, k, now, out); });
 }
 
 std::vector<RangeHits> Index::range_search(MatrixView<float> queries, double threshold,
                                            const SearchOptions& options) const {
-    const auto store = snapshot();
-    check_queries(*store, queries);
     if (!std::isfinite(threshold)) {
         throw std::invalid_argument("threshold: got NaN or infinity, expected a finite number");
     }
-    if (!options.mask.has_value()) {
-        return range_search_store(*store, nullptr, queries, threshold, options);
-    }
-    const RowFilter filter = filter_of(*store, *options.mask);
-    return range_search_store(*store, &filter, queries, threshold, options);
+    std::vector<RangeHits> out;
+    ask(queries, options,
+        [&](const RowStore& store, const RowFilter* filter, MatrixView<float> asked,
+            const SearchOptions& now) {
+            out = range_search_store(store, filter, asked, threshold, now);
+        });
+    return out;
 }
 
-void Index::reconstruct(std::span<const std::int64_t> labels, float* out) const {
+template <class Search>
+void Index::ask(MatrixView<float> queries, const SearchOptions& options, Search&& search) const {
+    const auto store = snapshot();
+    check_queries(*store, queries);
+    std::optional<RowFilter> filter;
+    if (options.mask.has_value()) filter.emplace(filter_of(*store, *options.mask));
+    const RowFilter* const allowed = filter ? &*filter : nullptr;
+    const auto adapter = adapter_of(store, options.corpus_adapters, options.threads);
+    if (adapter == nullptr) return search(*store, allowed, queries, options);
+    const FoldedRows asked = folded(*adapter->map, queries, options.threads);
+    SearchOptions now = options;
+    now.adapter = adapter.get();
+    search(*store, allowed, asked.view(), now);
+}
+
+void Index::reconstruct(std::span<const std::int64_t> labels, std::span<const AdapterShare> shares,
+                        float* out) const {
     std::vector<Id> rows;
     std::shared_ptr<const RowStore> store;
     {
@@ -258,14 +269,17 @@ void Index::reconstruct(std::span<const std::int64_t> labels, float* out) const 
             rows.push_back(*row);
         }
     }
+    const auto map = map_of(*store, shares);
     const RowsView view = store->view(nullptr).rows;
+    std::vector<float> plain(view.cols);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        float* const to = out + i * view.cols;
+        float* const to = map != nullptr ? plain.data() : out + i * view.cols;
         if (store->coding != nullptr && !store->coding->keeps_rows) {
             store->decode_row(rows[i], to);
         } else {
             widen(view.dtype, view.row(rows[i]), to, view.cols);
         }
+        if (map != nullptr) map->apply(plain.data(), out + i * view.cols);
     }
 }
 

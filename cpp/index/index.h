@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "index/label_map.h"
+#include "index/row_adapter.h"
 #include "index/row_store.h"
 #include "index/tuning.h"
 
@@ -23,6 +24,12 @@ namespace nearfield {
 
 /// Which live rows may answer: one byte per live row in the order of adding, zero for no.
 using Mask = std::span<const std::uint8_t>;
+
+/// A corpus adapter, and how much of it.
+struct AdapterShare {
+    std::string name;
+    double weight = 1.0;
+};
 
 /// What one search may be told. Kinds ignore what is not theirs.
 struct SearchOptions {
@@ -35,6 +42,9 @@ struct SearchOptions {
     std::size_t rerank = 0;     // of how many rows, the best by code, what was kept is scored
     double epsilon = 1.0;       // sign planes: deviations that bounds allow for; infinity: certain
     std::size_t ef_search = 0;  // hnsw: breadth of the search, 0: the usual one
+    // Rows as I + sum of weight (map - I) has them; none: as they are.
+    std::vector<AdapterShare> corpus_adapters;
+    const RowAdapter* adapter = nullptr;  // what Index makes of these; queries are folded then
 };
 
 class Index {
@@ -63,8 +73,18 @@ public:
     std::vector<RangeHits> range_search(MatrixView<float> queries, double threshold,
                                         const SearchOptions& options) const;
 
-    /// Writes labels.size() rows of dim floats; std::out_of_range names an unknown label.
-    void reconstruct(std::span<const std::int64_t> labels, float* out) const;
+    /// Names a linear map of all rows that searches may ask for. std::invalid_argument for a name that is taken,
+    /// empty or longer than 256 bytes, or a map of another dim.
+    void add_corpus_adapter(const std::string& name, std::shared_ptr<const CorpusMap> map,
+                            int threads);
+    /// std::invalid_argument for a name that is not known.
+    void remove_corpus_adapter(const std::string& name);
+    /// In the order of adding.
+    std::vector<NamedAdapter> corpus_adapters() const;
+
+    /// Writes labels.size() rows of dim floats, as adapters have them; std::out_of_range names an unknown label.
+    void reconstruct(std::span<const std::int64_t> labels, std::span<const AdapterShare> shares,
+                     float* out) const;
 
     /// Of all live rows, in the order of adding.
     std::vector<std::int64_t> labels() const;
@@ -79,6 +99,8 @@ public:
     void add_tuning(std::vector<TunedSetting> settings);
     /// The table of a file. CorruptFile where it does not suit the index.
     void restore_tuning(const io::Archive& archive);
+    /// The corpus adapters of a file. CorruptFile where they do not suit the index.
+    void restore_adapters(const io::Archive& archive);
 
     std::size_t size() const { return snapshot()->live_count(); }
     std::shared_ptr<const RowStore> snapshot() const;
@@ -103,6 +125,9 @@ protected:
     /// Lists that a search can look into; 0: the kind has none.
     virtual std::size_t most_probes() const noexcept { return 0; }
 
+    /// What only this kind has to know of adapted rows, all rows of a store.
+    virtual void adapt_more(RowAdapter& /*rows*/, const RowStore& /*store*/) const {}
+
     /// The live rows of `store` alone.
     virtual RowStore compacted(const RowStore& store, int threads) const;
 
@@ -117,6 +142,20 @@ protected:
 private:
     void check_new_labels(std::span<const std::int64_t> labels, bool replace) const;
     void drop_dead(RowStore& store, int threads) const;
+    /// search(store, rows that may answer, queries, options) of the current snapshot.
+    template <class Search>
+    void ask(MatrixView<float> queries, const SearchOptions& options, Search&& search) const;
+    std::shared_ptr<const RowAdapter> adapted(const RowStore& store,
+                                              std::shared_ptr<const CorpusMap> map,
+                                              int threads) const;
+    /// Null: rows as they are.
+    static std::shared_ptr<const CorpusMap> map_of(const RowStore& store,
+                                                   std::span<const AdapterShare> shares);
+    std::shared_ptr<const RowAdapter> adapter_of(const std::shared_ptr<const RowStore>& store,
+                                                 std::span<const AdapterShare> shares,
+                                                 int threads) const;
+    /// std::invalid_argument for a query that leaves the range of float32.
+    static FoldedRows folded(const CorpusMap& map, MatrixView<float> queries, int threads);
     std::optional<Id> row_of(const RowStore& store, std::int64_t label) const {
         return label_map_.find(store, label);
     }
@@ -126,6 +165,17 @@ private:
     std::shared_ptr<const RowStore> store_;
     std::shared_ptr<const TuningTable> tuning_;
     mutable LabelMap label_map_;
+
+    /// What searches asked for lately.
+    struct Mixture {
+        std::vector<std::shared_ptr<const CorpusMap>> maps;
+        std::vector<double> weights;
+        std::weak_ptr<const RowStore> store;
+        std::shared_ptr<const RowAdapter> rows;
+    };
+    static constexpr std::size_t kMostMixtures = 8;
+    mutable std::mutex mixtures_mutex_;
+    mutable std::vector<Mixture> mixtures_;
 };
 
 /// Throws std::invalid_argument unless 1 <= dim <= 65536.

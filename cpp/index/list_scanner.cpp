@@ -10,6 +10,10 @@ namespace nearfield {
 
 std::unique_ptr<ListScanner> make_list_scanner(const ListTask& task, bool one_by_one) {
     if (!task.rows.coded) return std::make_unique<PanelScanner>(task);
+    // Planes bound the scores of rows as they are.
+    if (task.rows.by_signs() && task.rows.is_reweighted()) {
+        return std::make_unique<DecodedScanner>(task);
+    }
     if (task.rows.by_signs()) return std::make_unique<SignScanner>(task);
     const bool packed = task.rows.coded->packed_rows != 0;
     if (packed && (one_by_one || task.rows.can_refine()))

@@ -138,7 +138,7 @@ void search_lists(const StoredRows& rows, const Lists& lists, MatrixView<float> 
                   const Probes& probes, const Wanted& wanted, int threads, const TopKOut& out) {
     if (queries.rows == 0) return;
     std::optional<CodeQueries> turned;
-    if (rows.coded) turned.emplace(*rows.coded, queries, threads);
+    if (rows.coded) turned.emplace(rows, queries, threads);
     ListSearch search(rows, lists, queries, turned ? turned->view() : queries, probes, wanted,
                       static_cast<std::size_t>(max_workers(threads)));
     parallel_for(search.tasks(), threads, [&](std::size_t task, int) { search.run(task, out); });

@@ -24,6 +24,7 @@ std::unique_ptr<Index> load_index(const std::string& path, bool mmap, bool verif
     const io::Archive archive = io::Archive::open(path, mmap, verify);
     std::unique_ptr<Index> index = of_kind(archive);
     index->restore_tuning(archive);
+    index->restore_adapters(archive);
     return index;
 }
 

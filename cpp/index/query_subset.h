@@ -17,18 +17,19 @@ public:
     QuerySubset(MatrixView<float> all, std::vector<std::size_t> numbers, std::size_t k)
         : numbers_(std::move(numbers)),
           dim_(all.cols),
+          width_(all.stride / sizeof(float)),
           k_(k),
-          queries_(numbers_.size() * dim_),
+          queries_(numbers_.size() * width_),
           ids_(numbers_.size() * k),
           scores_(numbers_.size() * k),
           counts_(numbers_.size()) {
         for (std::size_t i = 0; i < numbers_.size(); ++i) {
-            std::copy_n(all.row(numbers_[i]), dim_, queries_.data() + i * dim_);
+            std::copy_n(all.row(numbers_[i]), width_, queries_.data() + i * width_);
         }
     }
 
     MatrixView<float> queries() const noexcept {
-        return {queries_.data(), numbers_.size(), dim_, dim_ * sizeof(float)};
+        return {queries_.data(), numbers_.size(), dim_, width_ * sizeof(float)};
     }
     TopKOut answers() noexcept { return {ids_.data(), scores_.data(), counts_.data()}; }
 
@@ -45,6 +46,7 @@ public:
 private:
     std::vector<std::size_t> numbers_;
     std::size_t dim_;
+    std::size_t width_;  // what lies between rows belongs to them, see FoldedRows
     std::size_t k_;
     std::vector<float> queries_;
     std::vector<std::int64_t> ids_;

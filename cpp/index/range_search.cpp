@@ -13,14 +13,10 @@ namespace nearfield {
 namespace {
 
 /// The smallest key that may still meet the threshold once its score is rounded to float32.
-double key_floor(Metric metric, double threshold, double query_norm) {
+double key_floor(const ExactScorer& scorer, double threshold, double query_norm) {
     const double slack = std::fabs(threshold) * 0x1p-20 + 0x1p-120;
-    switch (metric) {
-        case Metric::kIp: return threshold - slack;
-        case Metric::kL2: return -(threshold + slack);
-        case Metric::kCosine: return (threshold - slack) * query_norm;
-    }
-    return threshold;
+    const bool is_l2 = scorer.metric() == Metric::kL2;
+    return scorer.key_at(is_l2 ? threshold + slack : threshold - slack, query_norm);
 }
 
 /// The largest float not above x.
@@ -70,7 +66,7 @@ void score_runs(const StoredRows& rows, MatrixView<float> queries, double thresh
             if (rows.passes(row)) found.push_back(row);
         }
     }
-    const CodeQueries turned(*rows.coded, queries, 1);
+    const CodeQueries turned(rows, queries, 1);
     const MatrixView<float> asked = rows.can_refine() ? queries : turned.view();
     for (std::size_t i = 0; i < queries.rows; ++i) {
         out[i] = within(rows, scorer, asked.row(i), found, threshold);
@@ -86,7 +82,7 @@ void scan_runs(const StoredRows& rows, MatrixView<float> queries, double thresho
     const ExactScorer scorer = rows.scorer();
     for (std::size_t lane = 0; lane < lanes; ++lane) {
         const double norm = scorer.query_norm(queries.row(lane));
-        const double key = key_floor(scorer.metric(), threshold, norm);
+        const double key = key_floor(scorer, threshold, norm);
         panel.set_floor(lane, floor_to_float(panel.units(lane).of(key) - panel.key_slack(lane)));
     }
     std::vector<std::vector<Id>> found(lanes);

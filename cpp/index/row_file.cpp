@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "index/adapter_file.h"
 #include "index/coding_file.h"
 
 namespace nearfield {
@@ -114,7 +115,8 @@ RowSections::RowSections(const RowStore& store, IndexKind kind)
             store.count,
             store.next_label,
             store.default_labels ? 0u : 1u},
-      dense_(dense_bytes(store)) {
+      dense_(dense_bytes(store)),
+      adapters_(adapter_bytes(store.adapters)) {
     if (store.coding != nullptr) coding_ = coding_bytes(*store.coding);
 }
 
@@ -129,6 +131,10 @@ void RowSections::add_to(io::ArchiveWriter& writer) const {
                    coding_.data());
         writer.add(io::SectionType::kCodes, io::ElementType::kU8, store_.count,
                    store_.coding->quantizer->code_size(), store_.codes.data());
+    }
+    if (!adapters_.empty()) {
+        writer.add(io::SectionType::kCorpusAdapters, io::ElementType::kBytes, 1, adapters_.size(),
+                   adapters_.data());
     }
     if (!store_.default_labels) {
         writer.add(io::SectionType::kLabels, io::ElementType::kI64, store_.count, 1,

@@ -43,8 +43,9 @@ public:
 private:
     const RowStore& store_;
     RowMeta meta_;
-    std::vector<std::uint8_t> dense_;   // rows as files hold them, where the store does not
-    std::vector<std::uint8_t> coding_;  // empty: codes are derived
+    std::vector<std::uint8_t> dense_;     // rows as files hold them, where the store does not
+    std::vector<std::uint8_t> coding_;    // empty: codes are derived
+    std::vector<std::uint8_t> adapters_;  // empty: none
 };
 
 /// What a file's kMeta says, found to be consistent. CorruptFile names what is wrong.

@@ -8,8 +8,10 @@
 #include <string>
 
 #include "base/parallel.h"
+#include "index/row_adapter.h"
 #include "quant/raw/calibrate.h"
 #include "quant/raw/exact.h"
+#include "quant/raw/kinds.h"
 
 namespace nearfield {
 namespace {
@@ -73,14 +75,16 @@ bool RowStore::rows_are_dense() const noexcept {
 }
 
 std::size_t RowStore::bytes() const noexcept {
-    return rows.bytes() + codes.bytes() + scale.bytes() + spread.bytes() + bias.bytes() +
+    std::size_t adapted = 0;
+    for (const NamedAdapter& adapter : adapters) adapted += adapter.rows->bytes();
+    return adapted + rows.bytes() + codes.bytes() + scale.bytes() + spread.bytes() + bias.bytes() +
            norms.bytes() + labels.bytes() + arrival.bytes() + packed.bytes() + list_of.bytes() +
            signs.bytes() + (sign_coding != nullptr ? sign_coding->bytes() : 0) +
            (lists != nullptr ? lists->bytes() : 0) + errors->size() * sizeof(BlockError) +
            (live != nullptr ? live->words().size() * 8 : 0);
 }
 
-StoredRows RowStore::view(const RowFilter* filter) const noexcept {
+StoredRows RowStore::view(const RowFilter* filter, const RowAdapter* adapter) const noexcept {
     StoredRows v{};
     v.codes.spec = spec;
     v.codes.count = count;
@@ -91,9 +95,10 @@ StoredRows RowStore::view(const RowFilter* filter) const noexcept {
     const bool kept = coding == nullptr || coding->keeps_rows;
     v.rows = {kept ? rows.data() : nullptr, count, spec.dim, row_stride(), spec.dtype};
     if (coding != nullptr) {
-        v.coded.emplace(CodedRows{decoded(), bias.as<float>(), max_norm, coding->max_centre(),
-                                  packed.data(), packed_rows, sign_coding.get(), signs.whole(),
-                                  signs.tail()});
+        v.coded.emplace(CodedRows{decoded(), bias.as<float>(), nullptr, 0.0, max_norm,
+                                  coding->max_centre(), packed.data(), packed_rows,
+                                  sign_coding.get(), signs.whole(), signs.tail()});
+        if (adapter != nullptr) adapt(v, *adapter);
         return v;
     }
     v.codes.codes = spec.rows_are_codes() ? rows.data() : codes.data();
@@ -102,7 +107,28 @@ StoredRows RowStore::view(const RowFilter* filter) const noexcept {
     v.codes.spread = spec.kind == ScanKind::kBF16 ? spread.as<float>() : v.codes.scale;
     v.codes.bias = spec.metric == Metric::kL2 ? bias.as<float>() : nullptr;
     v.codes.errors = errors->data();
+    if (adapter != nullptr) adapt(v, *adapter);
     return v;
+}
+
+void RowStore::adapt(StoredRows& v, const RowAdapter& adapter) const noexcept {
+    v.is_folded = true;
+    v.codes.spec.reach =
+        reach_of(spec.metric == Metric::kCosine ? adapter.stretch : max_norm * spec.unit);
+    if (spec.metric == Metric::kIp) return;
+    v.norms = adapter.norms.as<double>();
+    if (v.coded) {
+        v.coded->norms = adapter.code_norms.as<double>();
+        v.coded->bias = adapter.bias.as<float>();
+        v.coded->longest = adapter.longest;
+        // Sums of tables have no room for a number of each row.
+        v.coded->packed_rows = 0;
+    } else if (spec.metric == Metric::kCosine) {
+        v.codes.scale = adapter.scale.as<float>();
+        v.codes.spread = spec.kind == ScanKind::kBF16 ? adapter.spread.as<float>() : v.codes.scale;
+    } else {
+        v.codes.bias = adapter.bias.as<float>();
+    }
 }
 
 std::vector<Id> RowStore::live_rows() const {
@@ -123,6 +149,7 @@ void RowStore::append(const RowsView& rows_in, const std::int64_t* row_labels,
                                     std::to_string(count + rows_in.rows));
     }
     const std::size_t first = count;
+    const std::uint64_t encoded = encoding;
     append_labels(row_labels, place.order, rows_in.rows);
     if (coding == nullptr || coding->keeps_rows) copy_rows(rows_in, place.order, threads);
     count += rows_in.rows;
@@ -141,6 +168,7 @@ void RowStore::append(const RowsView& rows_in, const std::int64_t* row_labels,
         for (std::size_t row = first; row < count; ++row) grown->set(row);
         live = std::move(grown);
     }
+    describe_rows(*this, encoding != encoded, threads);
 }
 
 void RowStore::append_labels(const std::int64_t* row_labels, const Id* order, std::size_t n) {
@@ -243,6 +271,7 @@ void RowStore::encode(std::size_t first, int threads, std::size_t known) {
 }
 
 void RowStore::encode_all(int threads, std::size_t known) {
+    ++encoding;
     codes = scale = spread = bias = norms = Column();
     errors = std::make_shared<std::vector<BlockError>>();
     const RowsView all = view(nullptr).rows;
@@ -327,8 +356,12 @@ RowStore RowStore::taken(std::span<const Id> keep, int threads) const {
     out.coding = coding;
     out.sign_coding = sign_coding;
     out.layout = layout + 1;
+    out.adapters = adapters;
     out.next_label = next_label;
-    if (keep.empty()) return out;
+    if (keep.empty()) {
+        describe_rows(out, true, threads);
+        return out;
+    }
     out.rows = picked(rows, keep, rows.bytes() / count, threads);
     out.count = keep.size();
     if (lists != nullptr) out.arrival = ranked_arrivals(*this, keep);
@@ -345,6 +378,7 @@ RowStore RowStore::taken(std::span<const Id> keep, int threads) const {
         out.list_of = picked(list_of, keep, list_of.bytes() / count, threads);
         out.derive_coded(0, threads);
     }
+    describe_rows(out, true, threads);
     return out;
 }
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/view.h"
@@ -25,11 +26,18 @@
 namespace nearfield {
 
 struct Graph;
+struct RowAdapter;
 
 /// Where rows go that lie by lists; null: as they come.
 struct Placement {
     const Id* order = nullptr;    // the i-th row stored is the order[i]-th of those that come
     const Id* list_of = nullptr;  // of the rows as they come
+};
+
+/// How rows are searched under a name; see row_adapter.h.
+struct NamedAdapter {
+    std::string name;
+    std::shared_ptr<const RowAdapter> rows;
 };
 
 struct RowStore {
@@ -60,6 +68,8 @@ struct RowStore {
     std::shared_ptr<const Lists> lists;       // null: rows lie as they came
     std::shared_ptr<const Graph> graph;       // links between rows, in an index that has them
     std::uint64_t layout = 0;                 // another number whenever rows have changed places
+    std::uint64_t encoding = 0;               // likewise, all rows have been encoded anew
+    std::vector<NamedAdapter> adapters;       // of all rows, once Index has described them
     std::shared_ptr<const std::vector<BlockError>> errors;
     std::shared_ptr<const RowFilter> live;  // null while nothing is dead
 
@@ -84,8 +94,9 @@ struct RowStore {
     bool rows_are_dense() const noexcept;
     std::size_t bytes() const noexcept;
 
-    /// What search_rows takes; `filter` null means every live row.
-    StoredRows view(const RowFilter* filter) const noexcept;
+    /// What search_rows takes; `filter` null means every live row. adapter: of all rows of this store, for
+    /// folded queries; null: rows as they are.
+    StoredRows view(const RowFilter* filter, const RowAdapter* adapter = nullptr) const noexcept;
 
     /// Appends rows; int8 rows come as plain int8 and are stored excess-128. `row_labels` null: the
     /// next row numbers. Throws std::invalid_argument naming the first row that is not finite.
@@ -117,6 +128,8 @@ struct RowStore {
     RowStore taken(std::span<const Id> keep, int threads) const;
 
 private:
+    /// Turns a view into one of rows as a map has them.
+    void adapt(StoredRows& v, const RowAdapter& adapter) const noexcept;
     void copy_rows(const RowsView& rows_in, const Id* order, int threads);
     /// Codes of rows that come, by the store's quantizer.
     void encode_coded(const RowsView& rows_in, const Placement& place, int threads);

@@ -12,12 +12,14 @@ ScoreScanner::ScoreScanner(const ListTask& task) : task_(task) {
     const CodedRows& coded = *task.rows.coded;
     const auto dim = static_cast<double>(coded.rows.dim());
     const bool l2 = task.rows.codes.spec.metric == Metric::kL2;
+    const double longest =
+        l2 && task.rows.is_folded ? std::max(coded.longest, coded.max_norm) : coded.max_norm;
     for (std::size_t i = 0; i < task.queries.rows; ++i) {
         const float* q = task.queries.row(i);
         const double norm = norm_of(q, task.queries.cols);
         // A decoded residual is no longer than the row and its centre together.
         const double terms = norm * (coded.max_norm + 2.0 * coded.max_centre);
-        const double rounding = l2 ? coded.max_norm * coded.max_norm * 0x1p-22 : 0.0;
+        const double rounding = l2 ? longest * longest * 0x1p-22 : 0.0;
         queries_.push_back(
             {coded.rows.quantizer().make_rotated_scorer(Metric::kIp, q),
              static_cast<float>((dim + 64.0) * 0x1p-22 * terms + rounding + 0x1p-118),
@@ -26,7 +28,8 @@ ScoreScanner::ScoreScanner(const ListTask& task) : task_(task) {
 }
 
 KeyUnits ScoreScanner::units(std::size_t member) const {
-    const double squared = queries_[member].squared_norm;
+    // Keys of folded queries say nothing of |q|.
+    const double squared = task_.rows.is_folded ? 0.0 : queries_[member].squared_norm;
     // Float64 keys of l2 cancel against |q|^2.
     return task_.rows.codes.spec.metric == Metric::kL2
                ? KeyUnits{0.5, 0.5 * squared, 1e-12 * squared}
@@ -59,15 +62,25 @@ void ScoreScanner::collect(const Lane& lane, const Query& query, float shift, st
     const CodedRows& coded = *task_.rows.coded;
     float scores[kBlockRows];
     query.scorer->scores(coded.rows.code(first), last - first, scores);
-    const float* bias = task_.rows.codes.spec.metric == Metric::kL2 ? coded.bias + first : nullptr;
+    const Metric metric = task_.rows.codes.spec.metric;
+    const float* bias = metric == Metric::kL2 ? coded.bias + first : nullptr;
+    // Under cosine a map makes a row longer or shorter.
+    const bool is_rescaled = metric == Metric::kCosine && task_.rows.is_reweighted();
     for (std::size_t i = 0; i < last - first; ++i) {
-        const float score = scores[i] + shift + (bias != nullptr ? bias[i] : 0.0f);
-        const float upper = score + query.slack;
+        float score = scores[i] + shift + (bias != nullptr ? bias[i] : 0.0f);
+        float slack = query.slack;
+        if (is_rescaled) {
+            const double norm = coded.norms[first + i];
+            const auto factor = norm > 0.0 ? static_cast<float>(1.0 / norm) : 0.0f;
+            score *= factor;
+            slack *= factor;
+        }
+        const float upper = score + slack;
         // Minus infinity has overflowed: -|x|^2 / 2 alone may be beyond float32, the sum not.
         if (upper < lane.found->floor() && upper >= std::numeric_limits<float>::lowest()) continue;
         const auto row = static_cast<Id>(first + i);
         if (!task_.collector.may_answer(lane.query, row)) continue;
-        const float lower = score - query.slack;
+        const float lower = score - slack;
         lane.found->append(bounded(upper, lower, row), task_.keep);
     }
 }

@@ -44,6 +44,34 @@ void scan_again(const StoredRows& rows, const ScanBatch& all, const std::vector<
 
 }  // namespace
 
+CodeQueries::CodeQueries(const StoredRows& rows, MatrixView<float> queries, int threads)
+    : view_(queries) {
+    const Quantizer& quantizer = rows.coded->rows.quantizer();
+    if (!quantizer.rotates() || queries.rows == 0) return;
+    if (!rows.is_folded) {
+        rotated_.resize(queries.rows * queries.cols);
+        quantizer.rotate(queries, rotated_.data(), threads);
+        view_ = {rotated_.data(), queries.rows, queries.cols};
+        return;
+    }
+    // Both parts of a folded query are rotated; what stands behind them stays.
+    const std::size_t dim = queries.cols;
+    const std::size_t width = queries.stride / sizeof(float);
+    std::vector<float> part(queries.rows * dim);
+    rotated_.resize(queries.rows * width);
+    for (std::size_t i = 0; i < queries.rows; ++i) {
+        std::copy_n(queries.row(i), width, rotated_.data() + i * width);
+    }
+    for (const std::size_t at : {std::size_t{0}, dim}) {
+        quantizer.rotate({queries.data + at, queries.rows, dim, queries.stride}, part.data(),
+                         threads);
+        for (std::size_t i = 0; i < queries.rows; ++i) {
+            std::copy_n(part.data() + i * dim, dim, rotated_.data() + i * width + at);
+        }
+    }
+    view_ = {rotated_.data(), queries.rows, dim, queries.stride};
+}
+
 void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k, bool exclude_self,
                 int threads, const TopKOut& out) {
     const ExactScorer scorer = rows.scorer();

@@ -24,8 +24,10 @@ namespace nearfield {
 /// Rows that are found by a quantizer's codes.
 struct CodedRows {
     DecodedRows rows;
-    const float* bias;  // l2: -|x|^2 / 2 of the decoded row; else null
-    double max_norm;    // of decoded rows, and of the centres they are about
+    const float* bias;    // l2: -|x|^2 / 2 of the decoded row; else null
+    const double* norms;  // of decoded rows under a map, see ExactScorer; else null
+    double longest;       // the largest of them; cosine: of their inverses
+    double max_norm;      // of decoded rows, and of the centres they are about
     double max_centre;
     const std::uint8_t* packed;  // whole blocks for fast scans, and how many rows these hold
     std::size_t packed_rows;
@@ -34,34 +36,15 @@ struct CodedRows {
     SignView sign_tail;  // of rows behind those
 };
 
-/// Queries as coded rows are scored against them: rotated where those are, see Quantizer::rotates().
-class CodeQueries {
-public:
-    CodeQueries(const CodedRows& rows, MatrixView<float> queries, int threads) : view_(queries) {
-        const Quantizer& quantizer = rows.rows.quantizer();
-        if (!quantizer.rotates() || queries.rows == 0) return;
-        rotated_.resize(queries.rows * queries.cols);
-        quantizer.rotate(queries, rotated_.data(), threads);
-        view_ = {rotated_.data(), queries.rows, queries.cols};
-    }
-    CodeQueries(const CodeQueries&) = delete;
-    CodeQueries& operator=(const CodeQueries&) = delete;
-
-    MatrixView<float> view() const noexcept { return view_; }
-
-private:
-    std::vector<float> rotated_;
-    MatrixView<float> view_;
-};
-
 /// The rows a search runs over. Row i of `codes`, `rows`, `norms` and `labels` is the same vector.
 struct StoredRows {
     CodeView codes;       // of coded rows: spec and count alone
     RowsView rows;        // of coded rows: what re-ranks them, data null where there is nothing
-    const double* norms;  // cosine only, else null
+    const double* norms;  // cosine, and l2 where queries are folded; else null
     const std::int64_t* labels;  // null: labels are arrival numbers
     const Id* arrivals;          // null: they are row numbers
     const RowFilter* filter;     // rows that may answer; null: all
+    bool is_folded;              // rows count as a map has them, queries are folded
     std::optional<CodedRows> coded;
 
     std::int64_t label(Id row) const noexcept {
@@ -72,15 +55,32 @@ struct StoredRows {
 
     /// Found by bounds on the scores of rows that are kept.
     bool by_signs() const noexcept { return coded && coded->sign_coding != nullptr; }
+    /// Scores are not those of rows but for the query.
+    bool is_reweighted() const noexcept { return is_folded && codes.spec.metric != Metric::kIp; }
     bool can_refine() const noexcept {
         return coded.has_value() && rows.data != nullptr && !by_signs();
     }
     /// Of the rows as they are found: decoded, where they are coded and codes alone find them.
     ExactScorer scorer() const {
-        return coded && !by_signs() ? ExactScorer(codes.spec.metric, coded->rows) : kept_scorer();
+        if (!coded || by_signs()) return kept_scorer();
+        return {codes.spec.metric, coded->rows, coded->norms, is_folded};
     }
     /// Of the rows that are kept.
-    ExactScorer kept_scorer() const { return {codes.spec.metric, rows, norms}; }
+    ExactScorer kept_scorer() const { return {codes.spec.metric, rows, norms, is_folded}; }
+};
+
+/// Queries as coded rows are scored against them: rotated where those are, see Quantizer::rotates().
+class CodeQueries {
+public:
+    CodeQueries(const StoredRows& rows, MatrixView<float> queries, int threads);
+    CodeQueries(const CodeQueries&) = delete;
+    CodeQueries& operator=(const CodeQueries&) = delete;
+
+    MatrixView<float> view() const noexcept { return view_; }
+
+private:
+    std::vector<float> rotated_;
+    MatrixView<float> view_;
 };
 
 inline constexpr std::int64_t kMissing = INT64_MIN;

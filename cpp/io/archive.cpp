@@ -75,6 +75,7 @@ std::string_view name_of(SectionType type) noexcept {
         case SectionType::kGraphNodes: return "graph_nodes";
         case SectionType::kGraphLinks: return "graph_links";
         case SectionType::kGraphLevels: return "graph_levels";
+        case SectionType::kCorpusAdapters: return "corpus_adapters";
         case SectionType::kTuning: return "tuning";
         case SectionType::kUserMetadata: return "user_metadata";
     }

@@ -21,26 +21,27 @@ namespace nearfield::io {
 
 /// What a section holds. Values are part of the file format: never renumber, never reuse.
 enum class SectionType : std::uint32_t {
-    kMeta = 1,            // fixed-size fields of the index kind
-    kRows = 2,            // vectors as stored
-    kCodes = 3,           // quantizer codes
-    kRowScale = 4,        // one scale per row
-    kRowNorm = 5,         // one norm per row
-    kLabels = 6,          // the user's id of each row
-    kTombstones = 7,      // rows removed and not yet compacted
-    kListSizes = 8,       // rows of each inverted list, in the order of lists
-    kCentroids = 9,       // one vector per inverted list
-    kArrival = 10,        // as how many-th each row was added
-    kSeed = 11,           // what training draws by
-    kQuantizer = 14,      // what turns rows into codes, see index/coding_file.cpp
-    kGroupSizes = 15,     // centroids of each group, where they lie group by group
-    kGraph = 16,          // fixed-size fields of a graph, see index/hnsw/hnsw_file.cpp
-    kGraphCentre = 17,    // what its walk codes are about
-    kGraphNodes = 18,     // the row of each node
-    kGraphLinks = 19,     // the nodes each node leads to
-    kTuning = 20,         // which search parameters reach which recall
-    kGraphLevels = 21,    // nodes and links of the levels above
-    kUserMetadata = 100,  // opaque to this library
+    kMeta = 1,             // fixed-size fields of the index kind
+    kRows = 2,             // vectors as stored
+    kCodes = 3,            // quantizer codes
+    kRowScale = 4,         // one scale per row
+    kRowNorm = 5,          // one norm per row
+    kLabels = 6,           // the user's id of each row
+    kTombstones = 7,       // rows removed and not yet compacted
+    kListSizes = 8,        // rows of each inverted list, in the order of lists
+    kCentroids = 9,        // one vector per inverted list
+    kArrival = 10,         // as how many-th each row was added
+    kSeed = 11,            // what training draws by
+    kQuantizer = 14,       // what turns rows into codes, see index/coding_file.cpp
+    kGroupSizes = 15,      // centroids of each group, where they lie group by group
+    kGraph = 16,           // fixed-size fields of a graph, see index/hnsw/hnsw_file.cpp
+    kGraphCentre = 17,     // what its walk codes are about
+    kGraphNodes = 18,      // the row of each node
+    kGraphLinks = 19,      // the nodes each node leads to
+    kTuning = 20,          // which search parameters reach which recall
+    kGraphLevels = 21,     // nodes and links of the levels above
+    kCorpusAdapters = 22,  // maps by which rows can be searched, see index/adapter_file.cpp
+    kUserMetadata = 100,   // opaque to this library
 };
 
 /// Element type of a section. Values are part of the file format: never renumber.

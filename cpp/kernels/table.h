@@ -103,6 +103,18 @@ struct RowProductArgs {
     bool add;
 };
 
+inline constexpr std::size_t kFactorStep = 16;  // columns of a FactorArgs come in steps of so many
+
+/// Rows of `depth` doubles times a matrix of depth rows and `width` columns, both of float32 values.
+struct FactorArgs {
+    const double* x;
+    std::size_t rows;
+    std::size_t depth;
+    const double* b;
+    std::size_t width;  // a multiple of kFactorStep
+    double* out;        // rows x width
+};
+
 /// One query against count codes of dim bytes each: a byte c of element k stands for
 /// base[k] + step[k] * c. query, base and step reach to the next multiple of 32 and are zero there.
 struct ScalarArgs {
@@ -156,6 +168,9 @@ struct KernelTable {
                                 std::size_t bytes) noexcept;
     std::uint32_t (*ip_u1)(const std::uint8_t* a, const std::uint8_t* b,
                            std::size_t bytes) noexcept;
+
+    /// Sums in the order of k, the same bits on every level; see generic/factors.h.
+    void (*factor_products)(const FactorArgs& args) noexcept;
 
     // conversion, round to nearest even
     void (*f32_from_f16)(const std::uint16_t* in, float* out, std::size_t n) noexcept;

@@ -8,6 +8,7 @@
 #include "arrays.h"
 #include "base/error.h"
 #include "bind.h"
+#include "corpus_adapters.h"
 #include "index/flat/flat_index.h"
 #include "index/load.h"
 #include "index_stats.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr double kNoMargin = std::numeric_limits<double>::infinity();
 
+using Shares = std::vector<std::pair<std::string, double>>;
 using Triple = std::tuple<py::array, py::array, py::array>;
 
 /// Allocates n x k results, runs the search without the GIL.
@@ -50,12 +52,13 @@ SearchOptions options_from(const py::object& mask, int threads, std::size_t npro
 
 Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
               int threads, std::size_t nprobe, std::size_t rerank, double margin, double epsilon,
-              std::size_t ef_search, const QueryMap* map) {
+              std::size_t ef_search, const QueryMap* map, const Shares& corpus_adapters) {
     const auto queries = as_queries(q);
     auto options = options_from(mask, threads, nprobe, margin);
     options.rerank = rerank;
     options.epsilon = epsilon;
     options.ef_search = ef_search;
+    options.corpus_adapters = shares_from(corpus_adapters);
     return run_top_k(queries.rows * rows_per_query(map), k, [&](const TopKOut& out) {
         const MappedQueries mapped(map, queries, index.snapshot()->spec.dim, threads);
         index.search(mapped.view(), k, options, out);
@@ -64,9 +67,10 @@ Triple search(const Index& index, const py::array& q, std::size_t k, const py::o
 
 Triple range_search(const Index& index, const py::array& q, double threshold,
                     const py::object& mask, int threads, std::size_t nprobe, double margin,
-                    const QueryMap* map) {
+                    const QueryMap* map, const Shares& corpus_adapters) {
     const auto queries = as_queries(q);
-    const auto options = options_from(mask, threads, nprobe, margin);
+    auto options = options_from(mask, threads, nprobe, margin);
+    options.corpus_adapters = shares_from(corpus_adapters);
     std::vector<RangeHits> found;
     {
         const py::gil_scoped_release release;
@@ -106,13 +110,13 @@ void add(Index& index, const py::array& rows, const py::object& labels, bool rep
     index.add(view, names, replace, threads);
 }
 
-py::array reconstruct(const Index& index, const py::array& labels) {
+py::array reconstruct(const Index& index, const py::array& labels, const Shares& adapters) {
     const auto names = as_labels(labels);
     auto out = make_array<float>({static_cast<py::ssize_t>(names.size()),
                                   static_cast<py::ssize_t>(index.snapshot()->spec.dim)});
     float* data = out.mutable_data();
     const py::gil_scoped_release release;
-    index.reconstruct(names, data);
+    index.reconstruct(names, shares_from(adapters), data);
     return out;
 }
 
@@ -223,8 +227,8 @@ py::dict verify(const std::string& path) {
 }  // namespace
 
 void bind_index(py::module_& module) {
-    py::class_<Index>(module, "Index")
-        .def("__len__", &Index::size)
+    py::class_<Index> bound(module, "Index");
+    bound.def("__len__", &Index::size)
         .def_property_readonly("dim", [](const Index& i) { return i.snapshot()->spec.dim; })
         .def_property_readonly("metric",
                                [](const Index& i) { return name_of(i.snapshot()->spec.metric); })
@@ -259,11 +263,12 @@ void bind_index(py::module_& module) {
         .def("search", &search, py::arg("q"), py::arg("k"), py::arg("mask"), py::arg("threads"),
              py::arg("nprobe") = 1, py::arg("rerank") = 0, py::arg("margin") = kNoMargin,
              py::arg("epsilon") = SearchOptions{}.epsilon,
-             py::arg("ef_search") = SearchOptions{}.ef_search, py::arg("map") = py::none())
+             py::arg("ef_search") = SearchOptions{}.ef_search, py::arg("map") = py::none(),
+             py::arg("corpus_adapters") = Shares{})
         .def("range_search", &range_search, py::arg("q"), py::arg("threshold"), py::arg("mask"),
              py::arg("threads"), py::arg("nprobe") = 1, py::arg("margin") = kNoMargin,
-             py::arg("map") = py::none())
-        .def("reconstruct", &reconstruct, py::arg("labels"))
+             py::arg("map") = py::none(), py::arg("corpus_adapters") = Shares{})
+        .def("reconstruct", &reconstruct, py::arg("labels"), py::arg("corpus_adapters") = Shares{})
         .def("labels", &labels_of)
         .def("contains", &contains, py::arg("labels"))
         .def("save", &Index::save, py::arg("path"), py::arg("durable"),
@@ -272,6 +277,7 @@ void bind_index(py::module_& module) {
         .def("add_tuning", &add_tuning, py::arg("settings"))
         .def("setting_for", &setting_for, py::arg("k"), py::arg("recall"), py::arg("queries"))
         .def("stats", &stats_of);
+    def_corpus_adapters(bound);
     module.def("topk", &topk, py::arg("q"), py::arg("corpus"), py::arg("dtype"), py::arg("k"),
                py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threads"),
                py::arg("map") = py::none());

@@ -24,6 +24,7 @@ from .arguments import (
     naming,
 )
 from .arrays import STORAGES, as_labels, as_rows
+from .corpus_adapters import AdaptableIndex, CorpusAdapter, as_shares
 from .live import LiveRows
 from .queries import as_mapped
 from .result import MISSING, RangeResult, SearchResult
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Index"]
 
 
-class Index:
+class Index(AdaptableIndex):
     """What every index can do: a :class:`FlatIndex`, :class:`IVFIndex` or :class:`HNSWIndex`.
 
     Notes
@@ -81,7 +82,13 @@ class Index:
         known = self._search_params if method == "search" else self._range_params
         if not params.keys() <= known.keys():
             unknown = ", ".join(repr(name) for name in params if name not in known)
-            taken = ["filter", "transform", *known, *(["recall"] if method == "search" else [])]
+            taken = [
+                "filter",
+                "transform",
+                "corpus_adapter",
+                *known,
+                *(["recall"] if method == "search" else []),
+            ]
             raise TypeError(
                 f"{method}() got unknown parameters {unknown}; a {type(self).__name__} "
                 f"takes only {', '.join(taken)} and threads"
@@ -226,6 +233,7 @@ class Index:
         transform: Transform | Sequence[Transform] | None = None,
         transform_ids: ArrayLike | None = None,
         tokens: Tokens | ArrayLike | None = None,
+        corpus_adapter: CorpusAdapter = None,
         recall: float | None = None,
         threads: int | None = None,
         **params: Any,
@@ -251,6 +259,10 @@ class Index:
             axis, a bundle for each query.
         tokens : Tokens, or array_like of shape (n_queries, vocab), optional
             What :class:`nearfield.transforms.LexicalModulation` takes beside the queries.
+        corpus_adapter : str or mapping of str to float, optional
+            Rows as a corpus adapter has them (:meth:`add_corpus_adapter`), or as the sum of the row
+            and what each adapter adds to it, times its weight. A mixture that was not asked for
+            since rows last changed takes one pass over them.
         recall : float, optional
             The share of the nearest rows to be found, in ``(0, 1]``: the search parameters are
             those that :func:`nearfield.tune` has measured as the fastest way to it, for the
@@ -299,6 +311,7 @@ class Index:
         asked["threads"] = as_threads(threads)
         queries = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
         if recall is not None:
+        asked["corpus_adapters"] = as_shares(corpus_adapter)
             asked |= self._params_reaching(as_recall(recall), k, queries.searched)
         check_result_size(queries.searched, k, self)
         try:
@@ -318,6 +331,7 @@ class Index:
         transform: Transform | Sequence[Transform] | None = None,
         transform_ids: ArrayLike | None = None,
         tokens: Tokens | ArrayLike | None = None,
+        corpus_adapter: CorpusAdapter = None,
         threads: int | None = None,
         **params: Any,
     ) -> RangeResult:
@@ -331,7 +345,7 @@ class Index:
             Largest squared distance for ``"l2"``, smallest similarity for ``"ip"`` and
             ``"cosine"``; rows whose float32 score equals the threshold answer. Where a score is
             beyond float32 its float64 value decides.
-        filter, transform, transform_ids, tokens, threads, **params
+        filter, transform, transform_ids, tokens, corpus_adapter, threads, **params
             As :meth:`search`.
 
         Returns
@@ -355,6 +369,7 @@ class Index:
         """
         asked = self._read_params("range_search", params)
         limit = as_real(threshold, name="threshold")
+        asked["corpus_adapters"] = as_shares(corpus_adapter)
         asked["threads"] = as_threads(threads)
         rows, mapping, *_ = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
         try:
@@ -365,13 +380,17 @@ class Index:
             raise naming(error, query="q", row="x") from None
         return RangeResult(*found)
 
-    def reconstruct(self, ids: ArrayLike) -> NDArray[np.float32]:
+    def reconstruct(
+        self, ids: ArrayLike, *, corpus_adapter: CorpusAdapter = None
+    ) -> NDArray[np.float32]:
         """Return stored rows by label.
 
         Parameters
         ----------
         ids : array_like of int, or int
             Labels, repeated or in any order.
+        corpus_adapter : str or mapping of str to float, optional
+            Rows as an adapter has them, see :meth:`search`.
 
         Returns
         -------
@@ -393,7 +412,7 @@ class Index:
         """
         labels = as_labels(ids, name="ids")
         try:
-            return self._core.reconstruct(labels)
+            return self._core.reconstruct(labels, as_shares(corpus_adapter))
         except (IndexError, KeyError) as error:
             raise KeyError(error.args[0] if error.args else f"ids: {error}") from None
 

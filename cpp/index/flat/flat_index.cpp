@@ -11,14 +11,15 @@ FlatIndex::FlatIndex(std::size_t dim, Metric metric, DType dtype,
 void FlatIndex::search_store(const RowStore& store, const RowFilter* filter,
                              MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                              const TopKOut& out) const {
-    search_exhaustively(store.view(filter), queries, {k, options.rerank, options.epsilon},
-                        options.threads, out);
+    search_exhaustively(store.view(filter, options.adapter), queries,
+                        {k, options.rerank, options.epsilon}, options.threads, out);
 }
 
 std::vector<RangeHits> FlatIndex::range_search_store(const RowStore& store, const RowFilter* filter,
                                                      MatrixView<float> queries, double threshold,
                                                      const SearchOptions& options) const {
-    return range_search_rows(store.view(filter), queries, threshold, options.threads);
+    return range_search_rows(store.view(filter, options.adapter), queries, threshold,
+                             options.threads);
 }
 
 void FlatIndex::save(const std::string& path, bool durable) const {

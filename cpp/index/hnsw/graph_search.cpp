@@ -28,6 +28,7 @@ struct Shared {
     MatrixView<float> asked;
     MatrixView<float> queries;  // turned as rows are
     Breadth breadth;
+    const float* terms;
     ExactScorer scorer;
     const TopKOut& out;
 };
@@ -37,7 +38,13 @@ class Seeker {
 public:
     void start(const Shared& shared, std::size_t number) {
         number_ = number;
-        shared.graph.codes.prepare(shared.queries.row(number), shared.graph.codes.unit(), query_);
+        const WalkCodes& codes = shared.graph.codes;
+        const float* const query = shared.queries.row(number);
+        if (shared.rows.is_folded) {
+            codes.prepare_folded(query, shared.terms, query_);
+        } else {
+            codes.prepare(query, codes.unit(), query_);
+        }
         level_ = shared.graph.levels.size() - 1;
         step_down(shared, best_of_top(shared.graph, query_));
     }
@@ -143,13 +150,17 @@ void seek(const Shared& shared, std::size_t first, std::size_t last) {
 }  // namespace
 
 void search_graph(const Graph& graph, const StoredRows& rows, MatrixView<float> queries,
-                  const Breadth& breadth, int threads, const TopKOut& out) {
+                  const Breadth& breadth, const float* terms, int threads, const TopKOut& out) {
     const bool is_kept = rows.rows.data != nullptr;
     std::optional<CodeQueries> turned;
-    if (!is_kept) turned.emplace(*rows.coded, queries, threads);
-    const Shared shared{graph,   rows,
-                        queries, is_kept ? queries : turned->view(),
-                        breadth, is_kept ? rows.kept_scorer() : rows.scorer(),
+    if (!is_kept) turned.emplace(rows, queries, threads);
+    const Shared shared{graph,
+                        rows,
+                        queries,
+                        is_kept ? queries : turned->view(),
+                        breadth,
+                        terms,
+                        is_kept ? rows.kept_scorer() : rows.scorer(),
                         out};
     const auto workers = static_cast<std::size_t>(max_workers(threads));
     const std::size_t task = std::clamp<std::size_t>(queries.rows / (4 * workers), 1, kTask);

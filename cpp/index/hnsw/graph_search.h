@@ -24,8 +24,9 @@ struct Breadth {
     Horizon horizon;
 };
 
-/// The best of the nodes found whose rows may answer; fewer than k where the walks found fewer.
+/// The best of the nodes found whose rows may answer; fewer than k where the walks found fewer. terms: of all
+/// nodes where a map changes the lengths of rows, see WalkCodes; else null.
 void search_graph(const Graph& graph, const StoredRows& rows, MatrixView<float> queries,
-                  const Breadth& breadth, int threads, const TopKOut& out);
+                  const Breadth& breadth, const float* terms, int threads, const TopKOut& out);
 
 }  // namespace nearfield

@@ -68,6 +68,41 @@ void HnswIndex::append(RowStore& store, const RowsView& rows, const std::int64_t
     }
     Index::append(store, rows, labels, threads);
     store.graph = grown(store, threads);
+    adapt_nodes(store);
+}
+
+void HnswIndex::adapt_nodes(RowStore& store) const {
+    for (NamedAdapter& adapter : store.adapters) {
+        auto rows = std::make_shared<RowAdapter>(*adapter.rows);
+        adapt_more(*rows, store);
+        adapter.rows = std::move(rows);
+    }
+}
+
+/// Nodes that are numbered as before keep their terms.
+void HnswIndex::adapt_more(RowAdapter& rows, const RowStore& store) const {
+    if (store.spec.metric == Metric::kIp || store.graph == nullptr) return;
+    const Graph& graph = *store.graph;
+    const std::size_t n = graph.count();
+    const bool is_kept = store.coding == nullptr || store.coding->keeps_rows;
+    const double* mapped = (is_kept ? rows.norms : rows.code_norms).as<double>();
+    if (mapped == nullptr) return;
+    const std::size_t known = rows.walk.bytes() / sizeof(float);
+    const bool stay =
+        known <= n &&
+        (known == 0 ||
+         std::equal(graph.levels[0].ids(), graph.levels[0].ids() + known, rows.walked.as<Id>()));
+    const std::size_t first = stay ? known : 0;
+    if (!stay) rows.walk = Column();
+    rows.walked = graph.levels[0].nodes;
+    auto* terms = reinterpret_cast<float*>(rows.walk.extend((n - first) * sizeof(float)));
+    const bool is_cosine = store.spec.metric == Metric::kCosine;
+    // Codes have no lengths of their own under cosine.
+    const double* own = is_cosine && is_kept ? store.norms.as<double>() : nullptr;
+    for (std::size_t node = first; node < n; ++node) {
+        const Id row = graph.row(static_cast<Id>(node));
+        terms[node - first] = graph.codes.term(own != nullptr ? own[row] : 1.0, mapped[row]);
+    }
 }
 
 std::shared_ptr<const Graph> HnswIndex::grown(const RowStore& store, int threads) {
@@ -120,13 +155,15 @@ RowStore HnswIndex::compacted(const RowStore& store, int threads) const {
     const StoredRows left = out.view(nullptr);
     measure_length(graph, RowReader(left, unit));
     out.graph = std::make_shared<const Graph>(std::move(graph));
+    adapt_nodes(out);
     return out;
 }
 
 void HnswIndex::search_store(const RowStore& store, const RowFilter* filter,
                              MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                              const TopKOut& out) const {
-    const StoredRows rows = store.view(filter);
+    const StoredRows rows = store.view(filter, options.adapter);
+    const float* const terms = rows.is_reweighted() ? options.adapter->walk.as<float>() : nullptr;
     const std::size_t allowed = filter != nullptr ? filter->count() : store.live_count();
     const std::size_t wanted = std::min(k, allowed);
     // Every row that may answer, by what is kept of it.
@@ -150,7 +187,8 @@ void HnswIndex::search_store(const RowStore& store, const RowFilter* filter,
     const double passing = static_cast<double>(allowed) / static_cast<double>(store.count);
     const double stretch = (1.0 + options.margin) * (1.0 + options.margin);
     search_graph(*store.graph, rows, queries,
-                 {k, of_all(breadth), rerank, passing, {of_all(k), stretch}}, options.threads, out);
+                 {k, of_all(breadth), rerank, passing, {of_all(k), stretch}}, terms,
+                 options.threads, out);
 
     std::vector<std::size_t> few;
     for (std::size_t i = 0; i < queries.rows; ++i) {
@@ -165,7 +203,8 @@ void HnswIndex::search_store(const RowStore& store, const RowFilter* filter,
 std::vector<RangeHits> HnswIndex::range_search_store(const RowStore& store, const RowFilter* filter,
                                                      MatrixView<float> queries, double threshold,
                                                      const SearchOptions& options) const {
-    return range_search_rows(store.view(filter), queries, threshold, options.threads);
+    return range_search_rows(store.view(filter, options.adapter), queries, threshold,
+                             options.threads);
 }
 
 std::size_t HnswIndex::bytes() const {

@@ -41,6 +41,7 @@ void Walk::ask_for_codes() noexcept {
     for (std::size_t i = 0; i < fetched_; ++i) {
         coded_[i] = is_lowest_ ? pending_[i] : level_->ids()[pending_[i]];
         graph_->codes.prefetch(coded_[i]);
+        if (query_->terms != nullptr) __builtin_prefetch(query_->terms + coded_[i]);
     }
 }
 

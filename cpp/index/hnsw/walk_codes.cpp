@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "quant/raw/codes.h"
 #include "quant/raw/exact.h"
+#include "transform/folded_query.h"
 
 namespace nearfield {
 namespace {
@@ -147,21 +148,55 @@ WalkCodes WalkCodes::taken(std::span<const Id> nodes, int threads) const {
 }
 
 void WalkCodes::prepare(const float* query, double unit, WalkQuery& out) const {
+    const float* const centre = metric_ == Metric::kL2 ? centre_->data() : nullptr;
+    const double factor = place(query, unit, centre, out);
+    out.terms = nullptr;
+    set_highest(out.rotated.data(), factor != 1.0, out);
+    codec_->rotation().apply(out.rotated.data());
+    quantise(out);
+}
+
+void WalkCodes::prepare_folded(const float* query, const float* terms, WalkQuery& out) const {
+    if (terms == nullptr) return prepare(query, unit_, out);
+    const double factor = place(query, unit_, nullptr, out);
+    const float* const q = out.rotated.data();
+    out.terms = terms;
+    out.base = static_cast<float>(std::inner_product(q, q + dim_, centre_->data(), 0.0));
+    // A mapped row that lies where the query is.
+    const double folded = norm_of(q, dim_);
+    const double norm = tail_of(query, dim_).norm * unit_ * factor;
+    if (metric_ == Metric::kL2) {
+        out.highest = factor != 1.0 ? std::numeric_limits<double>::infinity() : 0.5 * norm * norm;
+    } else {
+        out.highest = norm;
+    }
+    out.noise =
+        2.0 * kCodeError / std::sqrt(static_cast<double>(dim_)) * std::max(out.highest, folded);
+    codec_->rotation().apply(out.rotated.data());
+    quantise(out);
+}
+
+float WalkCodes::term(double norm, double mapped) const noexcept {
+    if (metric_ == Metric::kCosine) {
+        return mapped > 0.0 ? static_cast<float>(norm / mapped) : 0.0f;
+    }
+    const double length = mapped * unit_;
+    return std::max(static_cast<float>(-0.5 * length * length), kWorstBias);
+}
+
+double WalkCodes::place(const float* query, double unit, const float* centre,
+                        WalkQuery& out) const {
     const auto& table = kernels::active();
-    const std::size_t n = codec_->rotated_dim();
-    out.rotated.resize(n);
+    out.rotated.resize(codec_->rotated_dim());
     float* const q = out.rotated.data();
     double largest = static_cast<double>(table.max_abs(query, dim_)) * unit;
-    const float* const centre = metric_ == Metric::kL2 ? centre_->data() : nullptr;
     if (centre != nullptr) largest += static_cast<double>(table.max_abs(centre, dim_));
     const double factor = query_factor(largest);
     for (std::size_t k = 0; k < dim_; ++k) {
         const double moved = centre == nullptr ? 0.0 : static_cast<double>(centre[k]);
         q[k] = static_cast<float>((static_cast<double>(query[k]) * unit - moved) * factor);
     }
-    set_highest(q, factor != 1.0, out);
-    codec_->rotation().apply(q);
-    quantise(out);
+    return factor;
 }
 
 /// q: the query before it is rotated.
@@ -215,6 +250,15 @@ void WalkCodes::scores(const WalkQuery& query, const Id* nodes, std::size_t n,
                         sizeof tail);
             const float dot = query.step * static_cast<float>(sums[i]) + query.offset;
             out[first + i] = tail.unbiased * dot + tail.bias;
+            if (query.terms == nullptr) continue;
+            const float term = query.terms[nodes[first + i]];
+            const float product = query.base + tail.unbiased * dot;
+            if (metric_ == Metric::kCosine) {
+                out[first + i] = term * product;
+            } else {
+                // Rows without a code are as far as can be.
+                out[first + i] = tail.bias > kWorstBias ? term + product : kWorstBias;
+            }
         }
     }
 }

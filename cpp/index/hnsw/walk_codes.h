@@ -6,6 +6,10 @@
 //                                             l2: q = R(query - centre), bias -|r|^2 / 2
 // which differs from the true order of scores by the code's error alone; constants of the query are left
 // out. Queries are 8 bits a dimension. Sums are of whole numbers: the same bits on every level.
+// Where a map has the rows (index/row_adapter.h), q is the folded query, nothing is left out, and each node has a
+// term of its own:
+//     score = term * (<q, centre> + unbiased * <q, y>)     cosine: term = |x| / |Mx|
+//     score = term + <q, centre> + unbiased * <q, y>       l2: term = -|Mx|^2 / 2
 // A record holds 64 bytes for each full 128 dimensions, byte j of them number j (low half) and j + 64; of
 // what remains, ceil(n / 2) bytes, byte j numbers j and j + ceil(n / 2); then `unbiased` and `bias`.
 // Memory: dim / 2 + 8 bytes a row, rounded up to 8, and at least 64 for each 128 dimensions begun: 200 for 384
@@ -28,6 +32,8 @@ namespace nearfield {
 
 /// A query as gather_u4 takes it.
 struct WalkQuery {
+    const float* terms = nullptr;  // of nodes, see above; null: rows as they are
+    float base = 0.0f;             // <q, centre>, where there are terms
     /// The score of a row that lies where the query is, infinite where that is not known; a score that is lower by
     /// d belongs to a squared distance of about 2 d.
     double highest = std::numeric_limits<double>::infinity();
@@ -61,6 +67,10 @@ public:
 
     /// query: dim floats, multiplied by unit first: unit() for those of a user, 1 for what RowReader gives.
     void prepare(const float* query, double unit, WalkQuery& out) const;
+    /// The same of a folded query of a user; terms: as term() makes them, null under ip.
+    void prepare_folded(const float* query, const float* terms, WalkQuery& out) const;
+    /// Of a row of this length that a map makes so long.
+    float term(double norm, double mapped) const noexcept;
     /// Larger is nearer; finite whatever rows and queries are.
     void scores(const WalkQuery& query, const Id* nodes, std::size_t n, float* out) const noexcept;
 
@@ -72,6 +82,8 @@ public:
 
 private:
     class Encoder;
+    /// q = (query * unit - centre) * factor, not rotated; returns the factor.
+    double place(const float* query, double unit, const float* centre, WalkQuery& out) const;
     void quantise(WalkQuery& query) const;
     void set_highest(const float* q, bool is_scaled, WalkQuery& query) const;
 

@@ -40,6 +40,10 @@ RowStore bytes_of(const RowStore& store) {
     return RowStore::borrow(store.view(nullptr).rows, store.spec.metric, 0, ScanKind::kBytes);
 }
 
+CloseBounds::Adapted counted(const StoredRows& rows) noexcept {
+    return {rows.is_folded, rows.is_reweighted() ? rows.norms : nullptr};
+}
+
 /// The nprobe centroids of the largest keys: bounds decide where they can, exact keys elsewhere.
 /// Reorders `found`.
 void choose_lists(std::vector<Candidate>& found, std::size_t nprobe, const ExactScorer& scorer,
@@ -86,7 +90,7 @@ void choose_all(const StoredRows& rows, const CloseBounds& close, MatrixView<flo
     for (std::size_t i = 0; i < queries.rows; ++i) {
         all_found[i].drop();
         list.assign(all_found[i].list().begin(), all_found[i].list().end());
-        close.tighten(list, queries.row(i));
+        close.tighten(list, queries.row(i), counted(rows));
         choose_lists(list, nprobe, scorer, queries.row(i), out + i * nprobe);
     }
 }
@@ -151,7 +155,7 @@ void nearest_of_one(const StoredRows& rows, const CloseBounds& close, const floa
         }
     }
     m.found.resize(kept);
-    close.tighten(m.found, query);
+    close.tighten(m.found, query, counted(rows));
     choose_lists(m.found, nprobe, rows.scorer(), query, out);
 }
 
@@ -182,18 +186,29 @@ CentroidSearch::CentroidSearch(Metric metric, std::size_t dim, std::span<const f
       bytes_(bytes_of(store_)),
       close_(metric, store_.view(nullptr).rows) {}
 
-std::vector<Id> CentroidSearch::nearest(MatrixView<float> queries, std::size_t nprobe,
+CentroidAdapter CentroidSearch::adapted(const std::shared_ptr<const CorpusMap>& map,
                                         int threads) const {
+    CentroidAdapter out;
+    out.halves.map = out.bytes.map = map;
+    out.halves.extend(store_, threads);
+    out.bytes.extend(bytes_, threads);
+    // Whoever keeps this must not keep the map.
+    out.halves.map = out.bytes.map = nullptr;
+    return out;
+}
+
+std::vector<Id> CentroidSearch::nearest(MatrixView<float> queries, std::size_t nprobe,
+                                        const CentroidAdapter* adapter, int threads) const {
     std::vector<Id> out(queries.rows * nprobe);
     if (queries.rows <= kFewQueries) {
         const Run all{0, static_cast<Id>(size())};
         for (std::size_t i = 0; i < queries.rows; ++i) {
-            nearest_of_one(bytes_.view(nullptr), close_, queries.row(i), {&all, 1}, nprobe,
+            nearest_of_one(bytes(adapter), close_, queries.row(i), {&all, 1}, nprobe,
                            out.data() + i * nprobe);
         }
         return out;
     }
-    const StoredRows rows = store_.view(nullptr);
+    const StoredRows rows = halves(adapter);
     parallel_for(ceil_div(queries.rows, kernels::kPanelLanes), threads, [&](std::size_t p, int) {
         const std::size_t first = p * kernels::kPanelLanes;
         const std::size_t n = std::min(queries.rows - first, kernels::kPanelLanes);
@@ -205,7 +220,7 @@ std::vector<Id> CentroidSearch::nearest(MatrixView<float> queries, std::size_t n
 
 std::vector<Id> CentroidSearch::nearest_among(const Lists& groups, const Probes& probes,
                                               MatrixView<float> queries, std::size_t nprobe,
-                                              int threads) const {
+                                              const CentroidAdapter* adapter, int threads) const {
     std::vector<Id> out(queries.rows * nprobe);
     if (queries.rows <= kFewSharers * groups.size() / probes.nprobe) {
         parallel_for(queries.rows, threads, [&](std::size_t i, int) {
@@ -214,12 +229,12 @@ std::vector<Id> CentroidSearch::nearest_among(const Lists& groups, const Probes&
                 const auto mine = groups.runs(group);
                 runs.insert(runs.end(), mine.begin(), mine.end());
             }
-            nearest_of_one(bytes_.view(nullptr), close_, queries.row(i), runs, nprobe,
+            nearest_of_one(bytes(adapter), close_, queries.row(i), runs, nprobe,
                            out.data() + i * nprobe);
         });
         return out;
     }
-    const StoredRows rows = store_.view(nullptr);
+    const StoredRows rows = halves(adapter);
     const std::size_t workers = static_cast<std::size_t>(max_workers(threads));
     const std::size_t most =
         std::clamp(kernels::kPanelLanes * groups.size() / probes.nprobe, kMinGroup, kMaxGroup);

@@ -13,9 +13,18 @@
 #include "index/ivf/close_bounds.h"
 #include "index/lists.h"
 #include "index/probes.h"
+#include "index/row_adapter.h"
 #include "index/row_store.h"
 
 namespace nearfield {
+
+/// Centroids as a map of all rows has them.
+struct CentroidAdapter {
+    RowAdapter halves;  // as CentroidSearch has them for batches
+    RowAdapter bytes;   // and for few queries
+
+    std::size_t size() const noexcept { return halves.bytes() + bytes.bytes(); }
+};
 
 class CentroidSearch {
 public:
@@ -30,14 +39,34 @@ public:
     /// The largest norm of them.
     double max_norm() const noexcept { return store_.max_norm; }
 
-    /// The n nearest of all to every query; what bounds say is the nearest comes first.
-    std::vector<Id> nearest(MatrixView<float> queries, std::size_t n, int threads) const;
+    CentroidAdapter adapted(const std::shared_ptr<const CorpusMap>& map, int threads) const;
+
+    /// The n nearest of all to every query; what bounds say is the nearest comes first. adapter: null, or how
+    /// centroids count; queries are folded then.
+    std::vector<Id> nearest(MatrixView<float> queries, std::size_t n,
+                            const CentroidAdapter* adapter, int threads) const;
 
     /// Of those in the groups that each query probes, which hold n at least.
     std::vector<Id> nearest_among(const Lists& groups, const Probes& probes,
-                                  MatrixView<float> queries, std::size_t n, int threads) const;
+                                  MatrixView<float> queries, std::size_t n,
+                                  const CentroidAdapter* adapter, int threads) const;
+
+    /// Of centroids; as they are they count as unit vectors except under l2.
+    ExactScorer scorer(const CentroidAdapter* adapter) const {
+        const StoredRows rows = halves(adapter);
+        if (adapter != nullptr) return rows.kept_scorer();
+        const bool is_l2 = store_.spec.metric == Metric::kL2;
+        return {is_l2 ? Metric::kL2 : Metric::kIp, rows.rows, nullptr};
+    }
 
 private:
+    StoredRows halves(const CentroidAdapter* adapter) const noexcept {
+        return store_.view(nullptr, adapter != nullptr ? &adapter->halves : nullptr);
+    }
+    StoredRows bytes(const CentroidAdapter* adapter) const noexcept {
+        return bytes_.view(nullptr, adapter != nullptr ? &adapter->bytes : nullptr);
+    }
+
     RowStore store_;  // as bfloat16, for batches
     RowStore bytes_;  // the same centroids as bytes, for few queries
     CloseBounds close_;

@@ -27,12 +27,15 @@ CloseBounds::CloseBounds(Metric metric, const RowsView& centroids)
     }
 }
 
-Candidate CloseBounds::bounds(const float* query, double norm, Id row) const noexcept {
+Candidate CloseBounds::bounds(const float* query, double norm, Id row,
+                              const Adapted& adapted) const noexcept {
     const std::size_t dim = centroids_.cols;
-    const double length = norms_[row];
+    const double own = norms_[row];
     const double product = rough_dot(query, static_cast<const float*>(centroids_.row(row)), dim);
-    // Float64 keys, which decide, round as well.
-    const double error = rough_dot_error(dim, norm * length) + norm * length * 0x1p-40;
+    // Float64 keys, which decide, round as well; they take in what is left out of a folded query.
+    const double share = adapted.is_folded ? 0x1p-23 : 0x1p-40;
+    const double error = rough_dot_error(dim, norm * own) + norm * own * share;
+    const double length = adapted.lengths != nullptr ? adapted.lengths[row] : own;
     switch (metric_) {
         case Metric::kIp: break;
         case Metric::kCosine:
@@ -40,14 +43,15 @@ Candidate CloseBounds::bounds(const float* query, double norm, Id row) const noe
             return around(product / length, error / length, row);
         case Metric::kL2: {
             // The order of <q,c> - |c|^2 / 2 is the order of distances.
-            const double sum = norm + length;
+            const double sum = norm + own + length;
             return around(product - 0.5 * length * length, error + sum * sum * 0x1p-40, row);
         }
     }
     return around(product, error, row);
 }
 
-void CloseBounds::tighten(std::vector<Candidate>& found, const float* query) const {
+void CloseBounds::tighten(std::vector<Candidate>& found, const float* query,
+                          const Adapted& adapted) const {
     constexpr double kMostProduct = 1e30;
     const std::size_t dim = centroids_.cols;
     const double norm = norm_of(query, dim);
@@ -58,7 +62,7 @@ void CloseBounds::tighten(std::vector<Candidate>& found, const float* query) con
             const auto* next = static_cast<const char*>(centroids_.row(found[i + kAhead].row));
             for (std::size_t k = 0; k < dim * sizeof(float); k += 64) __builtin_prefetch(next + k);
         }
-        found[i] = bounds(query, norm, found[i].row);
+        found[i] = bounds(query, norm, found[i].row, adapted);
     }
 }
 

@@ -18,14 +18,22 @@ public:
     /// centroids: float32 rows that stay.
     CloseBounds(Metric metric, const RowsView& centroids);
 
+    /// How centroids count: as they are, or as a map has them. Queries are folded then, and lengths what the map
+    /// makes of the centroids' (cosine, l2).
+    struct Adapted {
+        bool is_folded = false;
+        const double* lengths = nullptr;
+    };
+
     /// Replaces the bounds of what was found, in units of their own; leaves all as it is where products may
     /// leave the range of float32.
-    void tighten(std::vector<Candidate>& found, const float* query) const;
+    void tighten(std::vector<Candidate>& found, const float* query, const Adapted& adapted) const;
 
     std::size_t bytes() const noexcept { return norms_.size() * sizeof(double); }
 
 private:
-    Candidate bounds(const float* query, double norm, Id row) const noexcept;
+    Candidate bounds(const float* query, double norm, Id row,
+                     const Adapted& adapted) const noexcept;
 
     Metric metric_;
     RowsView centroids_;

@@ -8,15 +8,26 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/types.h"
 #include "base/view.h"
+#include "index/ivf/centroid_search.h"
+#include "quant/raw/exact.h"
 
 namespace nearfield {
 
 enum class CoarseKind : std::uint8_t { kFlat, kHierarchical };
+
+/// Centroids, and where lists are found through groups the means of these, as a map has them.
+struct CoarseAdapter {
+    CentroidAdapter lists;
+    std::optional<CentroidAdapter> means;
+
+    std::size_t bytes() const noexcept { return lists.size() + (means ? means->size() : 0); }
+};
 
 class CoarseLists {
 public:
@@ -31,9 +42,20 @@ public:
     /// Lists of each group, where they lie group by group; else empty.
     virtual std::span<const std::uint32_t> group_sizes() const noexcept { return {}; }
 
-    /// The nprobe nearest lists of every query; what bounds say is the nearest comes first.
+    /// Centroids as a map of all rows has them.
+    virtual std::shared_ptr<const CoarseAdapter> adapted(
+        const std::shared_ptr<const CorpusMap>& map, int threads) const = 0;
+
+    /// The nprobe nearest lists of every query; what bounds say is the nearest comes first. adapter: null, or
+    /// of these lists; queries are folded then.
     virtual std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe,
-                                    int threads) const = 0;
+                                    const CoarseAdapter* adapter, int threads) const = 0;
+    std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe, int threads) const {
+        return nearest(queries, nprobe, nullptr, threads);
+    }
+
+    /// Scores of centroids.
+    virtual ExactScorer scorer(const CoarseAdapter* adapter) const = 0;
 
     /// The nearest list of every row, as nearest() finds it.
     std::vector<Id> assign(const RowsView& rows, int threads) const;

@@ -16,9 +16,19 @@ public:
     std::size_t bytes() const noexcept override { return lists_.bytes(); }
     const float* centroids() const noexcept override { return lists_.centroids(); }
     double max_norm() const noexcept override { return lists_.max_norm(); }
+    std::shared_ptr<const CoarseAdapter> adapted(const std::shared_ptr<const CorpusMap>& map,
+                                                 int threads) const override {
+        return std::make_shared<const CoarseAdapter>(
+            CoarseAdapter{lists_.adapted(map, threads), std::nullopt});
+    }
+    using CoarseLists::nearest;
     std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe,
-                            int threads) const override {
-        return lists_.nearest(queries, nprobe, threads);
+                            const CoarseAdapter* adapter, int threads) const override {
+        return lists_.nearest(queries, nprobe, adapter != nullptr ? &adapter->lists : nullptr,
+                              threads);
+    }
+    ExactScorer scorer(const CoarseAdapter* adapter) const override {
+        return lists_.scorer(adapter != nullptr ? &adapter->lists : nullptr);
     }
 
 private:

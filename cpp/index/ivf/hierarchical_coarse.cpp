@@ -75,12 +75,20 @@ std::size_t HierarchicalCoarse::groups_for(std::size_t nprobe) const noexcept {
     return 2 * groups < groups_.size() ? groups : groups_.size();
 }
 
+std::shared_ptr<const CoarseAdapter> HierarchicalCoarse::adapted(
+    const std::shared_ptr<const CorpusMap>& map, int threads) const {
+    return std::make_shared<const CoarseAdapter>(
+        CoarseAdapter{lists_.adapted(map, threads), means_.adapted(map, threads)});
+}
+
 std::vector<Id> HierarchicalCoarse::nearest(MatrixView<float> queries, std::size_t nprobe,
-                                            int threads) const {
+                                            const CoarseAdapter* adapter, int threads) const {
+    const CentroidAdapter* const lists = adapter != nullptr ? &adapter->lists : nullptr;
+    const CentroidAdapter* const means = adapter != nullptr ? &*adapter->means : nullptr;
     const std::size_t groups = groups_for(nprobe);
-    if (groups == groups_.size()) return lists_.nearest(queries, nprobe, threads);
-    const std::vector<Id> near = means_.nearest(queries, groups, threads);
-    return lists_.nearest_among(groups_, {near, groups}, queries, nprobe, threads);
+    if (groups == groups_.size()) return lists_.nearest(queries, nprobe, lists, threads);
+    const std::vector<Id> near = means_.nearest(queries, groups, means, threads);
+    return lists_.nearest_among(groups_, {near, groups}, queries, nprobe, lists, threads);
 }
 
 std::vector<std::uint32_t> group_centroids(std::vector<float>& centroids, std::size_t dim,

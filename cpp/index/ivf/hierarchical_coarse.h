@@ -31,8 +31,14 @@ public:
     const float* centroids() const noexcept override { return lists_.centroids(); }
     double max_norm() const noexcept override { return lists_.max_norm(); }
     std::span<const std::uint32_t> group_sizes() const noexcept override { return groups_.sizes(); }
+    std::shared_ptr<const CoarseAdapter> adapted(const std::shared_ptr<const CorpusMap>& map,
+                                                 int threads) const override;
+    using CoarseLists::nearest;
     std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe,
-                            int threads) const override;
+                            const CoarseAdapter* adapter, int threads) const override;
+    ExactScorer scorer(const CoarseAdapter* adapter) const override {
+        return lists_.scorer(adapter != nullptr ? &adapter->lists : nullptr);
+    }
 
     /// Groups looked into for nprobe lists; all of them means that these are not looked at.
     std::size_t groups_for(std::size_t nprobe) const noexcept;

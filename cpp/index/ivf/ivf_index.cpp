@@ -68,6 +68,7 @@ std::size_t queries_at_once(std::size_t nprobe) {
 /// What one search looks for, and where.
 struct Asked {
     const CoarseLists& coarse;
+    const CoarseAdapter* adapter;  // null: centroids as they are
     const Lists& lists;
     StoredRows rows;
     Wanted wanted;
@@ -76,10 +77,9 @@ struct Asked {
 
     /// The nprobe lists nearest to each query, without those that are too far.
     std::vector<Id> nearest(MatrixView<float> queries, std::size_t nprobe) const {
-        std::vector<Id> found = coarse.nearest(queries, nprobe, threads);
+        std::vector<Id> found = coarse.nearest(queries, nprobe, adapter, threads);
         if (std::isfinite(margin)) {
-            leave_out_far(found, nprobe, queries, coarse.centroids(), rows.codes.spec.metric,
-                          margin, threads);
+            leave_out_far(found, nprobe, queries, coarse.scorer(adapter), margin, threads);
         }
         return found;
     }
@@ -222,13 +222,35 @@ std::size_t IvfIndex::probes_of(const SearchOptions& options) const {
     return std::min(options.nprobe, nlist_);
 }
 
+std::shared_ptr<const CoarseAdapter> IvfIndex::coarse_adapter(const CoarseLists& lists,
+                                                              const SearchOptions& options) const {
+    if (options.adapter == nullptr) return nullptr;
+    const auto& map = options.adapter->map;
+    {
+        const std::lock_guard lock(coarse_mutex_);
+        for (const auto& known : adapted_) {
+            if (known.first.lock() == map) return known.second;
+        }
+    }
+    auto adapter = lists.adapted(map, options.threads);
+    const std::lock_guard lock(coarse_mutex_);
+    std::erase_if(adapted_, [](const auto& known) { return known.first.expired(); });
+    adapted_.emplace_back(map, adapter);
+    return adapter;
+}
+
 void IvfIndex::search_store(const RowStore& store, const RowFilter* filter,
                             MatrixView<float> queries, std::size_t k, const SearchOptions& options,
                             const TopKOut& out) const {
     const auto coarse = centroids();
-    Asked asked{
-        *coarse,        *store.lists,   store.view(filter), {k, options.rerank, options.epsilon},
-        options.margin, options.threads};
+    const auto adapter = coarse_adapter(*coarse, options);
+    Asked asked{*coarse,
+                adapter.get(),
+                *store.lists,
+                store.view(filter, options.adapter),
+                {k, options.rerank, options.epsilon},
+                options.margin,
+                options.threads};
     const std::size_t there = filter != nullptr ? filter->count() : store.live_count();
     const std::size_t wanted = std::min(k, there);
     // Where every row that may answer does, no list can be left out.
@@ -256,8 +278,10 @@ std::vector<RangeHits> IvfIndex::range_search_store(const RowStore& store, const
                                                     const SearchOptions& options) const {
     const auto coarse = centroids();
     const std::size_t nprobe = probes_of(options);
-    const StoredRows rows = store.view(filter);
-    const Asked asked{*coarse, *store.lists, rows, {}, options.margin, options.threads};
+    const StoredRows rows = store.view(filter, options.adapter);
+    const auto adapter = coarse_adapter(*coarse, options);
+    const Asked asked{*coarse, adapter.get(),  *store.lists,   rows,
+                      {},      options.margin, options.threads};
     if (nprobe == nlist_ && !std::isfinite(options.margin)) {
         return range_search_rows(rows, queries, threshold, options.threads);
     }

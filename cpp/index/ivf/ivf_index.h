@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "index/index.h"
@@ -69,12 +70,19 @@ private:
                                                   const std::shared_ptr<const CoarseLists>& lists,
                                                   const RowsView& rows, int threads) const;
     std::size_t probes_of(const SearchOptions& options) const;
+    /// Centroids as the search's adapter has them, made when it is first asked for; null without one.
+    std::shared_ptr<const CoarseAdapter> coarse_adapter(const CoarseLists& lists,
+                                                        const SearchOptions& options) const;
 
     std::size_t nlist_;
     std::uint64_t seed_;
     CoarseKind coarse_kind_;
     mutable std::mutex coarse_mutex_;
     std::shared_ptr<const CoarseLists> coarse_;  // null until trained, then never changes
+    // Of the maps that searches have asked for and that are still there.
+    mutable std::vector<
+        std::pair<std::weak_ptr<const CorpusMap>, std::shared_ptr<const CoarseAdapter>>>
+        adapted_;
 };
 
 }  // namespace nearfield

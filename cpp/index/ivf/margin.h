@@ -12,12 +12,14 @@
 
 #include "base/types.h"
 #include "base/view.h"
+#include "quant/raw/exact.h"
 
 namespace nearfield {
 
 /// lists: queries.rows x nprobe, of which those further than `margin` become kNoList. Distances are Euclidean
 /// under l2; under ip and cosine, where centroids are unit vectors, they are differences of cosines.
+/// scorer: of centroids.
 void leave_out_far(std::span<Id> lists, std::size_t nprobe, MatrixView<float> queries,
-                   const float* centroids, Metric metric, double margin, int threads);
+                   const ExactScorer& scorer, double margin, int threads);
 
 }  // namespace nearfield

@@ -4,6 +4,7 @@
 #include "kernels/generic/bits.h"
 #include "kernels/generic/convert.h"
 #include "kernels/generic/exact.h"
+#include "kernels/generic/factors.h"
 #include "kernels/generic/grid.h"
 #include "kernels/generic/nearest.h"
 #include "kernels/generic/nth.h"
@@ -55,6 +56,7 @@ struct Dense {
         t.l2_i8 = [](const float* q, const std::uint8_t* x, std::size_t n) noexcept {
             return exact_l2<D>(q, i8(x), n);
         };
+        t.factor_products = factor_products<D>;
         t.nth_largest_f32 = nth_largest_f32;
         t.hamming_u1 = hamming_u1;
         t.ip_u1 = ip_u1;

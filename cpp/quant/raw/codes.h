@@ -43,6 +43,11 @@ struct CodeSpec {
     /// Rows that would need a smaller scale (ip, l2) are coded in coarser steps.
     double least_scale = 0x1p-100;
 
+    /// Folded queries (transform/folded_query.h): the largest length of a row in units, as scores count it; 0:
+    /// queries are as they come. Scans leave a query's low part out, up to this times its length of a score.
+    double reach = 0.0;
+    bool is_folded() const noexcept { return reach > 0.0; }
+
     /// What a byte of value zero stands for is -zero_point.
     int zero_point() const noexcept {
         return dtype == DType::kU8 && metric != Metric::kL2 ? 0 : 128;

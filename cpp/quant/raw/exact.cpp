@@ -64,34 +64,50 @@ Score l2_of(DType dtype) {
 
 }  // namespace
 
-ExactScorer::ExactScorer(Metric metric, RowsView rows, const double* norms)
+ExactScorer::ExactScorer(Metric metric, RowsView rows, const double* norms, bool is_folded)
     : metric_(metric),
       rows_(rows),
       norms_(norms),
-      score_(metric == Metric::kL2 ? l2_of(rows.dtype) : ip_of(rows.dtype)) {}
+      is_folded_(is_folded),
+      score_(metric == Metric::kL2 && !is_folded ? l2_of(rows.dtype) : ip_of(rows.dtype)) {}
 
-ExactScorer::ExactScorer(Metric metric, const DecodedRows& rows)
-    : ExactScorer(metric, {nullptr, 0, rows.dim(), 0, DType::kF32}, nullptr) {
+ExactScorer::ExactScorer(Metric metric, const DecodedRows& rows, const double* norms,
+                         bool is_folded)
+    : ExactScorer(metric, {nullptr, 0, rows.dim(), 0, DType::kF32}, norms, is_folded) {
     decoded_ = &rows;
 }
 
-double ExactScorer::score_decoded(const float* query, Id row) const {
+double ExactScorer::key_decoded(const float* query, Id row) const {
     thread_local std::vector<float> x;
     x.resize(rows_.cols);
     decoded_->read(row, 1, x.data());
-    return score_(query, x.data(), rows_.cols);
+    return key_of(query, x.data(), row);
 }
 
 double ExactScorer::score(double key, double query_norm) const noexcept {
     switch (metric_) {
         case Metric::kIp: return key;
-        case Metric::kL2: return -key;
+        case Metric::kL2: return is_folded_ ? std::max(query_norm - key, 0.0) : -key;
         case Metric::kCosine: return query_norm > 0.0 ? key / query_norm : 0.0;
     }
     return key;
 }
 
+double ExactScorer::key_at(double score, double query_norm) const noexcept {
+    switch (metric_) {
+        case Metric::kIp: return score;
+        case Metric::kL2: return is_folded_ ? query_norm - score : -score;
+        case Metric::kCosine: return score * query_norm;
+    }
+    return score;
+}
+
 double ExactScorer::query_norm(const float* query) const noexcept {
+    if (is_folded_) {
+        const FoldedTail tail = tail_of(query, rows_.cols);
+        if (metric_ == Metric::kL2) return tail.squared;
+        return metric_ == Metric::kCosine ? tail.norm : 1.0;
+    }
     return metric_ == Metric::kCosine ? norm_of(query, rows_.cols) : 1.0;
 }
 

@@ -3,6 +3,8 @@
 // key(): larger is better and ordered exactly as the metric orders (ip: <q,x>; cosine: <q,x>/|x|;
 // l2: -|q-x|^2). score(): what the user sees, from a key. The kernels fix the summation order, so keys
 // are the same bits on every level, thread count and batch size.
+// Rows can be scored as a linear map M would have them: by folded queries (transform/folded_query.h) and the
+// lengths of mapped rows. Keys of l2 are then 2 <f,x> - |Mx|^2, which orders rows in the same way.
 #pragma once
 
 #include <cstddef>
@@ -11,20 +13,36 @@
 #include "base/view.h"
 #include "kernels/resolve.h"
 #include "quant/decoded_rows.h"
+#include "transform/folded_query.h"
 
 namespace nearfield {
 
 class ExactScorer {
 public:
-    /// norms: |x| of every row, needed for cosine only (else null).
-    ExactScorer(Metric metric, RowsView rows, const double* norms);
+    /// norms: |x| of every row, needed for cosine only (else null); with folded queries |Mx|, needed for l2 as
+    /// well.
+    ExactScorer(Metric metric, RowsView rows, const double* norms, bool is_folded = false);
 
     /// Rows as their codes say. Under cosine they count as unit vectors: they were when they were encoded.
-    ExactScorer(Metric metric, const DecodedRows& rows);
+    /// norms: with folded queries |Mx| (l2), or how much longer M makes a row (cosine); else null.
+    ExactScorer(Metric metric, const DecodedRows& rows, const double* norms = nullptr,
+                bool is_folded = false);
 
     double key(const float* query, Id row) const {
-        const double raw = decoded_ == nullptr ? score_(query, rows_.row(row), rows_.cols)
-                                               : score_decoded(query, row);
+        if (decoded_ != nullptr) return key_decoded(query, row);
+        return key_of(query, rows_.row(row), row);
+    }
+
+    /// The same from the row's elements, float32 where rows are decoded.
+    double key_of(const float* query, const void* x, Id row) const {
+        double raw = score_(query, x, rows_.cols);
+        if (is_folded_) {
+            raw += score_(low_of(query, rows_.cols), x, rows_.cols);
+            if (metric_ == Metric::kL2) {
+                const double norm = norms_[row];
+                return 2.0 * raw - norm * norm;
+            }
+        }
         switch (metric_) {
             case Metric::kIp: return raw;
             case Metric::kL2: return -raw;
@@ -35,10 +53,12 @@ public:
         return raw;
     }
 
-    /// query_norm: |q|, which only cosine looks at.
+    /// query_norm: as below.
     double score(double key, double query_norm) const noexcept;
+    /// The other way round.
+    double key_at(double score, double query_norm) const noexcept;
 
-    /// |q| where the metric needs it, else 1.
+    /// What scores need of a query beside keys: |q| (cosine), |q|^2 (l2, folded), else 1.
     double query_norm(const float* query) const noexcept;
 
     void prefetch(Id row) const noexcept;
@@ -48,12 +68,13 @@ public:
 private:
     using Score = double (*)(const float*, const void*, std::size_t);
 
-    double score_decoded(const float* query, Id row) const;
+    double key_decoded(const float* query, Id row) const;
 
     Metric metric_;
     RowsView rows_;
     const DecodedRows* decoded_ = nullptr;
     const double* norms_;
+    bool is_folded_;
     Score score_;
 };
 

@@ -22,6 +22,11 @@ inline float round_up_to_float(double x) noexcept {
                                       : f;
 }
 
+/// CodeSpec::reach of folded queries.
+inline double reach_of(double longest) noexcept {
+    return longest * kUp + std::numeric_limits<double>::min();
+}
+
 /// What rounding one query gives beside its codes: q = step * (p + d). The margin of a pair is
 /// code_error * BlockError::code_norm + norm * BlockError::residual, times the row's spread.
 struct QueryConstants {

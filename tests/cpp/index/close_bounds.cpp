@@ -64,7 +64,7 @@ std::vector<Candidate> tightened(const Case& c, Metric metric) {
     std::vector<Candidate> found;
     for (std::size_t row = kCentroids; row-- > 0;)
         found.push_back({7.0f, -7.0f, static_cast<Id>(row)});
-    close.tighten(found, c.query.data());
+    close.tighten(found, c.query.data(), {});
     return found;
 }
 

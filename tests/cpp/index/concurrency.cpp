@@ -269,7 +269,7 @@ private:
             const std::size_t at = random.below(kReplacedCount);
             const std::uint64_t from = done_[at];
             const std::int64_t labels[] = {fixed, kReplaced + static_cast<std::int64_t>(at)};
-            index_->reconstruct(labels, out.data());
+            index_->reconstruct(labels, {}, out.data());
             CHECK(std::equal(out.begin(), out.begin() + width, vector_of(fixed, 0).begin()));
             bool matches = false;
             for (std::uint64_t v = from; v <= started_[at] && !matches; ++v) {

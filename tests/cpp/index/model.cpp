@@ -120,11 +120,11 @@ public:
         }
         CHECK(index_->labels() == labels);
         std::vector<float> got(values.size());
-        index_->reconstruct(labels, got.data());
+        index_->reconstruct(labels, {}, got.data());
         CHECK(got == values);
         const std::int64_t unknown[] = {123'456'789};
         std::vector<float> nothing(dim_);
-        CHECK_THROWS(std::out_of_range, index_->reconstruct(unknown, nothing.data()));
+        CHECK_THROWS(std::out_of_range, index_->reconstruct(unknown, {}, nothing.data()));
         std::vector<std::int64_t> asked = labels;
         asked.push_back(unknown[0]);
         const std::vector<bool> held = index_->contains(asked);
@@ -307,7 +307,7 @@ TEST(one_label_replaced_again_and_again) {
         CHECK_EQ(index->size(), std::size_t{300});
         const std::int64_t labels[] = {59, 123, -5, 299 * 64 - 5};
         float out[12];
-        index->reconstruct(labels, out);
+        index->reconstruct(labels, {}, out);
         CHECK(out[0] == 3999.0f && out[3] == 3998.0f && out[6] == 0.5f && out[9] == 0.5f);
     }
 }

@@ -1,0 +1,48 @@
+// Rows times a narrow matrix, accumulated in float64: out[i][j] = sum over k of x[i][k] * b[k][j].
+//
+// Elements are added in the order of k, lanes lie side by side over j, and products of float32 values are
+// exact in float64: the same bits on every level, for any rows beside a row. Tiles are four rows by two
+// registers: eight sums in flight hide the latency of a multiply-add.
+// V: a register of V::kWidth doubles. Cost: rows * depth * width / V::kWidth multiply-adds. Source: own.
+#pragma once
+
+#include "kernels/generic/unroll.h"
+#include "kernels/table.h"
+
+namespace nearfield::kernels {
+namespace {
+
+template <class V>
+inline void factor_products(const FactorArgs& args) noexcept {
+    constexpr std::size_t kTall = 4;
+    constexpr std::size_t kWide = 2;
+    for (std::size_t i = 0; i < args.rows; i += kTall) {
+        const double* x[kTall];
+        for (std::size_t r = 0; r < kTall; ++r) {
+            // Rows past the last are the last once more.
+            x[r] = args.x + (i + r < args.rows ? i + r : args.rows - 1) * args.depth;
+        }
+        for (std::size_t j = 0; j < args.width; j += kWide * V::kWidth) {
+            typename V::Reg sum[kTall * kWide];
+            unroll<kTall * kWide>([&](auto s) NEARFIELD_INLINE { sum[s] = V::zero(); });
+            const double* b = args.b + j;
+            for (std::size_t k = 0; k < args.depth; ++k, b += args.width) {
+                const typename V::Reg left = V::load(b);
+                const typename V::Reg right = V::load(b + V::kWidth);
+                unroll<kTall>([&](auto r) NEARFIELD_INLINE {
+                    const typename V::Reg element = V::set1(x[r][k]);
+                    sum[kWide * r] = V::add_exact_product(sum[kWide * r], element, left);
+                    sum[kWide * r + 1] = V::add_exact_product(sum[kWide * r + 1], element, right);
+                });
+            }
+            for (std::size_t r = 0; r < kTall && i + r < args.rows; ++r) {
+                double* out = args.out + (i + r) * args.width + j;
+                V::store(out, sum[kWide * r]);
+                V::store(out + V::kWidth, sum[kWide * r + 1]);
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace nearfield::kernels
