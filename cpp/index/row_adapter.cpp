@@ -40,27 +40,47 @@ float rescaled(float scale, double ratio, bool is_spread) {
                      : static_cast<float>(std::max(changed, kLeastScale));
 }
 
-/// Lengths of rows and of what the map makes of them.
-struct Lengths {
+/// Some rows as floats, their lengths and those of what the map makes of them; of one thread.
+struct Measured {
+    std::vector<float> memory;
+    CorpusMap::Scratch scratch;
     double own[kTogether];
     double mapped[kTogether];
-    double sum[kTogether];
+
+    float* room(std::size_t dim) {
+        memory.resize(kTogether * dim);
+        return memory.data();
+    }
+    /// norms: of the rows, where these are known; else null.
+    void measure(const CorpusMap& map, const float* rows, std::size_t n, const double* norms) {
+        double squares[kTogether];
+        for (std::size_t i = 0; i < n; ++i) {
+            own[i] = norms != nullptr ? norms[i] : norm_of(rows + i * map.dim(), map.dim());
+            squares[i] = own[i] * own[i];
+        }
+        map.lengths(rows, n, squares, scratch, mapped);
+    }
 };
 
-/// Those of n rows from `first` on that read() writes as floats.
-template <class Read>
-void measure(const CorpusMap& map, std::size_t first, std::size_t n, std::vector<float>& rows,
-             CorpusMap::Scratch& scratch, Read&& read, Lengths& out) {
-    const std::size_t dim = map.dim();
-    rows.resize(kTogether * dim);
-    double squares[kTogether];
-    for (std::size_t i = 0; i < n; ++i) {
-        float* x = rows.data() + i * dim;
-        read(static_cast<Id>(first + i), x);
-        out.own[i] = norm_of(x, dim);
-        squares[i] = out.own[i] * out.own[i];
+/// Rows [first, first + n) that are kept, as floats; in `room` unless they lie so already.
+const float* kept_rows(const RowsView& rows, std::size_t first, std::size_t n, Measured& room) {
+    if (rows.dtype == DType::kF32 && rows.stride == rows.cols * sizeof(float)) {
+        return static_cast<const float*>(rows.row(first));
     }
-    map.lengths(rows.data(), n, squares, scratch, out.mapped);
+    float* const out = room.room(rows.cols);
+    for (std::size_t i = 0; i < n; ++i) {
+        widen(rows.dtype, rows.row(first + i), out + i * rows.cols, rows.cols);
+    }
+    return out;
+}
+
+/// <1, x>, where uint8 is moved under l2.
+double sum_where_moved(const CodeSpec& spec, const float* x) noexcept {
+    double sum = 0.0;
+    for (std::size_t k = 0; spec.centre() != 0.0 && k < spec.dim; ++k) {
+        sum += static_cast<double>(x[k]);
+    }
+    return sum;
 }
 
 /// The largest of what each worker has seen.
@@ -103,19 +123,17 @@ void extend_kept(RowAdapter& adapter, const RowStore& store, int threads) {
     const bool has_spread = scale != nullptr && spec.kind == ScanKind::kBF16;
     float* spread = has_spread ? more_of<float>(adapter.spread, n) : nullptr;
     float* bias = !is_cosine && !is_coded ? more_of<float>(adapter.bias, n) : nullptr;
+    const double* known = is_cosine ? store.norms.as<double>() : nullptr;
     Largest stretch(adapter.stretch, threads);
     for_pieces(first, store.count, threads, [&](std::size_t row, std::size_t count, int worker) {
-        thread_local CorpusMap::Scratch scratch;
-        thread_local std::vector<float> wide;
-        Lengths lengths;
-        measure(
-            *adapter.map, row, count, wide, scratch,
-            [&](Id id, float* x) { widen(spec.dtype, rows.row(id), x, spec.dim); }, lengths);
+        thread_local Measured measured;
+        const float* const wide = kept_rows(rows, row, count, measured);
+        measured.measure(*adapter.map, wide, count, known != nullptr ? known + row : nullptr);
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t at = row + i - first;
-            const double mapped = lengths.mapped[i];
+            const double mapped = measured.mapped[i];
             norms[at] = mapped;
-            const double ratio = mapped > 0.0 ? lengths.own[i] / mapped : 0.0;
+            const double ratio = mapped > 0.0 ? measured.own[i] / mapped : 0.0;
             if (is_cosine) stretch.see(worker, ratio);
             if (scale != nullptr) {
                 scale[at] = rescaled(store.scale.as<float>()[row + i], ratio, false);
@@ -124,12 +142,7 @@ void extend_kept(RowAdapter& adapter, const RowStore& store, int threads) {
                 spread[at] = rescaled(store.spread.as<float>()[row + i], ratio, true);
             }
             if (bias == nullptr) continue;
-            const float* x = wide.data() + i * spec.dim;
-            double sum = 0.0;
-            for (std::size_t k = 0; spec.centre() != 0.0 && k < spec.dim; ++k) {
-                sum += static_cast<double>(x[k]);
-            }
-            bias[at] = bias_of(spec, mapped, sum);
+            bias[at] = bias_of(spec, mapped, sum_where_moved(spec, wide + i * spec.dim));
         }
     });
     adapter.stretch = stretch.value();
@@ -143,17 +156,18 @@ void extend_decoded(RowAdapter& adapter, const RowStore& store, int threads) {
     float* bias = is_cosine ? nullptr : more_of<float>(adapter.bias, n);
     Largest longest(adapter.longest, threads);
     for_pieces(first, store.count, threads, [&](std::size_t row, std::size_t count, int worker) {
-        thread_local CorpusMap::Scratch scratch;
-        thread_local std::vector<float> wide;
-        Lengths lengths;
-        measure(
-            *adapter.map, row, count, wide, scratch,
-            [&](Id id, float* x) { store.decode_row(id, x); }, lengths);
+        thread_local Measured measured;
+        const std::size_t dim = store.spec.dim;
+        float* const wide = measured.room(dim);
+        for (std::size_t i = 0; i < count; ++i) {
+            store.decode_row(static_cast<Id>(row + i), wide + i * dim);
+        }
+        measured.measure(*adapter.map, wide, count, nullptr);
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t at = row + i - first;
-            const double mapped = lengths.mapped[i];
+            const double mapped = measured.mapped[i];
             if (is_cosine) {
-                norms[at] = lengths.own[i] > 0.0 ? mapped / lengths.own[i] : 0.0;
+                norms[at] = measured.own[i] > 0.0 ? mapped / measured.own[i] : 0.0;
                 longest.see(worker, mapped > 0.0 ? 1.0 / norms[at] : 0.0);
             } else {
                 norms[at] = mapped;

@@ -248,28 +248,36 @@ void CorpusMap::lengths(const float* rows, std::size_t n, const double* squares,
     std::copy_n(rows, n * dim_, scratch.rows.data());
     kernels::active().factor_products(
         {scratch.rows.data(), n, dim_, columns_.data(), width_, scratch.products.data()});
+    scratch.sums.resize(2 * rank_);
     for (std::size_t i = 0; i < n; ++i) {
-        out[i] = length(scratch.products.data() + i * width_, squares[i]);
+        const double* const products = scratch.products.data() + i * width_;
+        out[i] = is_matrix_ ? length_of(products, squares[i])
+                            : length(products, squares[i], scratch.sums.data());
     }
 }
 
-double CorpusMap::length(const double* products, double square) const noexcept {
-    if (is_matrix_) {
-        double sum = 0.0;
-        for (std::size_t j = 0; j < rank_; ++j) sum += products[j] * products[j];
-        return sum > kVanishing * kVanishing * norm_ * norm_ * square ? std::sqrt(sum) : 0.0;
+double CorpusMap::length_of(const double* mapped, double square) const noexcept {
+    double sum = 0.0;
+    for (std::size_t j = 0; j < rank_; ++j) sum += mapped[j] * mapped[j];
+    return sum > kVanishing * kVanishing * norm_ * norm_ * square ? std::sqrt(sum) : 0.0;
+}
+
+/// sums: scratch of 2 rank.
+double CorpusMap::length(const double* products, double square, double* sums) const noexcept {
+    const double* const a = products + rank_;
+    double* const b = sums + rank_;
+    for (std::size_t j = 0; j < rank_; ++j) b[j] = products[j] * weight_[j];
+    std::fill_n(sums, rank_, 0.0);
+    // G b, rows of G side by side.
+    for (std::size_t j = 0; j < rank_; ++j) {
+        const double* const row = gram_.data() + j * rank_;
+        for (std::size_t i = 0; i < rank_; ++i) sums[i] += row[i] * b[j];
     }
     double cross = 0.0;
     double quad = 0.0;
-    const double* a = products + rank_;
     for (std::size_t i = 0; i < rank_; ++i) {
-        const double b = products[i] * weight_[i];
-        cross += a[i] * b;
-        double row = 0.0;
-        for (std::size_t j = 0; j < rank_; ++j) {
-            row += gram_[i * rank_ + j] * products[j] * weight_[j];
-        }
-        quad += b * row;
+        cross += a[i] * b[i];
+        quad += sums[i] * b[i];
     }
     const double terms = square + 2.0 * std::fabs(cross) + std::fabs(quad);
     const double squared = square + 2.0 * cross + quad;

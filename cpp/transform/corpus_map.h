@@ -53,6 +53,7 @@ public:
     struct Scratch {
         std::vector<double> rows;
         std::vector<double> products;
+        std::vector<double> sums;
     };
     /// Rows that lengths() takes at once.
     static constexpr std::size_t kRows = 32;
@@ -66,7 +67,9 @@ public:
 private:
     CorpusMap(std::size_t dim, std::size_t rank, bool is_matrix);
     void finish();
-    double length(const double* products, double square) const noexcept;
+    /// |M c| from V^T c and U^T c, or from M c.
+    double length(const double* products, double square, double* sums) const noexcept;
+    double length_of(const double* mapped, double square) const noexcept;
 
     std::size_t dim_;
     std::size_t rank_;
