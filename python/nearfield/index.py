@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Index"]
 
+_TAKEN = ("filter", "transform", "corpus_adapter")
+
 
 class Index(AdaptableIndex):
     """What every index can do: a :class:`FlatIndex`, :class:`IVFIndex` or :class:`HNSWIndex`.
@@ -82,13 +84,8 @@ class Index(AdaptableIndex):
         known = self._search_params if method == "search" else self._range_params
         if not params.keys() <= known.keys():
             unknown = ", ".join(repr(name) for name in params if name not in known)
-            taken = [
-                "filter",
-                "transform",
-                "corpus_adapter",
-                *known,
-                *(["recall"] if method == "search" else []),
-            ]
+            recall = ["recall"] if method == "search" else []
+            taken = [*_TAKEN, *known, *recall]
             raise TypeError(
                 f"{method}() got unknown parameters {unknown}; a {type(self).__name__} "
                 f"takes only {', '.join(taken)} and threads"
@@ -310,8 +307,8 @@ class Index(AdaptableIndex):
             asked.setdefault("rerank", self._rerank * k)
         asked["threads"] = as_threads(threads)
         queries = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
-        if recall is not None:
         asked["corpus_adapters"] = as_shares(corpus_adapter)
+        if recall is not None:
             asked |= self._params_reaching(as_recall(recall), k, queries.searched)
         check_result_size(queries.searched, k, self)
         try:
