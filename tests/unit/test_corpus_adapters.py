@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 import threading
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,7 +76,7 @@ def test_adapters_follow_the_rows(kind: str, metric: str, codes: str) -> None:
             ids = index.ids
             index.remove(rng.choice(ids, len(ids) // 2, replace=False))
         some = index.ids[:3]
-        index.add(noise(3, 90 + step), ids=some, on_duplicate="replace")
+        index.add(noise(len(some), 90 + step), ids=some, on_duplicate="replace")
         if quantizer == "float32" or step == 5:
             again = pickle.loads(pickle.dumps(index))
             same(index, again, kind)
@@ -242,7 +243,10 @@ def test_reports() -> None:
     ivf = nf.IVFIndex(DIM, 40, "cosine")
     ivf.train(noise(2000))
     ivf.add(noise(2000))
-    report = ivf.add_corpus_adapter("a", U, V, queries=noise(100, 7))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        report = ivf.add_corpus_adapter("a", U, V, queries=noise(100, 7))
+    assert [str(one.message) for one in told] == [report.warning] * (report.warning is not None)
     assert report.sample == 100
     assert 0.2 < report.recall <= 1
     assert 0.2 < report.base_recall <= 1
