@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from .durable import replace_durably, write_durably
 from .errors import CorruptFileError
 
 __all__ = ["MANIFEST", "Entry", "Saved", "read_manifest", "read_retriever", "write_retriever"]
@@ -66,8 +67,9 @@ def write_retriever(folder: str, saved: Saved) -> None:
     }
     try:
         saved.index.save(os.path.join(folder, names["index"]))
-        _write_durably(os.path.join(folder, names["texts"]), lines)
-        _replace_durably(folder, json.dumps(manifest, indent=2, ensure_ascii=False).encode())
+        write_durably(os.path.join(folder, names["texts"]), lines)
+        text = json.dumps(manifest, indent=2, ensure_ascii=False)
+        replace_durably(os.path.join(folder, MANIFEST), [text.encode() + b"\n"])
     except BaseException:
         for name in names.values():
             with contextlib.suppress(OSError):
@@ -154,29 +156,6 @@ def _parse(folder: str, manifest: Mapping[str, Any], data: bytes) -> list[tuple[
             f"{path}: got {len(entries)} texts, expected {manifest['count']} as in {MANIFEST}"
         )
     return entries
-
-
-def _write_durably(path: str, lines: Iterable[bytes]) -> None:
-    with open(path, "wb") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace_durably(folder: str, manifest: bytes) -> None:
-    fresh = os.path.join(folder, f".{MANIFEST}.{secrets.token_hex(4)}")
-    try:
-        _write_durably(fresh, [manifest + b"\n"])
-        os.replace(fresh, os.path.join(folder, MANIFEST))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        raise
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _delete_others(folder: str, keep: set[str]) -> None:

@@ -18,9 +18,11 @@ array([1])
 from .activation import Activation
 from .base import Transform
 from .chain import Chain, Normalize
+from .files import load
 from .key_value import KeyValue
 from .lexical import LexicalModulation
 from .linear import Affine, Diagonal, LowRank
+from .llama_index import from_llama_index
 from .residual_mlp import ResidualMLP
 from .tokens import Tokens
 
@@ -36,4 +38,6 @@ __all__ = [
     "ResidualMLP",
     "Tokens",
     "Transform",
+    "from_llama_index",
+    "load",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -137,6 +138,36 @@ class Transform:
         if missing:
             raise ValueError(f"{cls.kind}: {', '.join(missing)} missing, got {sorted(given)}")
         return cls(**given)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return sum(array.nbytes for array in self.parameters().values())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the transform to a safetensors file, all or nothing.
+
+        Parameters
+        ----------
+        path : path-like
+            Replaced only once the new file is complete and on the disk.
+
+        Raises
+        ------
+        ImportError
+            safetensors is not installed.
+        OSError
+            The file cannot be written; an older file at `path` is still whole.
+        ValueError
+            Chains within chains, more than 16 deep.
+
+        Examples
+        --------
+        See :func:`nearfield.transforms.load`.
+        """
+        from .files import save
+
+        save(self, path)
 
     def __repr__(self) -> str:
         shapes = [f"{name}={array.shape}" for name, array in self.parameters().items()]
