@@ -24,6 +24,7 @@ from .lexical import LexicalModulation
 from .linear import Affine, Diagonal, LowRank
 from .llama_index import from_llama_index
 from .residual_mlp import ResidualMLP
+from .sentence_transformers import from_sentence_transformers
 from .tokens import Tokens
 
 __all__ = [
@@ -39,5 +40,6 @@ __all__ = [
     "Tokens",
     "Transform",
     "from_llama_index",
+    "from_sentence_transformers",
     "load",
 ]

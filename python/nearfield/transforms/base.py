@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -168,6 +168,55 @@ class Transform:
         from .files import save
 
         save(self, path)
+
+    def to_sentence_transformers(
+        self,
+        folder: str | os.PathLike[str],
+        base: str | os.PathLike[str] | None = None,
+        side: Literal["query", "both"] = "query",
+    ) -> None:
+        """Write the transform as stock modules of sentence-transformers, or a model with them.
+
+        Such a folder loads without ``trust_remote_code``. Only linear transforms and unit length
+        can be written: :class:`Affine`, :class:`LowRank` (folded into one matrix),
+        :class:`Diagonal`, :class:`Normalize` and chains of these.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder to make.
+        base : path-like, optional
+            Folder of the model whose vectors the transform maps; its files are copied. Without it
+            only the modules are written, each in a folder of its own, for ``Dense.load``.
+        side : {"query", "both"}, default "query"
+            With `base`, whose vectors the transform maps. ``"query"`` makes a model of one
+            ``Router``, which takes sentence-transformers 5 or newer: ``encode_query`` maps,
+            ``encode_document`` and ``encode`` do not. ``"both"`` adds the modules to the end of the
+            model.
+
+        Raises
+        ------
+        ValueError
+            A transform that stock modules do not express; a base model that has modules of its own
+            code or a Router, or makes vectors of another dimension.
+        FileExistsError
+            `folder` is there and not empty.
+        ImportError
+            safetensors is not installed.
+
+        Examples
+        --------
+        >>> import os, tempfile, numpy as np, nearfield as nf
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "modules")
+        ...     nf.transforms.LowRank([[1, 0]], [[0], [2]]).to_sentence_transformers(path)
+        ...     nf.transforms.from_sentence_transformers(path).w
+        array([[1., 0.],
+               [2., 1.]], dtype=float32)
+        """
+        from .export import to_sentence_transformers
+
+        to_sentence_transformers(self, folder, base, side)
 
     def __repr__(self) -> str:
         shapes = [f"{name}={array.shape}" for name, array in self.parameters().items()]
