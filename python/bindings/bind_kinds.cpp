@@ -56,6 +56,12 @@ void bind_ivf(py::module_& module) {
         .def_property_readonly(
             "hierarchical",
             [](const IvfIndex& index) { return index.coarse_kind() == CoarseKind::kHierarchical; })
+        .def_property_readonly("residual",
+                               [](const IvfIndex& index) {
+                                   const auto store = index.snapshot();
+                                   return store->coding != nullptr && store->coding->residual;
+                               })
+        .def_property_readonly("seed", &IvfIndex::seed)
         .def("centroids", &centroids_of)
         .def("list_sizes", &list_sizes_of);
 }

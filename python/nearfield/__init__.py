@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .index import Index
     from .ivf import IVFIndex
     from .kmeans import KMeans
+    from .mapping import map_corpus
     from .result import MISSING, RangeResult, SearchResult
     from .retriever import Hit, Retriever
     from .runtime import cpu_features, isa, num_threads, set_num_threads
@@ -67,6 +68,7 @@ __all__ = [
     "index_factory",
     "isa",
     "load",
+    "map_corpus",
     "num_threads",
     "quant",
     "set_num_threads",
@@ -97,6 +99,7 @@ _HOME = {
     "index_factory": "factory",
     "isa": "runtime",
     "load": "files",
+    "map_corpus": "mapping",
     "num_threads": "runtime",
     "set_num_threads": "runtime",
     "topk": "exact",

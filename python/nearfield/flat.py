@@ -76,6 +76,9 @@ class FlatIndex(Index):
             )
         )
 
+    def _empty(self, dim: int) -> FlatIndex:
+        return FlatIndex(dim, as_metric(self.metric), quantizer=self.quantizer, refine=self.refine)
+
     def __repr__(self) -> str:
         return (
             f"FlatIndex(dim={self.dim}, metric={self.metric!r}, quantizer={self.quantizer!r}) "

@@ -151,6 +151,17 @@ class HNSWIndex(Index):
         """What chance is drawn by."""
         return self._core.seed
 
+    def _empty(self, dim: int) -> HNSWIndex:
+        return HNSWIndex(
+            dim,
+            self.m,
+            as_metric(self.metric),
+            ef_construction=self.ef_construction,
+            quantizer=self.quantizer,
+            refine=self.refine,
+            seed=self.seed,
+        )
+
     def stats(self) -> dict[str, Any]:
         """Return figures about the index and its graph.
 

@@ -26,6 +26,7 @@ from .arguments import (
 from .arrays import STORAGES, as_labels, as_rows
 from .corpus_adapters import AdaptableIndex, CorpusAdapter, as_shares
 from .live import LiveRows
+from .mapping import MapsCorpus
 from .queries import as_mapped
 from .result import MISSING, RangeResult, SearchResult
 from .tuning import Tuning, as_recall, setting_of
@@ -41,7 +42,7 @@ __all__ = ["Index"]
 _TAKEN = ("filter", "transform", "corpus_adapter")
 
 
-class Index(AdaptableIndex):
+class Index(AdaptableIndex, MapsCorpus):
     """What every index can do: a :class:`FlatIndex`, :class:`IVFIndex` or :class:`HNSWIndex`.
 
     Notes

@@ -174,6 +174,18 @@ class IVFIndex(Index):
         super()._bind(core)
         self._defaults = {"nprobe": max(1, round(self.nlist**0.5))}
 
+    def _empty(self, dim: int) -> IVFIndex:
+        return IVFIndex(
+            dim,
+            self.nlist,
+            as_metric(self.metric),
+            quantizer=self.quantizer,
+            refine=self.refine,
+            coarse=self.coarse,
+            residual=self.residual,
+            seed=self.seed,
+        )
+
     @property
     def nlist(self) -> int:
         """Inverted lists."""
@@ -183,6 +195,16 @@ class IVFIndex(Index):
     def coarse(self) -> Coarse:
         """How the nearest lists of a query are found."""
         return "hierarchical" if self._core.hierarchical else "flat"
+
+    @property
+    def residual(self) -> bool:
+        """Whether codes are of what rows differ from centroids; False where there are no codes."""
+        return self._core.residual
+
+    @property
+    def seed(self) -> int:
+        """What training draws by."""
+        return self._core.seed
 
     @property
     def centroids(self) -> NDArray[np.float32]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,44 @@ MODULES = [
 
 
 def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = PYTHON_BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    pytest.importorskip("safetensors")
+    examples = PYTHON_BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(compile(textwrap.dedent(example), "README.md", "exec"), names)
+    names: dict[str, Any] = {}
+    exec(compile("\n".join(examples), "README.md", "exec"), names)
     ids, again, queries = names["ids"], names["again"], names["queries"]
     assert ids[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert (again.search(queries, k=10).ids == ids).all()
+    assert names["found"].ids[4].tolist() == ids[4].tolist()
+    alone = again.search(queries[2], k=10, transform=names["tenants"][7])
+    assert names["found"].ids[2].tolist() == alone.ids.tolist()
+
+
+def test_the_how_to_for_tenants_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for needed in ("torch", "safetensors"):
+        pytest.importorskip(needed)
+    page = ROOT / "docs" / "how-to" / "one-index-a-hundred-tenants.md"
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    code = "\n".join(PYTHON_BLOCK.findall(page.read_text(encoding="utf-8")))
+    exec(compile(code, page.name, "exec"), names)
+    fits, index, questions = names["fits"], names["index"], names["questions"]
+    assert fits["acme"].report.interval.low > 0
+    assert fits["plain"].report.chosen == "identity"
+    assert "identity" in capsys.readouterr().out.splitlines()
+    assert len(names["adapters"]) == 100
+    for i, tenant in enumerate(names["asking"]):
+        alone = index.search(questions[i], k=10, transform=names["adapters"][tenant])
+        assert names["ids"][i].tolist() == alone.ids.tolist()
+    for i in (1, 3, 4):  # identities
+        assert names["ids"][i].tolist() == index.search(questions[i], k=10).ids.tolist()
+    assert names["both"].shape == (5, 2, 10)
+    assert names["both"][0, 0].tolist() == names["ids"][0].tolist()
+    assert names["ids_legal"].shape == (5, 10)
+    assert (tmp_path / "mapped.nf").exists()
+    assert names["mapped"].ids.tolist() == index.ids.tolist()
 
 
 def test_the_how_to_for_texts_runs(

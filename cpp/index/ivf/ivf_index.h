@@ -30,6 +30,7 @@ public:
 
     const char* kind() const noexcept override { return "ivf"; }
     std::size_t nlist() const noexcept { return nlist_; }
+    std::uint64_t seed() const noexcept { return seed_; }
     CoarseKind coarse_kind() const noexcept { return coarse_kind_; }
     bool is_trained() const override { return coarse() != nullptr && Index::is_trained(); }
 
