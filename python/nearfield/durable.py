@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 
 __all__ = ["replace_durably", "sync_folder", "write_durably"]
@@ -23,12 +24,18 @@ def write_durably(path: str, chunks: Iterable[bytes]) -> None:
 
 
 def replace_durably(path: str, chunks: Iterable[bytes]) -> None:
-    """Make `chunks` the contents of `path`, all of them or, where an error is raised, none."""
-    folder = os.path.dirname(os.path.abspath(path))
+    """Make `chunks` the contents of `path`, all of them or, where an error is raised, none.
+
+    As index files do it: symbolic links are followed, mode bits of a replaced file are kept.
+    """
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
     fresh = os.path.join(folder, f".{secrets.token_hex(8)}.partial")
     try:
         write_durably(fresh, chunks)
-        os.replace(fresh, path)
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(fresh, stat.S_IMODE(os.stat(target).st_mode))
+        os.replace(fresh, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(fresh)

@@ -122,6 +122,17 @@ def test_saving_replaces_all_or_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert T.load(path).w.tolist() == [3, 4]
 
 
+def test_links_are_followed_and_modes_kept(tmp_path: Path) -> None:
+    path = saved(T.Diagonal([1, 2]), tmp_path)
+    path.chmod(0o640)
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(path.name)
+    T.Diagonal([3, 4]).save(link)
+    assert link.is_symlink()
+    assert T.load(path).w.tolist() == [3, 4]
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_paths_that_cannot_be_written_or_read(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         T.Normalize().save(tmp_path / "nowhere" / "x.safetensors")
