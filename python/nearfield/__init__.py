@@ -23,8 +23,9 @@ from .errors import CorruptFileError, DeviceError, NearfieldError, NotTrainedErr
 
 if TYPE_CHECKING:
     from . import quant, transforms
+    from .bootstrap import BootstrapInterval, paired_bootstrap
     from .encoders import Encoder
-    from .evaluate import evaluate
+    from .evaluate import evaluate, evaluate_per_query
     from .exact import topk
     from .factory import index_factory
     from .files import load
@@ -45,6 +46,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MISSING",
+    "BootstrapInterval",
     "CorruptFileError",
     "DeviceError",
     "Encoder",
@@ -65,11 +67,13 @@ __all__ = [
     "__version__",
     "cpu_features",
     "evaluate",
+    "evaluate_per_query",
     "index_factory",
     "isa",
     "load",
     "map_corpus",
     "num_threads",
+    "paired_bootstrap",
     "quant",
     "set_num_threads",
     "topk",
@@ -80,6 +84,7 @@ __all__ = [
 _MODULES = {"quant", "transforms"}
 
 _HOME = {
+    "BootstrapInterval": "bootstrap",
     "Encoder": "encoders",
     "Filter": "filters",
     "FlatIndex": "flat",
@@ -96,11 +101,13 @@ _HOME = {
     "Tuning": "tuning",
     "cpu_features": "runtime",
     "evaluate": "evaluate",
+    "evaluate_per_query": "evaluate",
     "index_factory": "factory",
     "isa": "runtime",
     "load": "files",
     "map_corpus": "mapping",
     "num_threads": "runtime",
+    "paired_bootstrap": "bootstrap",
     "set_num_threads": "runtime",
     "topk": "exact",
     "tune": "tuning",

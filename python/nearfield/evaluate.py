@@ -1,5 +1,7 @@
 """Retrieval quality: `evaluate` scores a run against judgements, as trec_eval does.
 
+`evaluate_per_query` gives the values behind the means, for :func:`nearfield.paired_bootstrap`.
+
 The measures themselves are those of ir-measures (pytrec_eval underneath); this module maps names
 and shapes to it. Every judged query counts: one the run leaves out scores 0.
 """
@@ -13,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "evaluate_per_query", "grades_of"]
 
 #: Our name -> (ir-measures name, whether it needs, may have, or cannot have a cutoff).
 _METRICS = {
@@ -70,13 +72,60 @@ def evaluate(
     >>> nf.evaluate(run, {"q1": {"b": 1}, "q2": ["b"]}, ["hit@1", "mrr@10"])  # doctest: +SKIP
     {'hit@1': 0.5, 'mrr@10': 0.75}
     """
+    ir_measures, parsed, judged, ranked = _prepared(run, qrels, metrics)
+    results = ir_measures.calc_aggregate(list(set(parsed.values())), judged, ranked)
+    return {name: float(results[measure]) for name, measure in parsed.items()}
+
+
+def evaluate_per_query(
+    run: Mapping[Any, Mapping[Any, float]] | Sequence[Any],
+    qrels: Mapping[Any, Mapping[Any, int] | Iterable[Any]],
+    metrics: str | Sequence[str] = ("ndcg@10", "recall@100", "mrr@10"),
+) -> dict[str, dict[str, float]]:
+    """Score a run against judgements, query by query.
+
+    Parameters
+    ----------
+    run, qrels, metrics
+        As in :func:`evaluate`.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By the names in `metrics`: the value of every judged query, by its id as text. A query that
+        the run leaves out has 0. The mean of the values is what :func:`evaluate` returns.
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError
+        As :func:`evaluate`.
+
+    Examples
+    --------
+    >>> import nearfield as nf
+    >>> qrels = {"q1": {"b": 1}, "q2": ["b"]}
+    >>> base = nf.evaluate_per_query({"q1": {"a": 0.9, "b": 0.8}}, qrels, "mrr@10")
+    >>> base  # doctest: +SKIP
+    {'mrr@10': {'q1': 0.5, 'q2': 0.0}}
+    """
+    ir_measures, parsed, judged, ranked = _prepared(run, qrels, metrics)
+    values: dict[Any, dict[str, float]] = {
+        measure: dict.fromkeys(judged, 0.0) for measure in parsed.values()
+    }
+    for found in ir_measures.iter_calc(list(values), judged, ranked):
+        values[found.measure][found.query_id] = float(found.value)
+    return {name: dict(values[measure]) for name, measure in parsed.items()}
+
+
+def _prepared(run: Any, qrels: Any, metrics: str | Sequence[str]) -> tuple[Any, Any, Any, Any]:
+    """Return the ir_measures module, its measure by name, the judgements and the run."""
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     measures = _measures(names)
     if not isinstance(qrels, Mapping):
         raise TypeError(
             f"qrels: got {type(qrels).__name__}, expected {{query id: {{document id: grade}}}}"
         )
-    judged = {str(query): _grades(query, grades) for query, grades in qrels.items()}
+    judged = {str(query): grades_of(query, grades) for query, grades in qrels.items()}
     if not any(any(grade > 0 for grade in grades.values()) for grades in judged.values()):
         raise ValueError("qrels: got no relevant document, expected at least one judged query")
     ranked = _run_of_mapping(run) if isinstance(run, Mapping) else _run_of_arrays(run)
@@ -87,8 +136,7 @@ def evaluate(
             f'evaluate needs ir-measures ({error}); install it with: pip install "nearfield[eval]"'
         ) from error
     parsed = {name: ir_measures.parse_measure(measure) for name, measure in measures.items()}
-    results = ir_measures.calc_aggregate(list(set(parsed.values())), judged, ranked)
-    return {name: float(results[measure]) for name, measure in parsed.items()}
+    return ir_measures, parsed, judged, ranked
 
 
 def _measures(names: Sequence[str]) -> dict[str, str]:
@@ -115,7 +163,8 @@ def _known() -> str:
     return ", ".join(name + end for name, (_, cut) in _METRICS.items() for end in endings[cut])
 
 
-def _grades(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[str, int]:
+def grades_of(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[str, int]:
+    """Return the grade of every judged document of a query, checked; ids become text."""
     if isinstance(grades, Mapping):
         return {str(document): _grade(query, document, grades[document]) for document in grades}
     if isinstance(grades, str | bytes) or not isinstance(grades, Iterable):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nearfield import MISSING, SearchResult, evaluate
+from nearfield import MISSING, SearchResult, evaluate, evaluate_per_query
 
 RUN = {"q1": {"a": 3.0, "b": 2.0, "c": 1.0}, "q2": {"c": 0.5, "d": 0.4}}
 QRELS = {"q1": {"b": 2, "c": 1, "x": 1}, "q2": {"d": 1}, "q3": {"a": 1}}
@@ -89,3 +89,13 @@ def test_missing_extra_names_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "ir_measures", None)
     with pytest.raises(ImportError, match=r'pip install "nearfield\[eval\]"'):
         evaluate(RUN, QRELS, ["map"])
+
+
+def test_values_per_query_have_the_mean() -> None:
+    names = ["ndcg@10", "mrr@10", "hit@1", "recall@2"]
+    values = evaluate_per_query(RUN, QRELS, names)
+    assert list(values) == names
+    for name, mean in evaluate(RUN, QRELS, names).items():
+        assert set(values[name]) == {"q1", "q2", "q3"}
+        assert np.mean(list(values[name].values())) == pytest.approx(mean)
+    assert values["mrr@10"] == {"q1": 0.5, "q2": 0.5, "q3": 0.0}
