@@ -30,6 +30,16 @@ if TYPE_CHECKING:
     from .factory import index_factory
     from .files import load
     from .filters import Filter
+    from .fitting import (
+        AdapterFit,
+        FitReport,
+        ModulationFit,
+        UpgradeFit,
+        UpgradeReport,
+        fit_adapter,
+        fit_modulation,
+        fit_upgrade,
+    )
     from .flat import FlatIndex
     from .hnsw import HNSWIndex
     from .index import Index
@@ -46,17 +56,20 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MISSING",
+    "AdapterFit",
     "BootstrapInterval",
     "CorruptFileError",
     "DeviceError",
     "Encoder",
     "Filter",
+    "FitReport",
     "FlatIndex",
     "HNSWIndex",
     "Hit",
     "IVFIndex",
     "Index",
     "KMeans",
+    "ModulationFit",
     "NearfieldError",
     "NotTrainedError",
     "RangeResult",
@@ -64,10 +77,15 @@ __all__ = [
     "SearchResult",
     "Tokens",
     "Tuning",
+    "UpgradeFit",
+    "UpgradeReport",
     "__version__",
     "cpu_features",
     "evaluate",
     "evaluate_per_query",
+    "fit_adapter",
+    "fit_modulation",
+    "fit_upgrade",
     "index_factory",
     "isa",
     "load",
@@ -84,9 +102,11 @@ __all__ = [
 _MODULES = {"quant", "transforms"}
 
 _HOME = {
+    "AdapterFit": "fitting",
     "BootstrapInterval": "bootstrap",
     "Encoder": "encoders",
     "Filter": "filters",
+    "FitReport": "fitting",
     "FlatIndex": "flat",
     "HNSWIndex": "hnsw",
     "Hit": "retriever",
@@ -94,14 +114,20 @@ _HOME = {
     "Index": "index",
     "KMeans": "kmeans",
     "MISSING": "result",
+    "ModulationFit": "fitting",
     "RangeResult": "result",
     "Retriever": "retriever",
     "SearchResult": "result",
     "Tokens": "transforms.tokens",
     "Tuning": "tuning",
+    "UpgradeFit": "fitting",
+    "UpgradeReport": "fitting",
     "cpu_features": "runtime",
     "evaluate": "evaluate",
     "evaluate_per_query": "evaluate",
+    "fit_adapter": "fitting",
+    "fit_modulation": "fitting",
+    "fit_upgrade": "fitting",
     "index_factory": "factory",
     "isa": "runtime",
     "load": "files",
