@@ -150,14 +150,15 @@ def _shifted(y: Any, bias: Any) -> Any:
 
 
 def _gaussian(rng: np.random.Generator, rank: int, dim: int) -> _Floats:
-    return (rng.standard_normal((rank, dim)) / np.sqrt(dim)).astype(np.float32)
+    drawn = rng.standard_normal((rank, dim)) / np.sqrt(dim)
+    return np.asarray(drawn, dtype=np.float32)
 
 
 def _softmax(logits: Any) -> Any:
-    if isinstance(logits, np.ndarray):
-        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return weights / weights.sum(axis=-1, keepdims=True)
-    return logits.softmax(-1)
+    if not isinstance(logits, np.ndarray):
+        return logits.softmax(-1)
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 FORMS = {

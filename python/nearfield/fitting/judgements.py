@@ -131,7 +131,8 @@ def read_judgements(
     table = np.asarray(triples, dtype=np.int64).reshape(-1, 3)
     if not (table[:, 2] > 0).any():
         raise ValueError("qrels: got no relevant document, expected some with a grade above 0")
-    return Judgements(*table.T, len(query_rows), len(corpus_rows))
+    query, row, grade = table.T
+    return Judgements(query, row, grade, len(query_rows), len(corpus_rows))
 
 
 def _refuse_unknown(kind: str, known: Mapping[str, int], wanted: Iterable[str]) -> None:

@@ -61,8 +61,10 @@ class LexicalModel:
         train = task.split.train
         _, used = expand(tokens.offsets[train], tokens.offsets[train + 1], tokens.ids)
         self._used = np.setdiff1d(used, special_ids)
-        place = np.minimum(np.searchsorted(self._used, tokens.ids), max(self._used.size - 1, 0))
         known = np.isin(tokens.ids, self._used)
+        if not self._used.size:
+            self._used = np.zeros(1, np.int64)  # a row that no query reads
+        place = np.minimum(np.searchsorted(self._used, tokens.ids), self._used.size - 1)
         self._ids = place[known]
         self._offsets = np.concatenate([[0], np.cumsum(known)])[tokens.offsets]
         self._hidden = None if hidden is None else hidden[known]
@@ -132,15 +134,13 @@ class LexicalModel:
     def _made(self, parameters: _Parameters, special_ids: list[int]) -> LexicalModulation:
         from ..transforms import LexicalModulation
 
-        scorer = {
-            name: parameters[name] for name in ("scorer", "scorer_bias") if name in parameters
-        }
         return LexicalModulation(
             parameters["weight"],
             parameters["bias"],
-            mode="llr" if scorer else "slr",
+            mode="llr" if "scorer" in parameters else "slr",
+            scorer=parameters.get("scorer"),
+            scorer_bias=parameters.get("scorer_bias"),
             special_ids=special_ids,
-            **scorer,
         )
 
     def _modulated(self, parameters: _Parameters, part: _Ints) -> _Floats:

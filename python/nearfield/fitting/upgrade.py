@@ -232,8 +232,8 @@ def _ridge(moments: _Moments, penalty: float) -> _Map:
 
 def _ridge_matrix(moments: _Moments, penalty: float) -> _Doubles:
     floor = max(penalty, 1e-12) * moments.variance  # fewer pairs than dimensions leave no inverse
-    w: _Doubles = np.linalg.solve(moments.xx + floor * np.eye(len(moments.xx)), moments.xy).T
-    return w
+    w = np.linalg.solve(moments.xx + floor * np.eye(len(moments.xx)), moments.xy)
+    return np.asarray(w.T, dtype=np.float64)
 
 
 def _low_rank(moments: _Moments, penalty: float, rank: int) -> _Map:
