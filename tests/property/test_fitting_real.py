@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from property.test_datasets import DATA, opened
 
-QUERIES, EXTRA = 1500, 4000
-QUICK: dict[str, Any] = {"form": "affine", "lr": 1e-3, "epochs": 6, "threads": 2}
+QUERIES, EXTRA = 2500, 20_000
+QUICK: dict[str, Any] = {"form": "affine", "lr": 1e-3, "epochs": 6, "selection": 0.2, "threads": 2}
 
 Task = tuple[np.ndarray, np.ndarray, dict[int, list[int]]]
 
@@ -51,9 +51,9 @@ def test_shuffled_pairs_do_not(synopses: Task) -> None:
 
 def test_descriptions_that_ask_for_themselves_leave_nothing_to_learn(synopses: Task) -> None:
     _, corpus, _ = synopses
+    _, text = np.unique(corpus, axis=0, return_inverse=True)  # some descriptions are equal
     asked = corpus[:QUERIES]
-    same = (asked[:, None, :8] == corpus[None, :, :8]).all(axis=2)
-    qrels = {at: np.flatnonzero(row).tolist() for at, row in enumerate(same)}
+    qrels = {at: np.flatnonzero(text == text[at]).tolist() for at in range(QUERIES)}
     report = nf.fit_adapter(asked, corpus, qrels, **QUICK).report
     assert report.chosen == "identity"
     assert report.interval.mean == 0.0

@@ -63,15 +63,15 @@ def fit_adapter(
     query_ids: Sequence[Any] | None = None,
     corpus_ids: Sequence[Any] | None = None,
     lr: float | None = None,
-    epochs: int = 30,
-    patience: int = 6,
+    epochs: int = 12,
+    patience: int = 4,
     batch_size: int = 256,
     temperature: float | None = None,
     gamma: float | None = None,
     per_query: int = 8,
     pool: int = 64,
-    refresh: int = 5,
-    weight_decay: float = 0.1,
+    refresh: int = 1,
+    weight_decay: float | None = None,
     recovery: float = 0.0,
     seed: int = 0,
     threads: int | None = None,
@@ -121,20 +121,22 @@ def fit_adapter(
         Ids of the rows in `qrels`; they match as text.
     lr : float, optional
         Learning rate; by default three are tried and the selection part chooses.
-    epochs, patience : int, default 30 and 6
+    epochs, patience : int, default 12 and 4
         Passes over the queries at most, and how many without improvement end a run.
     batch_size : int, default 256
         Queries of a step.
     temperature : float, optional
-        Of "infonce", default 0.05.
+        Of "infonce", default 0.03.
     gamma : float, optional
         Of "margin", default 0.1.
     per_query, pool : int, default 8 and 64
         Negatives of a query in each step, and from how many of its nearest they are drawn.
-    refresh : int, default 5
-        Epochs after which global negatives are mined again.
-    weight_decay : float, default 0.1
-        Pulls towards the identity.
+    refresh : int, default 1
+        Epochs after which global negatives are mined again: stale ones are pushed below rows that
+        nobody looks at.
+    weight_decay : float, optional
+        Pulls towards the identity: each step takes this times the learning rate from what was
+        learned. Default 5, for "diagonal" 0.1.
     recovery : float, default 0
         Weight of the mean L1 distance of an adapted vector from what it was.
     seed : int, default 0
@@ -190,7 +192,7 @@ def fit_adapter(
         gamma,
         epochs=epochs,
         batch_size=batch_size,
-        weight_decay=weight_decay,
+        weight_decay=FORMS[form_name].weight_decay if weight_decay is None else weight_decay,
         refresh=refresh,
         patience=patience,
         recovery=recovery,

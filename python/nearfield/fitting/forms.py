@@ -44,6 +44,8 @@ class Form:
         Parameters that are zero for the identity.
     learning_rate : float
         Where the search for one begins.
+    weight_decay : float
+        What pulls back to the identity, by default.
     query_only : tuple of str
         Parameters that a corpus side goes without, so that its map folds into an index.
     """
@@ -53,6 +55,7 @@ class Form:
     transform: Callable[[_Parameters, float], Transform]
     decayed: tuple[str, ...]
     learning_rate: float
+    weight_decay: float = 5.0
     query_only: tuple[str, ...] = ()
 
 
@@ -162,13 +165,15 @@ def _softmax(logits: Any) -> Any:
 
 
 FORMS = {
-    "key_value": Form(_key_value_start, _key_value, _key_value_transform, ("values",), 3e-3),
+    "key_value": Form(_key_value_start, _key_value, _key_value_transform, ("values",), 2e-3),
     "low_rank": Form(
-        _low_rank_start, _low_rank, _low_rank_transform, ("b", "bias"), 3e-3, ("bias",)
+        _low_rank_start, _low_rank, _low_rank_transform, ("b", "bias"), 2e-3, query_only=("bias",)
     ),
-    "affine": Form(_affine_start, _affine, _affine_transform, ("delta", "b"), 1e-3, ("b",)),
-    "diagonal": Form(_diagonal_start, _diagonal, _diagonal_transform, ("delta",), 1e-2),
+    "affine": Form(
+        _affine_start, _affine, _affine_transform, ("delta", "b"), 1e-3, query_only=("b",)
+    ),
+    "diagonal": Form(_diagonal_start, _diagonal, _diagonal_transform, ("delta",), 1e-2, 0.1),
     "residual_mlp": Form(
-        _residual_mlp_start, _residual_mlp, _residual_mlp_transform, ("w2", "b2"), 3e-3
+        _residual_mlp_start, _residual_mlp, _residual_mlp_transform, ("w2", "b2"), 2e-3
     ),
 }
