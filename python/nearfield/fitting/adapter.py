@@ -81,7 +81,8 @@ def fit_adapter(
 
     The judged queries are divided into three parts: one to fit on, one on which epochs, learning
     rates and the identity are compared, and one that takes no part in any choice and on which the
-    report's intervals are computed. The identity is chosen unless a candidate is clearly better.
+    report's intervals are computed. The identity is chosen unless a candidate is ahead of it
+    by more than luck explains.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def fit_adapter(
     batch_size : int, default 256
         Queries of a step.
     temperature : float, optional
-        Of "infonce", default 0.03.
+        Of "infonce", default 0.04.
     gamma : float, optional
         Of "margin", default 0.1.
     per_query, pool : int, default 8 and 64

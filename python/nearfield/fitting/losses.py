@@ -44,6 +44,6 @@ def margin(scores: Any, positive: Any, spared: Any, gamma: float) -> Any:
 
 LOSSES: dict[str, tuple[Callable[..., Any], str, float]] = {
     # name: function, the argument it is tempered by, that argument's default
-    "infonce": (info_nce, "temperature", 0.03),
+    "infonce": (info_nce, "temperature", 0.04),
     "margin": (margin, "gamma", 0.1),
 }

@@ -41,8 +41,8 @@ class FitReport:
     form, side, loss, negatives, measure : str
         What was fitted, how, and the measure that chose.
     chosen : str
-        ``"adapted"``, or ``"identity"`` where no candidate was clearly better on the selection
-        part.
+        ``"adapted"``, or ``"identity"`` where no candidate was ahead of it on the selection
+        part by more than luck.
     learning_rate : float or None
         Of the chosen candidate; None for the identity.
     epoch : int
@@ -102,7 +102,7 @@ class FitReport:
         """Return the report as a few lines and two tables."""
         sizes = self.sizes
         won = f"learning rate {self.learning_rate:g}, epoch {self.epoch}" if self.epoch else ""
-        why = won or "no candidate was clearly better on the selection part"
+        why = won or "no candidate was ahead of it on the selection part"
         lines = [
             f"{self.form} on side={self.side!r}: {self.chosen} ({why})",
             f"{sizes['train']} queries to fit, {sizes['selection']} to choose, {sizes['test']} to "
