@@ -24,6 +24,7 @@ from bench.quality.task import SEED, Task
 
 PER_PACKAGE = 800  # functions: no package may be the task
 LARGEST = 18_000  # functions in all
+QUERIES = 5_000  # at most
 SHORTEST = 80  # characters of source: one-line wrappers have nothing to find
 FEWEST = 10  # queries of a package that takes part
 # Ours changes with every commit; the others are copies of packages under other names.
@@ -78,6 +79,7 @@ def docstring_task(
     per_package: int = PER_PACKAGE,
     largest: int = LARGEST,
     fewest: int = FEWEST,
+    queries: int = QUERIES,
 ) -> Task:
     """Make the task from source files below `folders`.
 
@@ -89,6 +91,8 @@ def docstring_task(
         Functions of one package, and of all.
     fewest : int
         A package with fewer queries only adds to the corpus.
+    queries : int
+        As many are drawn where there are more.
     """
     found: list[tuple[str, Document]] = []
     for package, functions in read_packages(folders or default_folders(), per_package):
@@ -100,6 +104,8 @@ def docstring_task(
         chosen = sorted(random.Random(SEED).sample(range(len(found)), largest))
         found = [found[at] for at in chosen]
     rows = _asking_rows(found, fewest)
+    asking = len(rows)
+    rows = sorted(random.Random(SEED).sample(rows, min(queries, asking)))
     return Task(
         name="docstring",
         corpus=[document.source for _, document in found],
@@ -111,6 +117,7 @@ def docstring_task(
         about={
             "functions_read": read,
             "without_near_copies": distinct,
+            "functions_that_ask": asking,
             "packages": len({package for package, _ in found}),
             "per_package": per_package,
             "seed": SEED,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import nearfield as nf
 import numpy as np
 import pytest
 
-from bench.quality import adapters, adapters_report, embeddings, lexical, report, scores
+from bench.quality import adapters, adapters_report, embeddings, fits, lexical, report, scores
 from bench.quality.fits import Fitted, Form, moves
 from bench.quality.task import Task
 
@@ -196,3 +197,18 @@ def test_token_states_pool_to_the_encoders_vectors(tmp_path):
     assert found.states.shape == (70, found.vectors.shape[1])
     again = made.token_states(texts, "x", 64)
     np.testing.assert_array_equal(again.states, found.states)
+
+
+def test_fit_of_an_adapter_finds_the_gain_and_the_control_does_not(study):
+    pytest.importorskip("torch")
+    form = Form("key-value 64", {"form": "diagonal"})  # by a name that has controls
+    fit = functools.partial(fits.adapter, epochs=12, lr=0.2, batch_size=32)
+    made = adapters.Study(study.task, study.queries, study.corpus, fit, say=lambda _: None)
+    plan = adapters.Plan([form], seeds=1, control_seeds=1, sizes=(), lexical=False)
+    results = {(r.part, r.method): r for r in made.run(plan)}
+    gain = results["main", "key-value 64"]
+    assert gain.scores["ndcg@10"].mean() > gain.base["ndcg@10"].mean() + 0.1
+    assert gain.fitted.about["chosen"] == "adapted"
+    control = results["shuffled", form.name]
+    assert control.scores["ndcg@10"].mean() < control.base["ndcg@10"].mean() + 0.05
+    assert results["saturated", form.name].fitted.is_identity

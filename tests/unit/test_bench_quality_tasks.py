@@ -106,6 +106,8 @@ def test_docstring_task(folder):
         assert '"""' not in made.corpus[rows[0]]
         assert " ".join(re.findall(r"\w+", query.lower())) not in plain[rows[0]]
     assert made.about["functions_read"] == 86
+    few = docstrings.docstring_task([folder], queries=20)
+    assert (len(few.queries), few.corpus, few.about["functions_that_ask"]) == (20, made.corpus, 64)
     small = docstrings.docstring_task([folder], per_package=12)
     assert len(small.corpus) <= 36
     assert {"alpha", "beta"} >= set(docstrings.docstring_task([folder], fewest=21).groups)
