@@ -89,12 +89,15 @@ def run_adapters(args: argparse.Namespace, made: Embeddings) -> None:
     if not forms:
         raise SystemExit(f"--forms: got {args.forms!r}, expected some of {fits.FORMS}")
     task = _told({"synopsis": synopsis_task, "docstring": docstring_task}[args.task]())
-    fit = functools.partial(fits.adapter, **args.fit)
-    study = adapters.Study(task, *vectors_of(task, made), fit, _say)
+    about = _header("adapters", args)
+    judge = fits.judged(functools.partial(fits.adapter, **args.fit))
+    words = (str(about["commit"]), json.dumps(args.fit, sort_keys=True))
+    judge = fits.kept(judge, args.work / "fits", *words)
+    study = adapters.Study(task, *vectors_of(task, made), judge, _say)
     plan = adapters.Plan(
         forms, args.seeds, args.curve_seeds, args.control_seeds, args.sizes, not args.no_bm25
     )
-    result = adapters_report.record(study, study.run(plan), _header("adapters", args))
+    result = adapters_report.record(study, study.run(plan), about)
     task.write_ids(args.out)
     _write(args.out, f"adapters-{task.name}", result, adapters_report.page(result))
 

@@ -22,12 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.quality import lexical
-from bench.quality.fits import FORMS, Examples, Fitted, Form, Rows, search
+from bench.quality.fits import FORMS, Examples, Form, Judge, Outcome, Rows
 from bench.quality.scores import DEPTH, NAMES, by_query
 from bench.quality.task import SEED, Task, Vectors, folds
 
 Floats = NDArray[np.float64]
-Fit = Callable[[Examples, Form, int], Fitted]
 
 FOLDS = 5
 SELECTION = 8  # one part in so many of the training queries chooses
@@ -55,7 +54,7 @@ class Result:
         Training queries.
     weight : float or None
         Of the dense list, where two are fused.
-    fitted : Fitted or None
+    outcome : Outcome or None
         None for what is not fitted.
     """
 
@@ -67,7 +66,7 @@ class Result:
     base: dict[str, Floats]
     train: int = 0
     weight: float | None = None
-    fitted: Fitted | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ class Study:
     task : Task
     queries, corpus : ndarray
         Vectors of its texts.
-    fit : callable
-        ``fit(examples, form, seed)``.
+    judge : callable
+        Fits, and answers the test queries: ``judge(examples, form, seed)``.
     say : callable
         Is told of every result.
     """
@@ -101,11 +100,11 @@ class Study:
         task: Task,
         queries: Vectors,
         corpus: Vectors,
-        fit: Fit,
+        judge: Judge,
         say: Callable[[str], None] = print,
     ) -> None:
         self.task, self.queries, self.corpus = task, queries, corpus
-        self.fit, self.say = fit, say
+        self.judge, self.say = judge, say
         self.fold = folds(task.groups, FOLDS)
         self.dense = _listed(queries, corpus)
         self.base = by_query(self.dense.ids, task.relevant)
@@ -115,8 +114,9 @@ class Study:
         results: list[Result] = []
         for result in self._all(plan):
             change = result.scores["ndcg@10"] - result.base["ndcg@10"]
-            took = f", {result.fitted.seconds:.1f} s" if result.fitted else ""
-            same = ", the identity" if result.fitted and result.fitted.is_identity else ""
+            fit = result.outcome
+            took = f", {fit.seconds:.1f} s {fit.about}" if fit else ""
+            same = ", the identity" if fit and fit.identity else ""
             self.say(
                 f"{self.task.name} {result.part} {result.method} seed {result.seed} "
                 f"({result.train} to train on): nDCG@10 {result.scores['ndcg@10'].mean():.4f} "
@@ -168,11 +168,10 @@ class Study:
         )
 
     def _fitted(self, part: str, form: Form, seed: int, examples: Examples) -> Result:
-        fitted = self.fit(examples, form, seed)
-        found = search(self.queries[examples.test], self.corpus, fitted, DEPTH)
+        outcome = self.judge(examples, form, seed)
         train = len(examples.train) + len(examples.selection)
         return self._result(
-            part, form.name, seed, examples.test, found.ids, train=train, fitted=fitted
+            part, form.name, seed, examples.test, outcome.ids, train=train, outcome=outcome
         )
 
     def _shuffled(self, form: Form, seed: int) -> Result:
@@ -228,7 +227,7 @@ def saturated(study: Study, count: int = SATURATED) -> Study:
         groups=[str(min(group)) for group in relevant],
         query_ids=[study.task.corpus_ids[row] for row in rows],
     )
-    return Study(task, study.corpus[rows], study.corpus, study.fit, study.say)
+    return Study(task, study.corpus[rows], study.corpus, study.judge, study.say)
 
 
 def _named(forms: Sequence[Form], names: Sequence[str]) -> list[Form]:

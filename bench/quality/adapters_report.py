@@ -31,14 +31,14 @@ def summaries(study: Study, results: Iterable[Result]) -> list[dict[str, Any]]:
         pooled[result.part, result.method, size].append(result)
     rows = []
     for (part, method, size), members in pooled.items():
-        fits = [member.fitted for member in members if member.fitted]
+        fits = [member.outcome for member in members if member.outcome]
         rows.append(
             {
                 "part": part,
                 "method": method,
                 "train": size or max(member.train for member in members),
                 "seeds": len(members),
-                "identities": sum(fitted.is_identity for fitted in fits),
+                "identities": sum(fit.identity for fit in fits),
                 "fits": len(fits),
                 "seconds": float(np.mean([fit.seconds for fit in fits])) if fits else 0.0,
                 "weights": [member.weight for member in members if member.weight is not None],
@@ -62,7 +62,7 @@ def _compared(study: Study, members: Sequence[Result]) -> Comparison:
 
 
 def _flat(study: Study, result: Result) -> dict[str, Any]:
-    fitted = result.fitted
+    fit = result.outcome
     return {
         "part": result.part,
         "method": result.method,
@@ -71,11 +71,7 @@ def _flat(study: Study, result: Result) -> dict[str, Any]:
         "test": len(result.rows),
         **{name: float(result.scores[name].mean()) for name in NAMES},
         **({"weight": result.weight} if result.weight is not None else {}),
-        **(
-            {"identity": fitted.is_identity, "seconds": fitted.seconds, "fit": fitted.about}
-            if fitted
-            else {}
-        ),
+        **({"identity": fit.identity, "seconds": fit.seconds, "fit": fit.about} if fit else {}),
     }
 
 

@@ -1,19 +1,20 @@
-"""Fits as the tables ask for them: training queries in, maps and what is known of them out.
-
-The only place that calls ``nf.fit_adapter`` and ``nf.fit_modulation``.
-"""
+"""Fits of adapters as the tables ask for them: examples in, answers to their test queries out."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import nearfield as nf
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.quality.scores import DEPTH
 from bench.quality.task import Vectors
 
 Rows = NDArray[np.intp]
@@ -66,10 +67,31 @@ class Fitted:
     seconds: float
     about: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether both maps leave every vector as it is."""
-        return self.query is None and self.corpus is None
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fit is worth: the answers to its test queries, best first.
+
+    Attributes
+    ----------
+    ids : ndarray of int64
+        (test queries, `DEPTH`)
+    identity : bool
+        Whether the fit leaves every vector as it is.
+    seconds : float
+        Of the fit alone.
+    about : dict
+        What the fit says of itself.
+    """
+
+    ids: NDArray[np.int64]
+    identity: bool
+    seconds: float
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+Fit = Callable[[Examples, Form, int], Fitted]
+Judge = Callable[[Examples, Form, int], Outcome]
 
 
 def moves(transform: Map | None, sample: Vectors) -> Map | None:
@@ -101,10 +123,55 @@ def adapter(examples: Examples, form: Form, seed: int, **options: Any) -> Fitted
     )
 
 
-def search(queries: Vectors, corpus: Vectors, fitted: Fitted | None, depth: int) -> Any:
-    """Exact cosine search under the maps."""
-    if fitted is not None and fitted.corpus is not None:
-        corpus = fitted.corpus(corpus)
-    if fitted is not None and fitted.query is not None:
-        queries = fitted.query(queries)
-    return nf.topk(queries, corpus, depth, metric="cosine")
+def judged(fit: Fit) -> Judge:
+    """Fit, then search exactly, by cosine, for the test queries."""
+
+    def judge(examples: Examples, form: Form, seed: int) -> Outcome:
+        fitted = fit(examples, form, seed)
+        queries, corpus = examples.queries[examples.test], examples.corpus
+        if fitted.query is not None:
+            queries = fitted.query(queries)
+        if fitted.corpus is not None:
+            corpus = fitted.corpus(corpus)
+        ids = nf.topk(queries, corpus, DEPTH, metric="cosine").ids
+        same = fitted.query is None and fitted.corpus is None
+        return Outcome(ids, same, fitted.seconds, fitted.about)
+
+    return judge
+
+
+def kept(judge: Judge, folder: Path, *words: str) -> Judge:
+    """Judge each fit once: outcomes lie in `folder`, by all they depend on.
+
+    Parameters
+    ----------
+    judge : callable
+    folder : Path
+    words : str
+        What an outcome depends on beside examples, form and seed: the code, its arguments.
+    """
+
+    def once(examples: Examples, form: Form, seed: int) -> Outcome:
+        path = folder / f"{_key(examples, [*words, repr(form), str(seed)])}.npz"
+        if path.is_file():
+            with np.load(path) as found:
+                return Outcome(found["ids"], **json.loads(str(found["rest"])))
+        outcome = judge(examples, form, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        rest = {name: getattr(outcome, name) for name in ("identity", "seconds", "about")}
+        fresh = path.with_suffix(".tmp.npz")
+        np.savez(fresh, ids=outcome.ids, rest=json.dumps(rest))
+        fresh.rename(path)
+        return outcome
+
+    return once
+
+
+def _key(examples: Examples, words: Sequence[str]) -> str:
+    sha = hashlib.sha256("\n".join(words).encode())
+    sha.update(json.dumps(examples.qrels(), sort_keys=True).encode())
+    for array in (examples.train, examples.selection, examples.test):
+        sha.update(np.ascontiguousarray(array, dtype=np.int64).tobytes() + b"|")
+    for vectors in (examples.queries, examples.corpus):
+        sha.update(np.ascontiguousarray(vectors).tobytes())
+    return sha.hexdigest()[:24]

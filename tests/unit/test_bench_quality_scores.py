@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 
 import nearfield as nf
 import numpy as np
@@ -98,7 +99,7 @@ def study():
         scale = np.float32(form.options["by"])
         return Fitted(moves(lambda x: x * scale, examples.queries), None, 0.5, {"chosen": "x"})
 
-    made = adapters.Study(task, queries, corpus, fit, say=lambda _: None)
+    made = adapters.Study(task, queries, corpus, fits.judged(fit), say=lambda _: None)
     made.seen = seen
     return made
 
@@ -146,6 +147,29 @@ def test_study_keeps_parts_apart_and_reports_losses(study):
     page = adapters_report.page(record)
     assert "Below the base, interval clear of zero: low-rank 16." in page
     assert "| saturated | key-value 64 | 1 of 1 | +0.0000 [+0.0000, +0.0000] |" in page
+
+
+def test_a_fit_is_judged_once(study, tmp_path):
+    calls = []
+
+    def fit(examples, form, seed):
+        calls.append(seed)
+        return Fitted(lambda x: -x, None, 1.5, {"chosen": "adapted", "lr": 0.1})
+
+    judge = fits.kept(fits.judged(fit), tmp_path, "abc")
+    first = study.examples(0)
+    made = judge(first, FORMS[0], 0)
+    again = judge(first, FORMS[0], 0)
+    np.testing.assert_array_equal(made.ids, again.ids)
+    assert (made.identity, made.seconds, made.about) == (again.identity, 1.5, again.about)
+    judge(first, FORMS[0], 1)
+    judge(first, FORMS[1], 0)
+    judge(study.examples(0, 100), FORMS[0], 0)
+    judge(replace(first, corpus=first.corpus[::-1]), FORMS[0], 0)
+    other = [[1], *first.relevant[1:]]
+    judge(replace(first, relevant=other), FORMS[0], 0)
+    fits.kept(fits.judged(fit), tmp_path, "abd")(first, FORMS[0], 0)
+    assert calls == [0, 1, 0, 0, 0, 0, 0]
 
 
 HEADER = {"date": "today", "cpu": "some", "cores": 2, "isa": "avx2", "commit": "abc"}
@@ -203,12 +227,13 @@ def test_fit_of_an_adapter_finds_the_gain_and_the_control_does_not(study):
     pytest.importorskip("torch")
     form = Form("key-value 64", {"form": "diagonal"})  # by a name that has controls
     fit = functools.partial(fits.adapter, epochs=12, lr=0.2, batch_size=32)
-    made = adapters.Study(study.task, study.queries, study.corpus, fit, say=lambda _: None)
+    judge = fits.judged(fit)
+    made = adapters.Study(study.task, study.queries, study.corpus, judge, say=lambda _: None)
     plan = adapters.Plan([form], seeds=1, control_seeds=1, sizes=(), lexical=False)
     results = {(r.part, r.method): r for r in made.run(plan)}
     gain = results["main", "key-value 64"]
     assert gain.scores["ndcg@10"].mean() > gain.base["ndcg@10"].mean() + 0.1
-    assert gain.fitted.about["chosen"] == "adapted"
+    assert gain.outcome.about["chosen"] == "adapted"
     control = results["shuffled", form.name]
     assert control.scores["ndcg@10"].mean() < control.base["ndcg@10"].mean() + 0.05
-    assert results["saturated", form.name].fitted.is_identity
+    assert results["saturated", form.name].outcome.identity
