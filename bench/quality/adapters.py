@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import nearfield as nf
@@ -93,6 +94,8 @@ class Study:
         Fits, and answers the test queries: ``judge(examples, form, seed)``.
     say : callable
         Is told of every result.
+    work : Path, optional
+        Where BM25's answers are kept.
     """
 
     def __init__(
@@ -102,7 +105,9 @@ class Study:
         corpus: Vectors,
         judge: Judge,
         say: Callable[[str], None] = print,
+        work: Path | None = None,
     ) -> None:
+        self.work = work
         self.task, self.queries, self.corpus = task, queries, corpus
         self.judge, self.say = judge, say
         self.fold = folds(task.groups, FOLDS)
@@ -208,7 +213,7 @@ class Study:
 
     @cached_property
     def _words(self) -> lexical.Listed:
-        return lexical.bm25(self.task.queries, self.task.corpus)
+        return lexical.bm25(self.task.queries, self.task.corpus, self.work)
 
 
 def saturated(study: Study, count: int = SATURATED) -> Study:

@@ -17,14 +17,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.quality.scores import by_query
+from bench.quality.task import digest
 
 LISTED = 100
+K1, B = 1.2, 0.75
 RRF_K = 60
 WEIGHTS = tuple(step / 10 for step in range(11))
 
@@ -43,14 +46,34 @@ class Listed:
         return Listed(self.ids[rows], self.scores[rows])
 
 
-def bm25(queries: Sequence[str], corpus: Sequence[str], k1: float = 1.2, b: float = 0.75) -> Listed:
+def bm25(queries: Sequence[str], corpus: Sequence[str], folder: Path | None = None) -> Listed:
     """Best `LISTED` rows of every query; rows that share no word with it are left out.
+
+    Parameters
+    ----------
+    queries, corpus : sequence of str
+    folder : Path, optional
+        Where answers are kept, by a digest of the texts.
 
     Raises
     ------
     ModuleNotFoundError
         bm25s is not installed; the message holds the pip line.
     """
+    if folder is None:
+        return _bm25(queries, corpus)
+    path = folder / f"bm25-{digest(queries, digest(corpus), str(K1), str(B))}.npz"
+    if not path.is_file():
+        listed = _bm25(queries, corpus)
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".tmp.npz")
+        np.savez(fresh, ids=listed.ids, scores=listed.scores)
+        fresh.rename(path)
+    with np.load(path) as found:
+        return Listed(found["ids"], found["scores"])
+
+
+def _bm25(queries: Sequence[str], corpus: Sequence[str]) -> Listed:
     try:
         bm25s: Any = importlib.import_module("bm25s")
     except ModuleNotFoundError as error:
@@ -58,7 +81,7 @@ def bm25(queries: Sequence[str], corpus: Sequence[str], k1: float = 1.2, b: floa
             "BM25 needs bm25s; install it with: pip install -r bench/quality/requirements.txt"
         ) from error
     quiet = {"show_progress": False}
-    index = bm25s.BM25(method="lucene", k1=k1, b=b)
+    index = bm25s.BM25(method="lucene", k1=K1, b=B)
     index.index(bm25s.tokenize(list(corpus), stopwords="en", **quiet), **quiet)
     asked = bm25s.tokenize(list(queries), stopwords="en", return_ids=False, **quiet)
     width = min(LISTED, len(corpus))

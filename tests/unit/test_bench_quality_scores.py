@@ -61,13 +61,19 @@ def test_fusion_by_hand():
     assert lexical.best_weight(dense, words, [[2]]) == 0.5  # the most dense of the equally good
 
 
-def test_bm25_ranks_by_rare_words():
+def test_bm25_ranks_by_rare_words(tmp_path):
     pytest.importorskip("bm25s")
     corpus = ["red apple tree", "red apple pie recipe", "blue sky", "red red red"]
     found = lexical.bm25(["apple pie", "zebra", "the"], corpus)
     assert found.ids[0].tolist() == [1, 0, -1, -1]
     assert (found.ids[1:] == -1).all()
     assert (np.diff(found.scores[0]) <= 0).all()
+    kept = lexical.bm25(["apple pie", "zebra", "the"], corpus, tmp_path)
+    np.testing.assert_array_equal(kept.scores, found.scores)
+    assert len(list(tmp_path.iterdir())) == 1
+    np.testing.assert_array_equal(
+        lexical.bm25(["apple pie", "zebra", "the"], corpus, tmp_path).ids, found.ids
+    )
     tied = lexical.bm25(["same"], ["same words here"] * 300).ids[0]
     assert tied.tolist() == list(range(100))
 
