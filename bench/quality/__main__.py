@@ -91,8 +91,8 @@ def run_adapters(args: argparse.Namespace, made: Embeddings) -> None:
     task = _told({"synopsis": synopsis_task, "docstring": docstring_task}[args.task]())
     about = _header("adapters", args)
     judge = fits.judged(functools.partial(fits.adapter, **args.fit))
-    words = (str(about["commit"]), json.dumps(args.fit, sort_keys=True))
-    judge = fits.kept(judge, args.work / "fits", *words)
+    words = json.dumps(args.fit, sort_keys=True)
+    judge = fits.kept(judge, args.work / "fits", fits.code(), words)
     study = adapters.Study(task, *vectors_of(task, made), judge, _say, args.work)
     plan = adapters.Plan(
         forms, args.seeds, args.curve_seeds, args.control_seeds, args.sizes, not args.no_bm25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -165,6 +166,13 @@ def kept(judge: Judge, folder: Path, *words: str) -> Judge:
         return outcome
 
     return once
+
+
+def code() -> str:
+    """Digest of the code that fits, and of this file: a change of either is another outcome."""
+    folder = Path(importlib.import_module("nearfield.fitting").__file__ or "").parent
+    sources = [*sorted(folder.glob("*.py")), Path(__file__)]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 def _key(examples: Examples, words: Sequence[str]) -> str:

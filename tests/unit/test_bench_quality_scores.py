@@ -174,7 +174,7 @@ def test_a_fit_is_judged_once(study, tmp_path):
     judge(replace(first, corpus=first.corpus[::-1]), FORMS[0], 0)
     other = [[1], *first.relevant[1:]]
     judge(replace(first, relevant=other), FORMS[0], 0)
-    fits.kept(fits.judged(fit), tmp_path, "abd")(first, FORMS[0], 0)
+    fits.kept(fits.judged(fit), tmp_path, fits.code())(first, FORMS[0], 0)
     assert calls == [0, 1, 0, 0, 0, 0, 0]
 
 
