@@ -19,7 +19,7 @@ from bench.quality.scores import DEPTH
 from bench.quality.task import Vectors
 
 Rows = NDArray[np.intp]
-Map = Callable[[Vectors], Vectors]
+Map = nf.transforms.Transform
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,9 @@ def judged(fit: Fit) -> Judge:
     def judge(examples: Examples, form: Form, seed: int) -> Outcome:
         fitted = fit(examples, form, seed)
         queries, corpus = examples.queries[examples.test], examples.corpus
-        if fitted.query is not None:
-            queries = fitted.query(queries)
         if fitted.corpus is not None:
             corpus = fitted.corpus(corpus)
-        ids = nf.topk(queries, corpus, DEPTH, metric="cosine").ids
+        ids = nf.topk(queries, corpus, DEPTH, metric="cosine", transform=fitted.query).ids
         same = fitted.query is None and fitted.corpus is None
         return Outcome(ids, same, fitted.seconds, fitted.about)
 

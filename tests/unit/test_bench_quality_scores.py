@@ -102,8 +102,8 @@ def study():
 
     def fit(examples, form, seed):
         seen.append((examples, form, seed))
-        scale = np.float32(form.options["by"])
-        return Fitted(moves(lambda x: x * scale, examples.queries), None, 0.5, {"chosen": "x"})
+        scale = nf.transforms.Diagonal(form.options["by"])
+        return Fitted(moves(scale, examples.queries), None, 0.5, {"chosen": "x"})
 
     made = adapters.Study(task, queries, corpus, fits.judged(fit), say=lambda _: None)
     made.seen = seen
@@ -160,7 +160,9 @@ def test_a_fit_is_judged_once(study, tmp_path):
 
     def fit(examples, form, seed):
         calls.append(seed)
-        return Fitted(lambda x: -x, None, 1.5, {"chosen": "adapted", "lr": 0.1})
+        return Fitted(
+            nf.transforms.Diagonal(-np.ones(DIM)), None, 1.5, {"chosen": "adapted", "lr": 0.1}
+        )
 
     judge = fits.kept(fits.judged(fit), tmp_path, "abc")
     first = study.examples(0)
