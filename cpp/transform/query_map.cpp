@@ -152,18 +152,16 @@ void Modulated::apply(MatrixView<float> queries, float* out, int threads) const 
     }
 }
 
-MappedQueries::MappedQueries(const QueryMap* map, MatrixView<float> queries, std::size_t dim,
-                             int threads)
-    : view_(queries) {
-    if (map == nullptr) return;
-    const std::size_t cols = map->out_dim(queries.cols);
+MappedQueries::MappedQueries(const QueryMap& map, MatrixView<float> queries, std::size_t dim,
+                             int threads) {
+    const std::size_t cols = map.out_dim(queries.cols);
     if (cols != dim) {
         throw std::invalid_argument("transform: gives dim " + std::to_string(cols) + ", expected " +
                                     std::to_string(dim) + ", that of the rows searched");
     }
-    const std::size_t rows = queries.rows * map->per_query();
+    const std::size_t rows = queries.rows * map.per_query();
     rows_ = Buffer(rows * cols * sizeof(float));
-    map->apply(queries, rows_.as<float>(), threads);
+    map.apply(queries, rows_.as<float>(), threads);
     view_ = {rows_.as<float>(), rows, cols};
 }
 

@@ -79,11 +79,11 @@ private:
     bool dense_ = false;
 };
 
-/// Queries as they are searched: those given where map is null.
+/// Queries as they are searched.
 class MappedQueries {
 public:
     /// std::invalid_argument where the map gives rows of another dimension than `dim`.
-    MappedQueries(const QueryMap* map, MatrixView<float> queries, std::size_t dim, int threads);
+    MappedQueries(const QueryMap& map, MatrixView<float> queries, std::size_t dim, int threads);
     MatrixView<float> view() const noexcept { return view_; }
 
 private:

@@ -2,7 +2,6 @@
 #include <pybind11/stl.h>
 
 #include <cstring>
-#include <functional>
 #include <limits>
 
 #include "arrays.h"
@@ -25,7 +24,8 @@ using Shares = std::vector<std::pair<std::string, double>>;
 using Triple = std::tuple<py::array, py::array, py::array>;
 
 /// Allocates n x k results, runs the search without the GIL.
-Triple run_top_k(std::size_t n, std::size_t k, const std::function<void(const TopKOut&)>& search) {
+template <class Search>
+Triple run_top_k(std::size_t n, std::size_t k, Search&& search) {
     const auto rows = static_cast<py::ssize_t>(n);
     const auto cols = static_cast<py::ssize_t>(k);
     auto ids = make_array<std::int64_t>({rows, cols});
@@ -39,7 +39,23 @@ Triple run_top_k(std::size_t n, std::size_t k, const std::function<void(const To
     return {ids, scores, counts};
 }
 
+/// pybind11 takes None for a pointer only at a second attempt at all arguments.
+const QueryMap* as_map(const py::object& map) {
+    return map.is_none() ? nullptr : map.cast<const QueryMap*>();
+}
+
 std::size_t rows_per_query(const QueryMap* map) { return map == nullptr ? 1 : map->per_query(); }
+
+/// use(queries), or what the map makes of them for rows of `dim` columns.
+template <class Use>
+void with_mapped(const QueryMap* map, MatrixView<float> queries, std::size_t dim, int threads,
+                 Use&& use) {
+    if (map == nullptr) {
+        use(queries);
+    } else {
+        use(MappedQueries(*map, queries, dim, threads).view());
+    }
+}
 
 SearchOptions options_from(const py::object& mask, int threads, std::size_t nprobe, double margin) {
     SearchOptions options;
@@ -52,30 +68,34 @@ SearchOptions options_from(const py::object& mask, int threads, std::size_t npro
 
 Triple search(const Index& index, const py::array& q, std::size_t k, const py::object& mask,
               int threads, std::size_t nprobe, std::size_t rerank, double margin, double epsilon,
-              std::size_t ef_search, const QueryMap* map, const Shares& corpus_adapters) {
+              std::size_t ef_search, const py::object& transform, const Shares& corpus_adapters) {
     const auto queries = as_queries(q);
+    const QueryMap* map = as_map(transform);
     auto options = options_from(mask, threads, nprobe, margin);
     options.rerank = rerank;
     options.epsilon = epsilon;
     options.ef_search = ef_search;
     options.corpus_adapters = shares_from(corpus_adapters);
     return run_top_k(queries.rows * rows_per_query(map), k, [&](const TopKOut& out) {
-        const MappedQueries mapped(map, queries, index.snapshot()->spec.dim, threads);
-        index.search(mapped.view(), k, options, out);
+        with_mapped(map, queries, index.snapshot()->spec.dim, threads,
+                    [&](MatrixView<float> mapped) { index.search(mapped, k, options, out); });
     });
 }
 
 Triple range_search(const Index& index, const py::array& q, double threshold,
                     const py::object& mask, int threads, std::size_t nprobe, double margin,
-                    const QueryMap* map, const Shares& corpus_adapters) {
+                    const py::object& transform, const Shares& corpus_adapters) {
     const auto queries = as_queries(q);
+    const QueryMap* map = as_map(transform);
     auto options = options_from(mask, threads, nprobe, margin);
     options.corpus_adapters = shares_from(corpus_adapters);
     std::vector<RangeHits> found;
     {
         const py::gil_scoped_release release;
-        const MappedQueries mapped(map, queries, index.snapshot()->spec.dim, threads);
-        found = index.range_search(mapped.view(), threshold, options);
+        with_mapped(map, queries, index.snapshot()->spec.dim, threads,
+                    [&](MatrixView<float> mapped) {
+                        found = index.range_search(mapped, threshold, options);
+                    });
     }
     auto lims = make_array<std::int64_t>({static_cast<py::ssize_t>(found.size() + 1)});
     std::int64_t total = 0;
@@ -186,14 +206,16 @@ void train(Index& index, const py::array& rows, int threads) {
 
 Triple topk(const py::array& q, const py::array& corpus, const std::string& dtype, std::size_t k,
             const std::string& metric, const py::object& mask, bool exclude_self, int threads,
-            const QueryMap* map) {
+            const py::object& transform) {
     const auto queries = as_queries(q);
+    const QueryMap* map = as_map(transform);
     const RowsView rows = as_rows(corpus, dtype_from(dtype));
     const Metric kind = metric_from(metric);
     const auto allowed = as_mask(mask);
     return run_top_k(queries.rows * rows_per_query(map), k, [&](const TopKOut& out) {
-        const MappedQueries mapped(map, queries, rows.cols, threads);
-        topk_once(rows, kind, mapped.view(), k, allowed, exclude_self, threads, out);
+        with_mapped(map, queries, rows.cols, threads, [&](MatrixView<float> mapped) {
+            topk_once(rows, kind, mapped, k, allowed, exclude_self, threads, out);
+        });
     });
 }
 

@@ -82,6 +82,8 @@ class Index(AdaptableIndex, MapsCorpus):
 
     def _read_params(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Check the parameters of one search that only some kinds have."""
+        if not params:
+            return dict(self._defaults)
         known = self._search_params if method == "search" else self._range_params
         if not params.keys() <= known.keys():
             unknown = ", ".join(repr(name) for name in params if name not in known)
@@ -306,15 +308,19 @@ class Index(AdaptableIndex, MapsCorpus):
         k = as_positive(k, name="k")
         if "rerank" in self._search_params:
             asked.setdefault("rerank", self._rerank * k)
-        asked["threads"] = as_threads(threads)
+        thread_count = as_threads(threads)
         queries = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
-        asked["corpus_adapters"] = as_shares(corpus_adapter)
+        rows, n = queries.rows, queries.searched
         if recall is not None:
-            asked |= self._params_reaching(as_recall(recall), k, queries.searched)
-        check_result_size(queries.searched, k, self)
+            asked |= self._params_reaching(as_recall(recall), k, n)
+        if queries.map is not None:
+            asked["map"] = queries.map
+        if corpus_adapter is not None:
+            asked["corpus_adapters"] = as_shares(corpus_adapter)
+        check_result_size(n, k, self)
         try:
             found = self._rows.masked(
-                filter, lambda m: self._core.search(queries.rows, k, m, map=queries.map, **asked)
+                filter, lambda m: self._core.search(rows, k, m, thread_count, **asked)
             )
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
@@ -368,11 +374,14 @@ class Index(AdaptableIndex, MapsCorpus):
         asked = self._read_params("range_search", params)
         limit = as_real(threshold, name="threshold")
         asked["corpus_adapters"] = as_shares(corpus_adapter)
-        asked["threads"] = as_threads(threads)
-        rows, mapping, *_ = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
+        thread_count = as_threads(threads)
+        rows, _, mapping, _ = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
         try:
             found = self._rows.masked(
-                filter, lambda m: self._core.range_search(rows, limit, m, map=mapping, **asked)
+                filter,
+                lambda m: self._core.range_search(
+                    rows, limit, m, thread_count, map=mapping, **asked
+                ),
             )
         except ValueError as error:
             raise naming(error, query="q", row="x") from None

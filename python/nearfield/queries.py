@@ -25,23 +25,24 @@ class Queries(NamedTuple):
     Attributes
     ----------
     rows : ndarray of float32, shape (n, in_dim)
+    one_vector : bool
+        Whether the caller gave a single vector.
     map : QueryMap or None
         None: they are searched as they are.
     bundle : int or None
         How many transforms every query goes through; None: no axis for them.
-    one_vector : bool
-        Whether the caller gave a single vector.
     """
 
     rows: NDArray[np.float32]
-    map: QueryMap | None
-    bundle: int | None
     one_vector: bool
+    map: QueryMap | None = None
+    bundle: int | None = None
 
     @property
     def searched(self) -> int:
         """How many rows are searched."""
-        return len(self.rows) * (1 if self.bundle is None else self.bundle)
+        n = len(self.rows)
+        return n if self.bundle is None else n * self.bundle
 
     def shaped(self, found: SearchResult) -> SearchResult:
         """Return results with an axis for the bundle, or without one for a single query."""
@@ -88,7 +89,7 @@ def as_mapped(
         _refuse("tokens", tokens, "needs transform=, a LexicalModulation")
         _refuse("transform_ids", transform_ids, "needs transform=, a list of transforms")
         rows, one_vector = as_queries(q, name=name, dim=dim)
-        return Queries(rows, None, None, one_vector)
+        return Queries(rows, one_vector)
     if isinstance(transform, (list, tuple)):
         _refuse("tokens", tokens, "needs a LexicalModulation as the only transform")
         return _by_number(q, name, dim, transform, transform_ids)
@@ -100,7 +101,7 @@ def as_mapped(
             raise TypeError("tokens: got None, expected nf.Tokens: LexicalModulation needs them")
     else:
         _refuse("tokens", tokens, "needs transform=, a LexicalModulation")
-    return Queries(rows, transform._map(rows, tokens), None, one_vector)
+    return Queries(rows, one_vector, transform._map(rows, tokens))
 
 
 def _by_number(
@@ -126,7 +127,7 @@ def _by_number(
             f"queries of {dim}, those of the index"
         )
     cores = [transform._native for transform in transforms]
-    return Queries(rows, QueryMap.each(cores, ids, bundle or 1), bundle, one_vector)
+    return Queries(rows, one_vector, QueryMap.each(cores, ids, bundle or 1), bundle)
 
 
 def _as_ids(numbers: Any, n: int, count: int) -> tuple[NDArray[np.int64], int | None]:
