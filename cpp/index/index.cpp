@@ -55,6 +55,7 @@ RowFilter filter_of(const RowStore& store, Mask mask) {
             "filter: got a mask of " + std::to_string(mask.size()) +
             " entries, expected one per row: " + std::to_string(store.live_count()));
     }
+    if (store.lists == nullptr && store.dead == 0) return RowFilter(mask);
     RowFilter filter(store.count);
     std::size_t next = 0;
     if (store.lists != nullptr) {

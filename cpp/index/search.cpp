@@ -1,7 +1,9 @@
 #include "index/search.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "base/parallel.h"
@@ -14,11 +16,25 @@ namespace {
 
 /// Below this many rows, or above this share of them wanted, codes exclude next to nothing.
 constexpr std::size_t kScanRows = 128;
+/// Of so many rows one is scored outright in the time that all are scanned: for one query, which waits for
+/// memory either way, and for many, which share what a scan reads.
+constexpr std::size_t kScannedAlone = 4;
+constexpr std::size_t kScannedTogether = 48;
 /// Guessing saves about half a microsecond per query and k. A second pass streams all codes; this is
 /// what of them streams in that time.
 constexpr std::size_t kBytesPerGuess = 8192;
 
+/// A row that is asked of memory while so many are scored first.
+constexpr std::size_t kRowsAhead = 4;
+
 std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/// Writes the rows of [begin, end) that may answer; their number.
+std::size_t passing_rows(const StoredRows& rows, std::size_t begin, std::size_t end, Id* ids) {
+    if (rows.filter != nullptr) return rows.filter->write_ids(begin, end, ids);
+    std::iota(ids, ids + (end - begin), static_cast<Id>(begin));
+    return end - begin;
+}
 
 std::vector<WrongGuess> scan(const StoredRows& rows, const ScanBatch& batch, std::size_t k,
                              int threads, const TopKOut& out) {
@@ -79,19 +95,25 @@ void search_all(const StoredRows& rows, MatrixView<float> queries, std::size_t k
     const auto workers = static_cast<std::size_t>(max_workers(threads));
     const std::size_t ranges = std::clamp<std::size_t>(
         ceil_div(2 * workers, queries.rows), 1, std::max<std::size_t>(1, ceil_div(n, kBlockRows)));
-    const std::size_t per_range = ceil_div(n, ranges);
+    const std::size_t per_range = round_up(ceil_div(n, ranges), kBlockRows);
     const std::size_t at_once = std::max<std::size_t>(workers, 256 / ranges);
     for (std::size_t first = 0; first < queries.rows; first += at_once) {
         const std::size_t count = std::min(at_once, queries.rows - first);
         std::vector<Ranking> found(count * ranges, Ranking(k));
         parallel_for(count * ranges, threads, [&](std::size_t task, int) {
             const std::size_t query = first + task / ranges;
-            const std::size_t begin = task % ranges * per_range;
-            for (std::size_t row = begin; row < std::min(n, begin + per_range); ++row) {
-                if (row % kBlockRows == 0) checkpoint();
-                const auto id = static_cast<Id>(row);
-                if (!rows.passes(id) || (exclude_self && row == query)) continue;
-                found[task].offer({scorer.key(queries.row(query), id), rows.label(id)});
+            const std::size_t begin = std::min(n, task % ranges * per_range);
+            const std::size_t end = std::min(n, begin + per_range);
+            std::array<Id, kBlockRows> ids;
+            for (std::size_t block = begin; block < end; block += kBlockRows) {
+                checkpoint();
+                const std::size_t last = std::min(end, block + kBlockRows);
+                const std::size_t passing = passing_rows(rows, block, last, ids.data());
+                for (std::size_t i = 0; i < passing; ++i) {
+                    if (i + kRowsAhead < passing) scorer.prefetch(ids[i + kRowsAhead]);
+                    if (exclude_self && ids[i] == query) continue;
+                    found[task].offer({scorer.key(queries.row(query), ids[i]), rows.label(ids[i])});
+                }
             }
         });
         parallel_for(count, threads, [&](std::size_t i, int) {
@@ -110,8 +132,8 @@ void search_rows(const StoredRows& rows, MatrixView<float> queries, std::size_t 
     if (queries.rows == 0) return;
     const std::size_t n = rows.codes.count;
     const std::size_t wanted = rows.filter != nullptr ? rows.filter->count() : n;
-    // Few rows that may answer are scored outright: their floor would let nearly all others through.
-    if (n < kScanRows || k > wanted / 4 || wanted < n / 128) {
+    const std::size_t scanned = queries.rows == 1 ? kScannedAlone : kScannedTogether;
+    if (n < kScanRows || k > wanted / 4 || wanted < n / scanned) {
         search_all(rows, queries, k, exclude_self, threads, out);
         return;
     }

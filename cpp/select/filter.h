@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/types.h"
@@ -14,6 +15,8 @@ public:
     RowFilter() = default;
     /// All rows clear.
     explicit RowFilter(std::size_t rows) : rows_(rows), words_((rows + 63) / 64) {}
+    /// Rows are set where bytes are not zero.
+    explicit RowFilter(std::span<const std::uint8_t> bytes);
 
     void set(std::size_t row) { words_[row / 64] |= std::uint64_t{1} << (row % 64); }
     void clear(std::size_t row) { words_[row / 64] &= ~(std::uint64_t{1} << (row % 64)); }
@@ -30,6 +33,8 @@ public:
     std::size_t count() const noexcept;
     /// The rows that are set, ascending.
     std::vector<Id> ids() const;
+    /// Writes those of [begin, end), begin a multiple of 64 or equal to end; their number.
+    std::size_t write_ids(std::size_t begin, std::size_t end, Id* ids) const noexcept;
     const std::vector<std::uint64_t>& words() const noexcept { return words_; }
 
 private:

@@ -30,8 +30,8 @@ constexpr std::size_t kUsualBreadth = 64;
 constexpr std::size_t kBreadthOfMargin = 1024;
 /// Of its breadth, a walk that a margin ends comes to about one node in so many.
 constexpr std::size_t kShareOfMargin = 8;
-/// Rows that are read in order in the time in which a walk comes to one more node.
-constexpr double kRowsPerNode = 36.0;
+/// Rows that are scored in the time in which a walk comes to one more node.
+constexpr double kRowsPerNode = 16.0;
 constexpr double kCertain = std::numeric_limits<double>::infinity();
 
 /// A walk comes to more nodes the fewer may answer, a scan reads fewer rows. nodes: where all may.

@@ -1,6 +1,7 @@
 #include "select/filter.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "base/random.h"
@@ -66,4 +67,37 @@ TEST(copies_are_apart) {
     second.set(0);
     CHECK(first.ids() == std::vector<Id>({69}));
     CHECK(second.ids() == std::vector<Id>({0}));
+}
+
+TEST(bytes_that_are_not_zero_set_rows) {
+    Random random(53);
+    for (const std::size_t rows : {0U, 1U, 7U, 8U, 9U, 64U, 71U, 1000U}) {
+        std::vector<std::uint8_t> bytes(rows);
+        std::vector<bool> model(rows);
+        for (std::size_t row = 0; row < rows; ++row) {
+            // Every value: 1 as NumPy writes it, the top bit alone, all bits.
+            const std::uint8_t some[] = {0, 1, 0x80, 0x7f, 0xff, 0x10};
+            bytes[row] = some[random.below(6)];
+            model[row] = bytes[row] != 0;
+        }
+        check_equal(RowFilter(bytes), model);
+    }
+}
+
+TEST(ids_of_a_stretch_are_those_in_it) {
+    Random random(54);
+    RowFilter filter(1000);
+    for (int i = 0; i < 300; ++i) filter.set(random.below(1000));
+    const std::vector<Id> all = filter.ids();
+    for (const std::size_t begin : {0U, 64U, 640U, 960U}) {
+        for (std::size_t end = begin; end <= 1000; end += 1 + random.below(70)) {
+            std::vector<Id> found(end - begin);
+            found.resize(filter.write_ids(begin, end, found.data()));
+            std::vector<Id> expected;
+            for (const Id id : all) {
+                if (id >= begin && id < end) expected.push_back(id);
+            }
+            CHECK(found == expected);
+        }
+    }
 }

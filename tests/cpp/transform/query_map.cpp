@@ -59,7 +59,7 @@ TEST(each_row_goes_through_its_own_transforms) {
         for (auto& id : ids) id = static_cast<std::int64_t>(random.below(4)) - 1;
         const TransformEach each(transforms, ids, per_query);
         for (const int threads : {1, 2, 7}) {
-            const MappedQueries mapped(&each, queries, kDim, threads);
+            const MappedQueries mapped(each, queries, kDim, threads);
             CHECK_EQ(mapped.view().rows, kRows * per_query);
             for (std::size_t i = 0; i < ids.size(); ++i) {
                 const float* const own = queries.row(i / per_query);
@@ -84,11 +84,11 @@ TEST(what_does_not_fit_is_an_error) {
     CHECK(contains(error_of([] { TransformEach({affine(1)}, {-2}, 1); }), "got -2"));
     CHECK(contains(error_of([] { TransformEach({affine(1)}, {0, 0, 0}, 2); }), "3 ids"));
     const TransformEach mixed({affine(1), affine(2, 7)}, {0, 1, 0, 1}, 1);
-    CHECK(contains(error_of([&] { MappedQueries(&mixed, queries, kDim, 1); }), "others 7"));
+    CHECK(contains(error_of([&] { MappedQueries(mixed, queries, kDim, 1); }), "others 7"));
     const TransformEach few({affine(1)}, {0}, 1);
-    CHECK(contains(error_of([&] { MappedQueries(&few, queries, kDim, 1); }), "1 rows for 4"));
+    CHECK(contains(error_of([&] { MappedQueries(few, queries, kDim, 1); }), "1 rows for 4"));
     const OneTransform narrow(affine(1, 7));
-    CHECK(contains(error_of([&] { MappedQueries(&narrow, queries, kDim, 1); }), "gives dim 7"));
+    CHECK(contains(error_of([&] { MappedQueries(narrow, queries, kDim, 1); }), "gives dim 7"));
     CHECK(contains(error_of([&] { Chain({affine(1, 7), affine(2)}); }), "transforms[1]"));
     CHECK(contains(error_of([] { make_transform("nothing", {}); }), "affine, diagonal"));
     CHECK(contains(error_of([] { make_transform("affine", {}); }), "w: is missing"));
@@ -96,7 +96,7 @@ TEST(what_does_not_fit_is_an_error) {
     x[3 * kDim] = x[2 * kDim];
     const OneTransform one(affine(1));
     for (const int threads : {1, 4}) {
-        CHECK(contains(error_of([&] { MappedQueries(&one, queries, kDim, threads); }), "query 2"));
+        CHECK(contains(error_of([&] { MappedQueries(one, queries, kDim, threads); }), "query 2"));
     }
 }
 
