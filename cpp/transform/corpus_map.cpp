@@ -196,49 +196,65 @@ std::vector<float> CorpusMap::v() const {
 
 FoldedRows CorpusMap::fold(MatrixView<float> queries, int threads) const {
     FoldedRows out(queries.rows, dim_);
-    const auto& table = kernels::active();
-    const std::size_t deep = (is_matrix_ ? 1 : 2) * rank_;
     parallel_for((queries.rows + kQueries - 1) / kQueries, threads, [&](std::size_t task, int) {
         const std::size_t first = task * kQueries;
         const std::size_t n = std::min(kQueries, queries.rows - first);
-        std::vector<double> wide(n * dim_);
-        for (std::size_t i = 0; i < n; ++i) {
-            std::copy_n(queries.row(first + i), dim_, wide.data() + i * dim_);
-        }
-        // What V^T is multiplied by: the query, or w U^T q in two parts whose products are exact.
-        std::vector<double> factors(n * deep);
-        if (is_matrix_) {
-            factors = wide;
-        } else {
-            std::vector<double> products(n * left_width_);
-            table.factor_products(
-                {wide.data(), n, dim_, left_columns_.data(), left_width_, products.data()});
-            for (std::size_t i = 0; i < n; ++i) {
-                for (std::size_t j = 0; j < rank_; ++j) {
-                    const double factor = products[i * left_width_ + j] * weight_[j];
-                    factors[i * deep + j] = high_part(factor);
-                    factors[i * deep + rank_ + j] = high_part(factor - high_part(factor));
-                }
-            }
-        }
-        std::vector<double> folded(n * row_width_);
-        table.factor_products(
-            {factors.data(), n, deep, right_rows_.data(), row_width_, folded.data()});
-        for (std::size_t i = 0; i < n; ++i) {
-            const float* query = queries.row(first + i);
-            float* high = out.row(first + i);
-            float* low = high + dim_;
-            for (std::size_t k = 0; k < dim_; ++k) {
-                double value = folded[i * row_width_ + k];
-                if (!is_matrix_) value += wide[i * dim_ + k];
-                high[k] = static_cast<float>(value);
-                low[k] = static_cast<float>(value - static_cast<double>(high[k]));
-            }
-            const double squared = table.ip_f32(query, query, dim_);
-            out.set_tail(first + i, {std::sqrt(squared), squared});
-        }
+        fold_some({queries.row(first), n, dim_, queries.stride}, first, out);
     });
     return out;
+}
+
+void CorpusMap::fold_some(MatrixView<float> queries, std::size_t first, FoldedRows& out) const {
+    struct Memory {
+        std::vector<double> wide;
+        std::vector<double> factors;
+        std::vector<double> folded;
+    };
+    thread_local Memory memory;
+    Memory& m = memory;
+    const auto& table = kernels::active();
+    const std::size_t n = queries.rows;
+    m.wide.resize(n * dim_);
+    m.folded.resize(n * row_width_);
+    for (std::size_t i = 0; i < n; ++i) {
+        std::copy_n(queries.row(i), dim_, m.wide.data() + i * dim_);
+    }
+    const double* factors = m.wide.data();  // what V^T is multiplied by: of a matrix the query
+    if (!is_matrix_) {
+        weigh(m.wide.data(), n, m.factors);
+        factors = m.factors.data();
+    }
+    const std::size_t deep = (is_matrix_ ? 1 : 2) * rank_;
+    table.factor_products({factors, n, deep, right_rows_.data(), row_width_, m.folded.data()});
+    for (std::size_t i = 0; i < n; ++i) {
+        const double* const own = m.wide.data() + i * dim_;
+        const double* const folded = m.folded.data() + i * row_width_;
+        float* const high = out.row(first + i);
+        float* const low = high + dim_;
+        for (std::size_t k = 0; k < dim_; ++k) {
+            const double value = is_matrix_ ? folded[k] : folded[k] + own[k];
+            high[k] = static_cast<float>(value);
+            low[k] = static_cast<float>(value - static_cast<double>(high[k]));
+        }
+        const double squared = table.ip_f32(queries.row(i), queries.row(i), dim_);
+        out.set_tail(first + i, {std::sqrt(squared), squared});
+    }
+}
+
+/// w U^T q of n queries, each number in two parts whose products with float32 are exact.
+void CorpusMap::weigh(const double* queries, std::size_t n, std::vector<double>& out) const {
+    thread_local std::vector<double> products;
+    products.resize(n * left_width_);
+    out.resize(2 * n * rank_);
+    kernels::active().factor_products(
+        {queries, n, dim_, left_columns_.data(), left_width_, products.data()});
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < rank_; ++j) {
+            const double factor = products[i * left_width_ + j] * weight_[j];
+            out[2 * i * rank_ + j] = high_part(factor);
+            out[(2 * i + 1) * rank_ + j] = high_part(factor - high_part(factor));
+        }
+    }
 }
 
 void CorpusMap::lengths(const float* rows, std::size_t n, const double* squares, Scratch& scratch,

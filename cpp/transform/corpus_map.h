@@ -66,6 +66,9 @@ public:
 
 private:
     CorpusMap(std::size_t dim, std::size_t rank, bool is_matrix);
+    /// To rows `first` and following of out.
+    void fold_some(MatrixView<float> queries, std::size_t first, FoldedRows& out) const;
+    void weigh(const double* queries, std::size_t n, std::vector<double>& out) const;
     void finish();
     /// |M c| from V^T c and U^T c, or from M c.
     double length(const double* products, double square, double* sums) const noexcept;

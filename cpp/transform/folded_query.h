@@ -9,8 +9,8 @@
 
 #include <cstddef>
 #include <cstring>
-#include <vector>
 
+#include "base/buffer.h"
 #include "base/types.h"
 #include "base/view.h"
 
@@ -39,22 +39,19 @@ inline FoldedTail tail_of(const float* query, std::size_t dim) noexcept {
 class FoldedRows {
 public:
     FoldedRows(std::size_t rows, std::size_t dim)
-        : rows_(rows), dim_(dim), memory_(rows * folded_stride(dim) / sizeof(float)) {}
+        : rows_(rows), dim_(dim), memory_(rows * folded_stride(dim)), data_(memory_.as<float>()) {}
 
-    float* row(std::size_t i) noexcept {
-        return memory_.data() + i * (folded_stride(dim_) / sizeof(float));
-    }
+    float* row(std::size_t i) noexcept { return data_ + i * (folded_stride(dim_) / sizeof(float)); }
     void set_tail(std::size_t i, const FoldedTail& tail) noexcept {
         std::memcpy(row(i) + 2 * dim_, &tail, sizeof tail);
     }
-    MatrixView<float> view() const noexcept {
-        return {memory_.data(), rows_, dim_, folded_stride(dim_)};
-    }
+    MatrixView<float> view() const noexcept { return {data_, rows_, dim_, folded_stride(dim_)}; }
 
 private:
     std::size_t rows_;
     std::size_t dim_;
-    std::vector<float> memory_;
+    Buffer memory_;  // zeros that nobody has to write
+    float* data_;
 };
 
 }  // namespace nearfield

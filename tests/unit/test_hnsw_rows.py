@@ -312,7 +312,7 @@ WRONG: list[tuple[Callable[[nf.HNSWIndex], Any], type[Exception], str]] = [
     (
         lambda i: i.range_search(X, 1, ef_search=3),
         TypeError,
-        "range_search.*'ef_search'.*HNSWIndex takes only filter, transform and threads",
+        "range_search.*'ef_search'.*only filter, transform, corpus_adapter and threads",
     ),
     (lambda i: i.search(X, recall=0.9), nf.NotTrainedError, "not tuned: run nf.tune"),
     (lambda i: i.search(X, recall=0.9, ef_search=9), TypeError, "recall together with ef_search"),

@@ -228,7 +228,7 @@ WRONG_CALLS: list[tuple[Callable[[nf.FlatIndex], Any], type[Exception], str]] = 
     (
         lambda i: i.search(X, nprobe=3),
         TypeError,
-        "search.*'nprobe'.*filter, transform, recall and threads",
+        "search.*'nprobe'.*filter, transform, corpus_adapter, recall and threads",
     ),
     (lambda i: i.range_search(X, 1, ef=3), TypeError, "range_search.*'ef'.*threads"),
     (lambda i: i.search(X, transform="t"), TypeError, "transform: got a str, expected a transform"),

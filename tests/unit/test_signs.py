@@ -276,9 +276,13 @@ def test_names_and_parameters() -> None:
     for wrong, error in ((-1, ValueError), (float("nan"), ValueError), ("1", TypeError)):
         with pytest.raises(error, match="epsilon: got"):
             flat.search(q, epsilon=wrong)
-    with pytest.raises(TypeError, match="'rerank'; a FlatIndex takes only filter, transform, eps"):
+    with pytest.raises(
+        TypeError, match="'rerank'; a FlatIndex takes only filter, transform, corpus_adapter, eps"
+    ):
         flat.search(q, rerank=10)
-    with pytest.raises(TypeError, match="'epsilon'; a FlatIndex takes only filter, transform, rec"):
+    with pytest.raises(
+        TypeError, match="'epsilon'; a FlatIndex takes only filter, transform, corpus_adapter, rec"
+    ):
         nf.FlatIndex(8).search(q, epsilon=1.0)
     with pytest.raises(TypeError, match=r"range_search.. got unknown parameters 'epsilon'"):
         flat.range_search(q, 1.0, epsilon=1.0)

@@ -250,16 +250,28 @@ void WalkCodes::scores(const WalkQuery& query, const Id* nodes, std::size_t n,
                         sizeof tail);
             const float dot = query.step * static_cast<float>(sums[i]) + query.offset;
             out[first + i] = tail.unbiased * dot + tail.bias;
-            if (query.terms == nullptr) continue;
-            const float term = query.terms[nodes[first + i]];
-            const float product = query.base + tail.unbiased * dot;
-            if (metric_ == Metric::kCosine) {
-                out[first + i] = term * product;
-            } else {
-                // Rows without a code are as far as can be.
-                out[first + i] = tail.bias > kWorstBias ? term + product : kWorstBias;
-            }
         }
+    }
+    if (query.terms != nullptr) apply_terms(query, nodes, n, out);
+}
+
+void WalkCodes::apply_terms(const WalkQuery& query, const Id* nodes, std::size_t n,
+                            float* scores) const noexcept {
+    const float* const terms = query.terms;
+    if (metric_ == Metric::kCosine) {
+        for (std::size_t i = 0; i < n; ++i) {
+            scores[i] = terms[nodes[i]] * (query.base + scores[i]);
+        }
+        return;
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        Tail tail;
+        std::memcpy(&tail, records_.data() + std::size_t{nodes[i]} * stride_ + code_bytes_,
+                    sizeof tail);
+        // Rows without a code are as far as can be.
+        scores[i] = tail.bias > kWorstBias
+                        ? terms[nodes[i]] + (query.base + (scores[i] - tail.bias))
+                        : kWorstBias;
     }
 }
 

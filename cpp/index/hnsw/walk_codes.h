@@ -85,6 +85,9 @@ private:
     /// q = (query * unit - centre) * factor, not rotated; returns the factor.
     double place(const float* query, double unit, const float* centre, WalkQuery& out) const;
     void quantise(WalkQuery& query) const;
+    /// Scores of rows as they are, as a map has them.
+    void apply_terms(const WalkQuery& query, const Id* nodes, std::size_t n,
+                     float* scores) const noexcept;
     void set_highest(const float* q, bool is_scaled, WalkQuery& query) const;
 
     std::size_t dim_ = 0;
