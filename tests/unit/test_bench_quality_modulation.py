@@ -110,3 +110,24 @@ def test_table_has_every_method_and_tells_losses(made, monkeypatch):
     assert "Below the base, interval clear of zero: SLR on keyword, SLR on pop-16." in page
     assert "| SLR (mean cosine to the base's query -1.000) |" in page
     assert "| slr | 0 | adapted | 0.1 | 3 | 1.0 |" in page
+
+
+@pytest.mark.parametrize("mode", modulation.MODES)
+def test_a_modulation_is_fitted_and_used(mode):
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    texts = [" ".join(rng.choice(WORDS, 85)) for _ in range(420)]
+    found = [Passage(text, f"package p{at}", f"package {at}", 0) for at, text in enumerate(texts)]
+    made = material.material(found, passages=200, queries=30)
+    training = _encoded(made.training)
+    learned = modulation.fit(
+        modulation.lesson(training, 0), mode, 0, VOCABULARY, epochs=3, lr=0.03, batch_size=32
+    )
+    assert learned.about["chosen"] in ("identity", "adapted")
+    states = _states(made.tasks[1].queries)
+    moved = learned.apply(states)
+    assert moved.shape == states.vectors.shape
+    assert np.isfinite(moved).all()
+    if learned.about["chosen"] == "identity":
+        cosine = np.einsum("nd,nd->n", moved, states.vectors)
+        np.testing.assert_allclose(cosine, np.linalg.norm(states.vectors, axis=1), rtol=1e-5)
