@@ -92,8 +92,12 @@ def test_parts_do_not_overlap_and_selection_chose(affine: nf.AdapterFit) -> None
     assert report.sizes["train"] + report.sizes["selection"] + report.sizes["test"] == QUERIES
     assert len(report.deltas) == report.sizes["test"] == 60
     (trial,) = report.trials
-    assert trial.epoch == report.epoch == max(trial.curve, key=lambda one: one.selection).epoch
-    assert report.selection["ndcg@10"].adapted == pytest.approx(trial.selection)
+    chosen = max(trial.curve, key=lambda one: one.smoothed)
+    assert trial.epoch == report.epoch == chosen.epoch
+    assert trial.selection == pytest.approx(chosen.smoothed)
+    assert report.selection["ndcg@10"].adapted == pytest.approx(chosen.selection)
+    near = [one.selection for one in trial.curve[chosen.epoch - 3 : chosen.epoch]]
+    assert chosen.epoch < 3 or chosen.smoothed == pytest.approx(np.mean(near))
 
 
 def test_the_report_prints_and_is_json(affine: nf.AdapterFit) -> None:
@@ -145,6 +149,16 @@ def test_shuffled_pairs_end_at_the_identity() -> None:
     assert (fit.transform(queries) == queries).all()
     assert set(fit.report.deltas.values()) == {0.0}
     assert "no candidate was ahead" in str(fit.report)
+
+
+def test_a_run_that_diverges_ends_at_the_identity() -> None:
+    steps: list[tuple[int, int]] = []
+    report = fitted(
+        form="affine", lr=1e30, progress=lambda done, total: steps.append((done, total))
+    ).report
+    assert report.chosen == "identity"
+    assert report.trials[0].curve == []
+    assert steps[-1] == (6, 6)
 
 
 def test_a_saturated_task_ends_at_the_identity() -> None:

@@ -24,7 +24,7 @@ class Comparison(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A run with one learning rate: its best epoch, that epoch's measure, and its curve."""
+    """A run with one learning rate: its best epoch, that epoch's smoothed measure, its curve."""
 
     learning_rate: float
     epoch: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -23,6 +24,7 @@ __all__ = ["Best", "Epoch", "Model", "Recipe", "deterministic", "import_torch", 
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
 _Parameters = dict[str, _Floats]
+_SMOOTHED = 3  # epochs whose selection measures are averaged, the identity being epoch 0
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,30 @@ class Recipe:
 
 
 class Epoch(NamedTuple):
-    """A point of the learning curve: the loss, and the measure on the selection part."""
+    """A point of the learning curve.
+
+    Attributes
+    ----------
+    epoch : int
+    loss : float
+    selection : float
+        The measure on the selection part.
+    smoothed : float
+        Its mean over this epoch and the two before, which is what chooses: one epoch alone is
+        ahead by luck too often.
+    """
 
     epoch: int
     loss: float
     selection: float
+    smoothed: float
 
 
 class Best(NamedTuple):
-    """The parameters with the best selection measure of a run, and the run's curve."""
+    """The parameters with the best selection measure of a run, and the run's curve.
+
+    `values` holds the smoothed measure of every query of the selection part.
+    """
 
     parameters: _Parameters
     values: NDArray[np.float64]
@@ -128,6 +145,7 @@ def train(
     steps = -(-n_train // recipe.batch_size)
     optimizer, schedule = _optimizer(torch, model, leaves, recipe, learning_rate, steps)
     best = Best(_arrays(leaves), model.selection(_arrays(leaves)), 0, [])
+    recent = deque([best.values], maxlen=_SMOOTHED)
     for epoch in range(recipe.epochs):
         if negatives.are_mined and epoch % recipe.refresh == 0:
             parameters = _arrays(leaves)
@@ -140,12 +158,17 @@ def train(
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
-        values = model.selection(_arrays(leaves))
-        best.curve.append(Epoch(epoch + 1, float(np.mean(losses)), float(values.mean())))
-        if values.mean() > best.values.mean():
-            best = best._replace(parameters=_arrays(leaves), values=values, epoch=epoch + 1)
+        parameters = _arrays(leaves)
+        diverged = not all(np.isfinite(one).all() for one in parameters.values())
+        if not diverged:
+            recent.append(model.selection(parameters))
+            values = np.mean(recent, axis=0)
+            means = float(recent[-1].mean()), float(values.mean())
+            best.curve.append(Epoch(epoch + 1, float(np.mean(losses)), *means))
+            if values.mean() > best.values.mean():
+                best = best._replace(parameters=parameters, values=values, epoch=epoch + 1)
         advance(1)
-        if epoch + 1 - best.epoch >= recipe.patience:
+        if diverged or epoch + 1 - best.epoch >= recipe.patience:
             advance(recipe.epochs - epoch - 1)
             break
     return best
