@@ -29,7 +29,7 @@ from .live import LiveRows
 from .mapping import MapsCorpus
 from .queries import as_mapped
 from .result import MISSING, RangeResult, SearchResult
-from .tuning import Tuning, as_recall, setting_of
+from .tuning import Tuning, as_recall, params_reaching, setting_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -96,18 +96,9 @@ class Index(AdaptableIndex, MapsCorpus):
         read = {name: known[name](value, name=name) for name, value in params.items()}
         return {**self._defaults, **read}
 
-    def _params_reaching(self, recall: float, k: int, n: int) -> dict[str, float]:
-        """Return the parameters that reach a recall for n queries, by what tuning has found."""
-        if not self._search_params and self.quantizer in STORAGES:
-            return {}  # every search is exhaustive and exact
-        setting = setting_of(self._core.setting_for(k, recall, n), self._search_params)
-        if not setting.rows <= 2 * len(self) <= 4 * setting.rows:
-            warnings.warn(
-                f"the index was tuned with {setting.rows} rows and has {len(self)} now: what "
-                "reached this recall then may not do so any more; run nf.tune again",
-                stacklevel=3,
-            )
-        return setting.params
+    def _empty(self, dim: int) -> Index:
+        """Return an index of the same settings without rows, of `dim` columns."""
+        raise NotImplementedError
 
     def _before_add(self, count: int) -> None:
         """Say what adding `count` rows entails beyond adding them."""
@@ -312,7 +303,7 @@ class Index(AdaptableIndex, MapsCorpus):
         queries = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
         rows, n = queries.rows, queries.searched
         if recall is not None:
-            asked |= self._params_reaching(as_recall(recall), k, n)
+            asked |= params_reaching(self, as_recall(recall), k, n)
         if queries.map is not None:
             asked["map"] = queries.map
         if corpus_adapter is not None:

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arguments import as_positive, as_real, as_threads
-from .arrays import as_queries
+from .arrays import STORAGES, as_queries
 
 if TYPE_CHECKING:
     from ._core import _Setting
     from .index import Index
     from .result import SearchResult
 
-__all__ = ["TunedSetting", "Tuning", "as_recall", "tune"]
+__all__ = ["TunedSetting", "Tuning", "as_recall", "params_reaching", "tune"]
 
 STANDARD_LEVELS = (0.8, 0.9, 0.95, 0.98, 0.99)
 """Levels that are recorded beside those asked for."""
@@ -135,6 +135,20 @@ def setting_of(row: _Setting, names: Collection[str]) -> TunedSetting:
         if value and name in names
     }
     return TunedSetting(k, batch, level, params, recall, lower, seconds, int(rows))
+
+
+def params_reaching(index: Index, recall: float, k: int, n: int) -> dict[str, float]:
+    """Return the parameters that reach a recall for n queries, by what tuning has found."""
+    if not index._search_params and index.quantizer in STORAGES:
+        return {}  # every search is exhaustive and exact
+    setting = setting_of(index._core.setting_for(k, recall, n), index._search_params)
+    if not setting.rows <= 2 * len(index) <= 4 * setting.rows:
+        warnings.warn(
+            f"the index was tuned with {setting.rows} rows and has {len(index)} now: what "
+            "reached this recall then may not do so any more; run nf.tune again",
+            stacklevel=3,
+        )
+    return setting.params
 
 
 def tune(

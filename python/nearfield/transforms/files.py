@@ -28,7 +28,7 @@ _DEEPEST = 16  # chains within chains
 
 def save(transform: Transform, path: str | os.PathLike[str]) -> None:
     """Write `transform` to `path`, all or nothing."""
-    described = {
+    described: dict[str, Any] = {
         "version": _VERSION,
         "kind": transform.kind,
         "config": transform.config(),
