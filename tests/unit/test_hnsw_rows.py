@@ -305,7 +305,7 @@ WRONG: list[tuple[Callable[[nf.HNSWIndex], Any], type[Exception], str]] = [
     (
         lambda i: i.search(X, efSearch=3),
         TypeError,
-        "search.*'efSearch'.*HNSWIndex.*corpus_adapter, ef_search, margin, rerank, recall and threads",
+        "search.*'efSearch'.*corpus_adapter, ef_search, margin, rerank, recall and threads",
     ),
     (lambda i: i.search(X, nprobe=3), TypeError, "search.*'nprobe'.*HNSWIndex takes only"),
     (lambda i: i.search(X, epsilon=3), TypeError, "search.*'epsilon'"),
