@@ -56,7 +56,12 @@ def mapped_rows(
 
 
 def _map_into(file: BinaryIO, record: str, blocks: Blocks, dim: int, progress: Progress) -> None:
-    state: dict[str, Any] = {"format": 1, "fingerprint": blocks.fingerprint(), "rows": 0, "crc32": 0}
+    state: dict[str, Any] = {
+        "format": 1,
+        "fingerprint": blocks.fingerprint(),
+        "rows": 0,
+        "crc32": 0,
+    }
     _resume(file, record, state, dim)
     file.truncate(state["rows"] * dim * 4)
     file.seek(0, os.SEEK_END)

@@ -124,6 +124,10 @@ def map_corpus(
 class MapsCorpus:
     """The part of an index that makes another of its rows."""
 
+    def _empty(self, dim: int) -> Index:
+        """Return an empty index of `dim` columns with the settings of this one."""
+        raise TypeError(f"{type(self).__name__} has no settings to make an index by")
+
     def map_corpus(
         self: Any,
         transform: Transform,

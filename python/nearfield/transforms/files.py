@@ -28,12 +28,9 @@ _DEEPEST = 16  # chains within chains
 
 def save(transform: Transform, path: str | os.PathLike[str]) -> None:
     """Write `transform` to `path`, all or nothing."""
-    described: dict[str, Any] = {
-        "version": _VERSION,
-        "kind": transform.kind,
-        "config": transform.config(),
-    }
-    deepest = max(map(_depth, described["config"]), default=0)
+    config = transform.config()
+    described = {"version": _VERSION, "kind": transform.kind, "config": config}
+    deepest = max(map(_depth, config), default=0)
     if deepest > _DEEPEST:
         raise ValueError(f"got chains {deepest} deep, expected at most {_DEEPEST}; flatten them")
     metadata = {_ENTRY: json.dumps(described, allow_nan=False)}
