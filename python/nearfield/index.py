@@ -23,7 +23,7 @@ from .arguments import (
     choose,
     naming,
 )
-from .arrays import STORAGES, as_labels, as_rows
+from .arrays import as_labels, as_rows
 from .corpus_adapters import AdaptableIndex, CorpusAdapter, as_shares
 from .live import LiveRows
 from .mapping import MapsCorpus
@@ -95,10 +95,6 @@ class Index(AdaptableIndex, MapsCorpus):
             )
         read = {name: known[name](value, name=name) for name, value in params.items()}
         return {**self._defaults, **read}
-
-    def _empty(self, dim: int) -> Index:
-        """Return an index of the same settings without rows, of `dim` columns."""
-        raise NotImplementedError
 
     def _before_add(self, count: int) -> None:
         """Say what adding `count` rows entails beyond adding them."""
