@@ -277,7 +277,7 @@ WRONG: list[tuple[Callable[[nf.IVFIndex], Any], type[Exception], str]] = [
     (lambda i: i.train(X[:, :1]), ValueError, r"x: got shape \(5, 1\), expected \(n, 2\)"),
     (lambda i: i.train(X, threads=0), ValueError, "threads: got 0"),
     (lambda i: i.train("rows"), TypeError, "x: got a str"),
-    (lambda i: i.search(X, transform="t"), TypeError, "transform: .*not available"),
+    (lambda i: i.search(X, transform="t"), TypeError, "transform: got a str"),
     (lambda i: i.search(X, filter=[True]), ValueError, "mask of 1 rows, expected 5"),
     (lambda i: i.range_search(X, float("nan")), ValueError, "threshold: got NaN"),
     (lambda i: i.reconstruct([99]), KeyError, "99 is not in the index"),
