@@ -17,7 +17,7 @@ from bench.quality.embeddings import Embeddings
 from bench.quality.material import Material, material
 from bench.quality.pieces import vocabulary_size
 from bench.quality.synopsis import synopsis_task, synopsis_vectors
-from bench.quality.task import Task, Vectors
+from bench.quality.task import Task, Vectors, ungrouped
 
 WORK = Path("build/quality")
 TASKS = ("synopsis", "docstring")
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--curve-seeds", type=int, default=2, help="seeds of the training-size curve")
     add("--control-seeds", type=int, default=2, help="seeds of the shuffled control")
     add("--no-bm25", action="store_true", help="without BM25 and fusion")
+    add("--split", choices=("groups", "queries"), default="groups", help="what stays in one fold")
     encode.add_argument("--task", choices=[*TASKS, "fine-grained", "all"], default="all")
     lexical.add_argument("--modes", default=",".join(modulation.MODES))
     return parser
@@ -89,6 +90,8 @@ def run_adapters(args: argparse.Namespace, made: Embeddings) -> None:
     if not forms:
         raise SystemExit(f"--forms: got {args.forms!r}, expected some of {fits.FORMS}")
     task = _told({"synopsis": synopsis_task, "docstring": docstring_task}[args.task]())
+    if args.split == "queries":
+        task = ungrouped(task)
     about = _header("adapters", args)
     judge = fits.judged(functools.partial(fits.adapter, **args.fit))
     words = json.dumps(args.fit, sort_keys=True)

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,11 @@ class Task:
         with open(path, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
             file.writelines(line.encode("utf-8", "replace") for line in lines)
         return path
+
+
+def ungrouped(task: Task) -> Task:
+    """Return the task with every query a group of its own: relatives may be on both sides."""
+    return replace(task, groups=[str(row) for row in range(len(task.queries))])
 
 
 def digest(texts: Sequence[str], *words: str) -> str:

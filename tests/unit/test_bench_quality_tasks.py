@@ -44,6 +44,14 @@ def test_folds_hold_whole_groups_and_equal_shares():
         task.folds(groups, 41)
 
 
+def test_without_groups_relatives_may_part():
+    parts = {"corpus": ["c"], "corpus_ids": ["x"], "queries": ["q"] * 40, "query_ids": ["y"] * 40}
+    akin = task.Task("t", **parts, relevant=[[0]] * 40, groups=["one"] * 40)
+    with pytest.raises(ValueError, match="got 1 different ones"):
+        task.folds(akin.groups)
+    assert np.bincount(task.folds(task.ungrouped(akin).groups)).tolist() == [8] * 5
+
+
 def test_a_task_must_be_whole(tmp_path):
     parts = {"corpus": ["c"], "corpus_ids": ["x"], "queries": ["q"], "query_ids": ["y"]}
     made = task.Task("t", **parts, relevant=[[0]], groups=["g"])
