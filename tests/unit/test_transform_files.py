@@ -214,6 +214,8 @@ LIES: dict[str, tuple[Any, str]] = {
     "a word for a number": (lambda d: d["config"].update(scale="large"), "scale"),
     "a list for a number": (lambda d: d["config"].update(scale=[1]), "scale"),
     "NaN": (lambda d: d["config"].update(scale=float("nan")), "scale"),
+    "a long word": (lambda d: d.update(kind="activation", config={"activation": "x" * 10**6}), "x"),
+    "a long name": (lambda d: d["config"].update({"x" * 10**6: 2}), "unknown setting"),
     "no end of chains": (lambda d: d["config"].update({"0." * 100_000 + "kind": "chain"}), "deep"),
 }
 
@@ -270,6 +272,11 @@ def test_headers_that_are_none_are_refused(tmp_path: Path) -> None:
     refused(join({**header, "__metadata__": {ENTRY: 3}}, data), tmp_path)
     huge = {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}
     refused(join({**header, "w": huge}, data), tmp_path, "no valid safetensors")
+    for shape in ([0, 2**62], [2**63, 0], [0, 2**40, 2**40], [1] * 70 + [0]):
+        empty = {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}
+        refused(join({**header, "w": empty}, b""), tmp_path)
+    many = {"dtype": "F32", "shape": [1] * 70 + [2], "data_offsets": [0, 8]}
+    refused(join({**header, "w": many}, data), tmp_path, "w has no shape of an array")
     beyond = {"dtype": "F32", "shape": [2**20], "data_offsets": [0, 2**22]}
     refused(join({**header, "w": beyond}, data), tmp_path, "no valid safetensors")
 

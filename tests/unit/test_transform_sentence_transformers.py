@@ -213,6 +213,13 @@ def test_what_no_stock_module_expresses_is_an_error(transform: Any, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folded_matrix_beyond_float32_is_not_written(tmp_path: Path) -> None:
+    huge = T.LowRank([[1e30, 1]], [[1e30], [1]])
+    with pytest.raises(ValueError, match="LowRank: row 0 holds 1e\\+60, which overflows float32"):
+        huge.to_sentence_transformers(tmp_path / "modules")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", LINEAR)
 def test_the_library_encodes_queries_alone_through_the_adapter(name: str, tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers", minversion="5.0")
@@ -259,9 +266,10 @@ def test_base_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         T.Diagonal(normal(12)).to_sentence_transformers(target, base=base)
     with pytest.raises(ValueError, match="side"):
         adapter.to_sentence_transformers(target, base=base, side="document")  # type: ignore[arg-type]
-    save_modules(base, {}, "somebody.Else")
-    with pytest.raises(ValueError, match=r"somebody\.Else"):
-        adapter.to_sentence_transformers(target, base=base)
+    for foreign in ("somebody.Else", "sentence_transformers_else.Dense"):
+        save_modules(base, {}, foreign)
+        with pytest.raises(ValueError, match=foreign):
+            adapter.to_sentence_transformers(target, base=base)
     save_modules(base, {})
     adapter.to_sentence_transformers(target, base=base)
     with pytest.raises(ValueError, match="a Router"):

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import as_path, choose
+from ..arrays import as_floats
 from ..durable import sync_folder, write_durably
 from .base import Transform
 from .chain import Chain, Normalize
@@ -85,7 +86,7 @@ def _stock_modules(transform: Transform) -> list[_Layer | None]:
     if isinstance(transform, LowRank):
         residual = transform.b.astype(np.float64) @ transform.a
         folded = np.eye(len(residual)) + transform.scale * residual
-        return [(folded.astype(np.float32), transform.bias)]
+        return [(as_floats(folded, name="LowRank", ndim=2), transform.bias)]
     raise ValueError(
         f"got a {type(transform).__name__}, which no stock module of sentence-transformers "
         "expresses, expected Affine, LowRank, Diagonal, Normalize or a Chain of these; "
@@ -139,7 +140,9 @@ def _checked_base(base: str, modules: Sequence[_Layer | None]) -> list[dict[str,
         )
     listed = read_list(path)
     types = [entry.get("type") for entry in listed]
-    foreign = [t for t in types if not (isinstance(t, str) and t.startswith("sentence_trans"))]
+    foreign = [
+        t for t in types if not (isinstance(t, str) and t.startswith("sentence_transformers."))
+    ]
     if foreign or any(str(t).endswith(".Router") for t in types):
         got = f"{foreign[0]!r:.80}, code of its own" if foreign else "a Router"
         raise ValueError(f"base: {base} has {got}, expected the library's modules one by one")

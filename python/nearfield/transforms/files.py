@@ -86,7 +86,7 @@ def load(path: str | os.PathLike[str]) -> Transform:
     try:
         return KINDS[kind].from_parameters(tensors, config)
     except (TypeError, ValueError, OverflowError) as error:
-        raise CorruptFileError(f"{name}: {error}") from None
+        raise CorruptFileError(f"{name}: {error!s:.400}") from None
 
 
 def _described(metadata: dict[str, str], path: str) -> tuple[str, dict[str, Any]]:

@@ -109,4 +109,4 @@ def _two_layers(config: dict[str, Any], tensors: Tensors, settings: str, state: 
         gate = float(tensors["residual_weight"][0])
         return ResidualMLP(w1, b1, w2, b2, gate=gate, activation=activation.activation)
     except (TypeError, ValueError) as error:
-        raise CorruptFileError(f"{settings}: {error}") from None
+        raise CorruptFileError(f"{settings}: {error!s:.400}") from None

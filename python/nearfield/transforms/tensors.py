@@ -201,9 +201,15 @@ def _converted(entries: Any, path: str) -> Iterator[tuple[str, NDArray[np.float3
             values = np.frombuffer(data, _NUMPY_TYPES[kind])
         else:
             raise CorruptFileError(
-                f"{path}: {name} is of type {kind}, expected one of F16, BF16, F32, F64"
+                f"{path}: {name:.80} is of type {kind}, expected one of F16, BF16, F32, F64"
             )
-        yield name, _as_float32(values.reshape(entry["shape"]), f"{path}: {name}")
+        try:
+            shaped = values.reshape(entry["shape"])
+        except ValueError as error:  # an empty tensor may claim any shape, a small one many axes
+            raise CorruptFileError(
+                f"{path}: {name:.80} has no shape of an array ({error})"
+            ) from None
+        yield name, _as_float32(shaped, f"{path}: {name:.80}")
 
 
 def _as_float32(values: NDArray[Any], what: str) -> NDArray[np.float32]:
