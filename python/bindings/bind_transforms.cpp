@@ -42,23 +42,6 @@ std::vector<SharedTransform> shared(const std::vector<Held>& parts) {
     return {parts.begin(), parts.end()};
 }
 
-/// Runs a map into a new array without the GIL.
-template <class Map>
-py::array mapped(std::size_t rows, std::size_t cols, const Map& map) {
-    auto out = make_array<float>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(cols)});
-    float* const data = out.mutable_data();
-    const py::gil_scoped_release release;
-    map(data);
-    return out;
-}
-
-py::array apply(const Transform& transform, const py::array& x, int threads) {
-    const auto view = as_queries(x);
-    transform.check_dim(view.cols);
-    return mapped(view.rows, transform.out_dim(view.cols),
-                  [&](float* out) { transform.apply(view, out, threads); });
-}
-
 std::unique_ptr<Modulation> make_modulation(const py::array& weight, const py::object& bias,
                                             const py::array& special, const std::string& kind,
                                             float constant, bool normalize) {
@@ -134,8 +117,7 @@ void bind_transforms(py::module_& module) {
             [](const std::vector<Held>& parts) {
                 return hold(std::make_shared<const Chain>(shared(parts)));
             },
-            py::arg("parts"))
-        .def("apply", &apply, py::arg("x"), py::arg("threads"));
+            py::arg("parts"));
     py::class_<Modulation>(module, "Modulation")
         .def(py::init(&make_modulation), py::arg("weight"), py::arg("bias"), py::arg("special_ids"),
              py::arg("kind"), py::arg("constant"), py::arg("normalize"), py::keep_alive<1, 2>());
@@ -144,8 +126,12 @@ void bind_transforms(py::module_& module) {
         "map_queries",
         [](const QueryMap& map, const py::array& q, int threads) {
             const auto view = as_queries(q);
-            return mapped(view.rows * map.per_query(), map.out_dim(view.cols),
-                          [&](float* out) { map.apply(view, out, threads); });
+            auto out = make_array<float>({static_cast<py::ssize_t>(view.rows * map.per_query()),
+                                          static_cast<py::ssize_t>(map.out_dim(view.cols))});
+            float* const data = out.mutable_data();
+            const py::gil_scoped_release release;
+            map.apply(view, data, threads);
+            return out;
         },
         py::arg("map"), py::arg("q"), py::arg("threads"));
 }

@@ -133,6 +133,8 @@ def test_the_scorer_gives_weights() -> None:
     assert m(E[:30], logits).shape == (30, DIM)
     with pytest.raises(ValueError, match="hidden_states: got shape"):
         m.token_weights(hidden[:, :3])
+    with pytest.raises(ValueError, match=r"hidden_states: .* holds NaN"):
+        m.token_weights(np.where(hidden > 1, np.nan, hidden))
 
 
 @pytest.mark.parametrize(("mode", "form"), MODES)

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from ..arguments import as_threads, naming
-from ..arrays import as_queries, as_rows, to_numpy
+from ..arrays import as_floats, as_queries, as_rows, to_numpy
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["KINDS", "Transform", "as_vectors"]
+__all__ = ["KINDS", "Transform", "as_bias"]
 
 KINDS: dict[str, type[Transform]] = {}
 """Every kind of transform by its name; a class that sets `kind` is entered by itself."""
@@ -79,12 +79,18 @@ class Transform:
             Vectors of another width, with NaN or infinity, or that the transform takes beyond
             float32.
         """
+        return self._apply(x, None, threads)
+
+    def _apply(
+        self, x: ArrayLike, tokens: Any, threads: int | None, name: str = "x"
+    ) -> NDArray[np.float32]:
+        """Map vectors as a search maps its queries; `name` is what messages call them."""
         thread_count = as_threads(threads)
-        rows, one_vector = as_vectors(x, self.in_dim)
+        rows, one_vector = _as_vectors(x, self.in_dim, name)
         try:
-            result = self._native.apply(rows, thread_count)
+            result = _core.map_queries(self._map(rows, tokens), rows, thread_count)
         except ValueError as error:
-            raise naming(error, query="x", row="x") from None
+            raise naming(error, query=name, row=name) from None
         return result[0] if one_vector else result
 
     def _bind(self) -> None:
@@ -235,11 +241,21 @@ def _check_names(
         )
 
 
-def as_vectors(x: ArrayLike, dim: int | None) -> tuple[NDArray[np.float32], bool]:
+def _as_vectors(x: ArrayLike, dim: int | None, name: str) -> tuple[NDArray[np.float32], bool]:
     """Return float32 rows, and whether `x` was one vector."""
     if dim is not None:
-        return as_queries(x, name="x", dim=dim)
-    array, _ = to_numpy(x, "x")
+        return as_queries(x, name=name, dim=dim)
+    array, _ = to_numpy(x, name)
     if array.ndim == 1 and array.size:
-        return as_queries(x, name="x", dim=array.shape[0])
-    return as_rows(x, name="x", storage="float32")[0], False
+        return as_queries(x, name=name, dim=array.shape[0])
+    return as_rows(x, name=name, storage="float32")[0], False
+
+
+def as_bias(b: ArrayLike | None, *, name: str, size: int) -> NDArray[np.float32] | None:
+    """Return a vector of `size` numbers, None where there is none."""
+    if b is None:
+        return None
+    bias = as_floats(b, name=name, ndim=1)
+    if bias.shape != (size,):
+        raise ValueError(f"{name}: got shape {bias.shape}, expected ({size},)")
+    return bias

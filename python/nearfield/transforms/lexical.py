@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ..arguments import as_flag, as_real, as_threads, choose, naming
+from ..arguments import as_flag, as_real, choose
 from ..arrays import as_floats, as_labels, as_queries, as_rows
-from .base import Transform, as_vectors
+from .base import Transform, as_bias
 from .linear import Affine
 from .tokens import Tokens
 
-__all__ = ["LexicalModulation"]
+__all__ = ["LexicalModulation", "as_special_ids"]
 
 
 class LexicalModulation(Transform):
@@ -109,9 +109,7 @@ class LexicalModulation(Transform):
         self.weight = as_floats(weight, name="weight", ndim=2)
         self.vocab, dim = self.weight.shape
         self.in_dim = self.out_dim = dim
-        self.bias = None if bias is None else as_floats(bias, name="bias", ndim=1)
-        if self.bias is not None and self.bias.shape != (dim,):
-            raise ValueError(f"bias: got shape {self.bias.shape}, expected ({dim},)")
+        self.bias = as_bias(bias, name="bias", size=dim)
         self.mode = choose(mode, ("slr", "llr", "clr"), name="mode")
         self.form = choose(form, ("code", "paper"), name="form")
         self.scale = as_real(scale, name="scale")
@@ -120,7 +118,7 @@ class LexicalModulation(Transform):
                 f"scale: got {self.scale} for mode {self.mode!r} in the form {self.form!r}; only "
                 "'slr' in the form 'code' has one"
             )
-        self.special_ids = _as_special(special_ids, self.vocab)
+        self.special_ids = as_special_ids(special_ids, self.vocab)
         self.normalize = as_flag(normalize, name="normalize")
         self._set_scorer(scorer, scorer_bias)
         self._bind()
@@ -141,13 +139,9 @@ class LexicalModulation(Transform):
                 f"scorer: got shape {self.scorer.shape}, expected (hidden, {outputs}), one column "
                 "per row of weight"
             )
-        if bias is not None:
-            numbers = np.atleast_1d(np.asarray(bias)) if np.ndim(cast(Any, bias)) == 0 else bias
-            self.scorer_bias = as_floats(numbers, name="scorer_bias", ndim=1)
-            if self.scorer_bias.shape != (outputs,):
-                raise ValueError(
-                    f"scorer_bias: got shape {self.scorer_bias.shape}, expected ({outputs},)"
-                )
+        if bias is not None and np.ndim(cast(Any, bias)) == 0:
+            bias = np.atleast_1d(np.asarray(bias))
+        self.scorer_bias = as_bias(bias, name="scorer_bias", size=outputs)
 
     def token_weights(
         self, hidden_states: ArrayLike, threads: int | None = None
@@ -185,7 +179,7 @@ class LexicalModulation(Transform):
         by_token = self.form == "code"
         layer = Affine(self.scorer[np.newaxis] if by_token else self.scorer.T, self.scorer_bias)
         rows, _ = as_rows(hidden_states, name="hidden_states", dim=layer.in_dim, storage="float32")
-        scores = layer(rows, threads)
+        scores = layer._apply(rows, None, threads, name="hidden_states")
         return np.maximum(scores[:, 0], np.float32(0)) if by_token else scores
 
     def __call__(  # type: ignore[override]
@@ -214,13 +208,7 @@ class LexicalModulation(Transform):
             token id outside the vocabulary; weights where the mode has none, or none where it
             needs them.
         """
-        thread_count = as_threads(threads)
-        rows, one_vector = as_vectors(x, self.in_dim)
-        try:
-            result = _core.map_queries(self._map(rows, tokens), rows, thread_count)
-        except ValueError as error:
-            raise naming(error, query="x", row="x") from None
-        return result[0] if one_vector else result
+        return self._apply(x, tokens, threads)
 
     def _bind(self) -> None:
         weigh, constant = "constant", self.scale if self.form == "code" else math.log(2)
@@ -264,7 +252,8 @@ class LexicalModulation(Transform):
         return array
 
 
-def _as_special(ids: Sequence[int], vocab: int) -> list[int]:
+def as_special_ids(ids: Sequence[int], vocab: int) -> list[int]:
+    """Return distinct token ids of a vocabulary, ascending."""
     labels = as_labels(ids, name="special_ids")
     wrong = labels[(labels < 0) | (labels >= vocab)]
     if wrong.size:

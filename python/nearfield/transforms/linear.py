@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from ..arguments import as_real
 from ..arrays import as_floats
-from .base import Transform
+from .base import Transform, as_bias
 
 __all__ = ["Affine", "Diagonal", "LowRank"]
 
@@ -41,11 +41,7 @@ class Affine(Transform):
     def __init__(self, w: ArrayLike, b: ArrayLike | None = None) -> None:
         self.w = as_floats(w, name="w", ndim=2)
         self.out_dim, self.in_dim = self.w.shape
-        self.b = None if b is None else as_floats(b, name="b", ndim=1)
-        if self.b is not None and self.b.shape != (self.out_dim,):
-            raise ValueError(
-                f"b: got shape {self.b.shape}, expected ({self.out_dim},), one per row of w"
-            )
+        self.b = as_bias(b, name="b", size=self.out_dim)
         self._bind()
 
 
@@ -94,9 +90,7 @@ class LowRank(Transform):
                 f"b: got shape {self.b.shape}, expected {(dim, rank)} beside a of shape "
                 f"{self.a.shape}"
             )
-        self.bias = None if bias is None else as_floats(bias, name="bias", ndim=1)
-        if self.bias is not None and self.bias.shape != (dim,):
-            raise ValueError(f"bias: got shape {self.bias.shape}, expected ({dim},)")
+        self.bias = as_bias(bias, name="bias", size=dim)
         self._bind()
 
 

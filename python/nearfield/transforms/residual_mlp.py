@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..arguments import as_real, choose
 from ..arrays import as_floats
 from .activation import ACTIVATIONS
-from .base import Transform
+from .base import Transform, as_bias
 
 __all__ = ["ResidualMLP"]
 
@@ -70,18 +69,9 @@ class ResidualMLP(Transform):
                 f"w2: got shape {self.w2.shape}, expected {(dim, hidden)} beside w1 of shape "
                 f"{self.w1.shape}"
             )
-        self.b1 = _bias(b1, "b1", hidden)
-        self.b2 = _bias(b2, "b2", dim)
+        self.b1 = as_bias(b1, name="b1", size=hidden)
+        self.b2 = as_bias(b2, name="b2", size=dim)
         self.gate = as_real(gate, name="gate")
         self.activation = choose(activation, ACTIVATIONS, name="activation")
         self.in_dim = self.out_dim = dim
         self._bind()
-
-
-def _bias(value: ArrayLike | None, name: str, size: int) -> NDArray[np.float32] | None:
-    if value is None:
-        return None
-    bias = as_floats(value, name=name, ndim=1)
-    if bias.shape != (size,):
-        raise ValueError(f"{name}: got shape {bias.shape}, expected ({size},)")
-    return bias
