@@ -128,28 +128,7 @@ class MapsCorpus:
         """Return an empty index of `dim` columns with the settings of this one."""
         raise TypeError(f"{type(self).__name__} has no settings to make an index by")
 
-    def map_corpus(
-        self: Any,
-        transform: Transform,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        into: Index | None = None,
-        approximate: bool = False,
-        block_rows: int | None = None,
-        progress: Progress = None,
-        threads: int | None = None,
-    ) -> Index:
-        """Make an index of the mapped rows, as :func:`nearfield.map_corpus` does."""
-        return map_corpus(
-            self,
-            transform,
-            path,
-            into=into,
-            approximate=approximate,
-            block_rows=block_rows,
-            progress=progress,
-            threads=threads,
-        )
+    map_corpus = map_corpus  # the function as a method: `index` is what it is called on
 
 
 class MappedBlocks:
