@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STORAGES", "as_floats", "as_labels", "as_queries", "as_rows", "to_numpy"]
+__all__ = ["STORAGES", "as_floats", "as_labels", "as_queries", "as_rows", "finite_rows", "to_numpy"]
 
 STORAGES = ("float32", "float16", "bfloat16", "int8", "uint8")
 """Element types an index can hold."""
@@ -185,6 +185,16 @@ def as_floats(obj: Any, *, name: str, ndim: int) -> NDArray[np.float32]:
     owned: NDArray[np.float32] = np.array(flat, dtype=np.float32, order="C", copy=True)
     owned.flags.writeable = False
     return owned
+
+
+def finite_rows(obj: Any, *, name: str, dim: int | None = None) -> NDArray[np.float32]:
+    """Turn `obj` into float32 rows as :func:`as_rows` does; ValueError where one is not finite."""
+    rows, _ = as_rows(obj, name=name, dim=dim, storage="float32")
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        at = int(np.argmin(finite))
+        raise ValueError(f"{name}: row {at} holds NaN or infinity, expected finite numbers")
+    return rows
 
 
 def to_numpy(obj: Any, name: str) -> tuple[NDArray[Any], str]:

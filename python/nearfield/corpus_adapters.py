@@ -12,18 +12,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arguments import as_natural, as_real, as_threads, naming
-from .arrays import STORAGES, as_queries, as_rows
+from .arrays import STORAGES, as_rows, finite_rows
 
 if TYPE_CHECKING:
     from ._core import Index as CoreIndex
     from .index import Index
     from .result import SearchResult
+    from .transforms import Transform
 
 __all__ = ["AdaptableIndex", "AdapterReport", "CorpusAdapter", "as_shares"]
 
 CorpusAdapter = str | Mapping[str, float] | None
 """What a search takes: a name, or names with weights."""
 
+_Factors = tuple[NDArray[np.float32], NDArray[np.float32] | None]
 _K = 10
 _LOSS = 0.01
 """How much less recall than without the adapter is worth a warning."""
@@ -140,16 +142,20 @@ class AdaptableIndex:
         left, right = _factors(u, v, index.dim)
         label = _as_name(name)
         most = as_natural(sample, name="sample")
-        asked = None if queries is None else as_queries(queries, name="queries", dim=index.dim)[0]
+        asked = None if queries is None else finite_rows(queries, name="queries", dim=index.dim)
         start = time.perf_counter()
         try:
             self._core.add_corpus_adapter(label, left, right, as_threads(threads))
         except ValueError as error:
             raise naming(error, query="q", row="u") from None
         seconds = time.perf_counter() - start
-        report = _measured(index, label, asked, most, seconds)
-        if report.warning is not None:
-            warnings.warn(report.warning, stacklevel=2)
+        try:
+            report = _measured(index, label, asked, most, seconds)
+            if report.warning is not None:
+                warnings.warn(report.warning, stacklevel=2)
+        except BaseException:
+            self._core.remove_corpus_adapter(label)
+            raise
         return report
 
     def remove_corpus_adapter(self, name: str) -> None:
@@ -206,13 +212,14 @@ def _as_name(name: Any) -> str:
     return name
 
 
-def _factors(u: Any, v: Any, dim: int) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def _factors(u: Any, v: Any, dim: int) -> _Factors:
     """Return u and v, or a matrix and None."""
-    kind = getattr(u, "kind", None)
-    if isinstance(kind, str):
+    from .transforms import Transform
+
+    if isinstance(u, Transform):
         if v is not None:
             raise TypeError("v: got an array beside a transform, expected None")
-        return _factors_of(u, kind, dim)
+        return _factors_of(u, dim)
     if v is None:
         matrix, _ = as_rows(u, name="u", dim=dim, storage="float32")
         if matrix.shape != (dim, dim):
@@ -234,23 +241,26 @@ def _as_factor(x: Any, name: str, dim: int) -> NDArray[np.float32]:
     return as_rows(array, name=name, dim=array.shape[1], storage="float32")[0]
 
 
-def _factors_of(
-    transform: Any, kind: str, dim: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def _factors_of(transform: Transform, dim: int) -> _Factors:
     """Return the matrices of a linear transform."""
-    bias = getattr(transform, "bias", None) if kind == "low_rank" else getattr(transform, "b", None)
-    if kind not in ("affine", "low_rank", "diagonal"):
+    from .transforms import Affine, Diagonal, LowRank
+
+    if isinstance(transform, Diagonal):
+        return _factors(np.diag(transform.w), None, dim)
+    if not isinstance(transform, (Affine, LowRank)):
         raise TypeError(
-            f"u: got a transform of kind {kind!r}, expected a linear one: Affine, LowRank or "
-            "Diagonal; others have to be applied to the rows"
+            f"u: got a transform of kind {transform.kind!r}, expected a linear one: Affine, "
+            "LowRank or Diagonal; others have to be applied to the rows"
         )
-    if kind != "diagonal" and bias is not None and np.any(np.asarray(bias) != 0):
+    bias = transform.b if isinstance(transform, Affine) else transform.bias
+    if bias is not None and bias.any():
         raise ValueError("u: got a transform with a bias, expected a linear one without")
-    if kind == "low_rank":
-        scale = np.float32(transform.scale)
-        return _factors(scale * np.asarray(transform.b), np.asarray(transform.a).T.copy(), dim)
-    w = np.asarray(transform.w)
-    return _factors(np.diag(w) if kind == "diagonal" else w, None, dim)
+    if isinstance(transform, Affine):
+        return _factors(transform.w, None, dim)
+    left = np.float32(transform.scale) * transform.b
+    if left.shape[1] > dim:  # of more factors than columns a matrix is what is smaller
+        return _factors(np.eye(dim) + left.astype(np.float64) @ transform.a, None, dim)
+    return _factors(left, transform.a.T.copy(), dim)
 
 
 def _measured(

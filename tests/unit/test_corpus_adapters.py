@@ -8,7 +8,6 @@ import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import nearfield as nf
@@ -19,6 +18,7 @@ from reliability import container as c
 
 DIM = 12
 METRICS = ("l2", "ip", "cosine")
+T = nf.transforms
 
 
 def noise(n: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
@@ -202,28 +202,51 @@ def test_wrong_calls_change_nothing() -> None:
     assert index.corpus_adapters == ()
 
 
+def test_a_failing_measurement_leaves_no_adapter() -> None:
+    broken = noise(5)
+    broken[2, 3] = np.inf
+    for kind in ("flat", "ivf"):
+        index = make(kind)
+        index.add(noise(300))
+        with pytest.raises(ValueError, match="queries: row 2 holds NaN or infinity"):
+            index.add_corpus_adapter("a", U, V, queries=broken)
+        with pytest.raises(ValueError, match="queries: got shape"):
+            index.add_corpus_adapter("a", U, V, queries=broken[:, :3])
+        assert index.corpus_adapters == ()
+    with pytest.raises(ValueError, match="float32"):
+        index.add_corpus_adapter("a", U, V, queries=np.full((1, DIM), 3e38, np.float32))
+    assert index.corpus_adapters == ()
+    index.add_corpus_adapter("a", U, V)
+
+
 def test_transforms_and_reconstruction() -> None:
     index = make("flat")
     index.add(noise(50))
     w = np.eye(DIM, dtype="f4") + noise(DIM, 3) / 9
     d = np.linspace(0.5, 2, DIM).astype("f4")
     wide = noise(50).astype(float)
+    many = noise(DIM + 3, 6)
     for name, transform, mapped in (
         (
+            "more than columns",
+            T.LowRank(many, many.T, scale=0.02),
+            adapted.matrix(wide, np.eye(DIM) + np.float32(0.02) * many.T.astype(float) @ many),
+        ),
+        (
             "low",
-            SimpleNamespace(kind="low_rank", a=V.T, b=U, scale=0.5, bias=None),
+            T.LowRank(V.T, U, scale=0.5),
             adapted.low_rank(wide, U, V, 0.5),
         ),
-        ("affine", SimpleNamespace(kind="affine", w=w, b=None), adapted.matrix(wide, w)),
-        ("zero", SimpleNamespace(kind="affine", w=w, b=np.zeros(DIM)), adapted.matrix(wide, w)),
-        ("diagonal", SimpleNamespace(kind="diagonal", w=d), wide * d),
+        ("affine", T.Affine(w), adapted.matrix(wide, w)),
+        ("zero", T.Affine(w, np.zeros(DIM)), adapted.matrix(wide, w)),
+        ("diagonal", T.Diagonal(d), wide * d),
     ):
         index.add_corpus_adapter(name, transform)
         back = index.reconstruct(np.arange(50), corpus_adapter=name)
         np.testing.assert_allclose(back, np.float64(mapped), rtol=1e-6, atol=1e-6)
     for error, transform in (
-        (TypeError, SimpleNamespace(kind="key_value")),
-        (ValueError, SimpleNamespace(kind="affine", w=w, b=np.ones(DIM))),
+        (TypeError, T.KeyValue(w, w)),
+        (ValueError, T.Affine(w, np.ones(DIM))),
     ):
         with pytest.raises(error, match="u: got a transform"):
             index.add_corpus_adapter("x", transform)
