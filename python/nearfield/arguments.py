@@ -32,6 +32,7 @@ __all__ = [
     "as_threads",
     "check_result_size",
     "choose",
+    "most_memory",
     "naming",
 ]
 
@@ -192,15 +193,20 @@ def check_result_size(n_queries: int, k: int, rows: Sized) -> None:
     needed = (n_queries or 1) * k * 12
     if needed < 2**24:
         return
-    try:
-        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        installed = 2**40
-    if needed > installed // 2:
+    most = most_memory()
+    if needed > most:
         advice = "pass fewer queries per call"
         if k > len(rows):
             advice = f"only {len(rows)} rows exist: use k={max(len(rows), 1)}"
         raise ValueError(
             f"k: got {k} for {n_queries} queries, a result of {needed / 2**30:.1f} GiB, expected "
-            f"at most half of the {installed / 2**30:.1f} GiB of memory; {advice}"
+            f"at most half of the {2 * most / 2**30:.1f} GiB of memory; {advice}"
         )
+
+
+def most_memory() -> int:
+    """Return the bytes that one array may take: half of what the machine has."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):
+        return 2**39

@@ -105,6 +105,13 @@ def test_tokens_without_meaning_end_at_the_identity() -> None:
         ({"tokens": [1, 2]}, TypeError, "tokens: got a list, expected nf.Tokens"),
         ({"tokens": nf.Tokens([1], [0, 1])}, ValueError, "tokens: got 1 rows for 400 queries"),
         ({"temperature": -1.0}, ValueError, "temperature: got -1.0"),
+        ({"temperature": None}, TypeError, "temperature: got None"),
+        ({"vocab": 2**40}, ValueError, "vocab: got 1099511627776, for ids up to 29 in tokens"),
+        (
+            {"tokens": nf.Tokens([2**40] * QUERIES, np.arange(QUERIES + 1))},
+            ValueError,
+            "vocab: got 1099511627777.* GiB, half of the memory",
+        ),
     ],
 )
 def test_wrong_arguments(options: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from numpy.typing import ArrayLike
 
-from ..arguments import as_positive, as_seed, choose
+from ..arguments import as_positive, choose
 from ..progress import Progress
-from .choice import choose_best, learning_rates, make_recipe, make_report
+from .choice import run_fit
 from .forms import FORMS
-from .measures import METRICS
 from .model import AdapterModel
-from .negatives import NEGATIVES, Negatives
+from .recipe import Recipe
 from .report import FitReport
 from .task import open_task
 from .training import import_torch
@@ -183,25 +182,25 @@ def fit_adapter(
     begin = time.perf_counter()
     form_name = choose(form, tuple(FORMS), name="form")
     both = choose(side, ("query", "both"), name="side") == "both"
-    measure = choose(measure, METRICS, name="measure")
-    kind = choose(negatives, NEGATIVES, name="negatives")
-    seed = as_seed(seed)
     rank = as_positive(rank, name="rank")
-    recipe = make_recipe(
-        loss,
-        temperature,
-        gamma,
+    usual = FORMS[form_name]
+    recipe = Recipe(
+        loss=loss,
+        temperature=temperature,
+        gamma=gamma,
+        measure=measure,
+        negatives=negatives,
+        per_query=per_query,
+        pool=pool,
+        lr=lr,
         epochs=epochs,
-        batch_size=batch_size,
-        weight_decay=FORMS[form_name].weight_decay if weight_decay is None else weight_decay,
-        refresh=refresh,
         patience=patience,
+        batch_size=batch_size,
+        refresh=refresh,
+        weight_decay=usual.weight_decay if weight_decay is None else weight_decay,
         recovery=recovery,
         seed=seed,
     )
-    rates = learning_rates(lr, FORMS[form_name].learning_rate)
-    per_query = as_positive(per_query, name="per_query")
-    pool = as_positive(pool, name="pool")
     torch = import_torch("fit_adapter")
     task = open_task(
         queries,
@@ -213,12 +212,11 @@ def fit_adapter(
         selection=selection,
         test=test,
         metric=choose(metric, ("cosine", "ip"), name="metric"),
-        seed=seed,
+        seed=recipe.seed,
         threads=threads,
     )
-    model = AdapterModel(torch, task, FORMS[form_name], rank, both, measure, seed)
-    drawn = Negatives(task.judgements, task.groups, task.split.train, kind, per_query, pool)
-    choice = choose_best(torch, model, drawn, task, recipe, rates, progress)
-    words = {"form": form_name, "side": side, "loss": loss, "negatives": kind, "measure": measure}
-    report = make_report(model, task, choice, words, seed, begin)
-    return AdapterFit(*model.transforms(choice.parameters), report)
+    model = AdapterModel(torch, task, usual, rank, both, recipe.measure, recipe.seed)
+    words = {"form": form_name, "side": side}
+    rates = recipe.rates(usual.learning_rate)
+    parameters, report = run_fit(torch, model, task, recipe, rates, words, progress, begin)
+    return AdapterFit(*model.transforms(parameters), report)

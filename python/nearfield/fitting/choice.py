@@ -8,17 +8,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import as_margin, as_positive, as_real, choose
 from ..progress import Progress, bar
-from .losses import LOSSES
 from .negatives import Negatives
+from .recipe import Recipe
 from .report import FitReport, Trial, compare
 from .task import Task
-from .training import Best, Model, Recipe, deterministic, train
+from .training import Best, Model, deterministic, train
 
-__all__ = ["Choice", "choose_best", "learning_rates", "make_recipe", "make_report"]
+__all__ = ["run_fit"]
 
-_FACTORS = (1.0, 0.3, 3.0)  # learning rates tried, as multiples of the form's own
 #: Standard errors of the selection gain from which the identity gives way: about what the best of a
 #: few candidates that gain nothing is ahead by luck.
 _AHEAD = 0.5
@@ -42,62 +40,32 @@ class Choice(NamedTuple):
     trials: list[Trial]
 
 
-def make_recipe(
-    loss: str,
-    temperature: float | None,
-    gamma: float | None,
-    *,
-    epochs: int,
-    batch_size: int,
-    weight_decay: float,
-    refresh: int,
-    patience: int,
-    recovery: float,
-    seed: int,
-) -> Recipe:
-    """Check the settings of the training."""
-    _, tempering, default = LOSSES[choose(loss, tuple(LOSSES), name="loss")]
-    given = {"temperature": temperature, "gamma": gamma}
-    for name, value in given.items():
-        if name != tempering and value is not None:
-            raise ValueError(f"{name}: got {value} with loss={loss!r}, expected {tempering}")
-    value = given[tempering]
-    tempered_by = default if value is None else as_real(value, name=tempering)
-    if tempered_by <= 0:
-        raise ValueError(f"{tempering}: got {tempered_by}, expected a number above 0")
-    return Recipe(
-        loss=loss,
-        tempered_by=tempered_by,
-        epochs=as_positive(epochs, name="epochs"),
-        batch_size=as_positive(batch_size, name="batch_size"),
-        weight_decay=as_margin(weight_decay, name="weight_decay"),
-        refresh=as_positive(refresh, name="refresh"),
-        patience=as_positive(patience, name="patience"),
-        recovery=as_margin(recovery, name="recovery"),
-        seed=seed,
-    )
-
-
-def learning_rates(lr: float | None, usual: float) -> list[float]:
-    """Return the learning rates to try."""
-    if lr is None:
-        return [usual * factor for factor in _FACTORS]
-    rate = as_real(lr, name="lr")
-    if rate <= 0:
-        raise ValueError(f"lr: got {rate}, expected a number above 0")
-    return [rate]
-
-
-def choose_best(
+def run_fit(
     torch: Any,
-    model: Model,
-    negatives: Negatives,
+    model: Measurable,
     task: Task,
     recipe: Recipe,
     rates: list[float],
+    words: dict[str, str],
     progress: Progress,
+    begin: float,
+) -> tuple[dict[str, NDArray[np.float32]], FitReport]:
+    """Return the parameters that were chosen, and what they are worth.
+
+    `words` are the report's form and side; `begin` is when the fit began.
+    """
+    choice = _choose_best(torch, model, task, recipe, rates, progress)
+    return choice.parameters, _report(model, task, choice, recipe, words, begin)
+
+
+def _choose_best(
+    torch: Any, model: Model, task: Task, recipe: Recipe, rates: list[float], progress: Progress
 ) -> Choice:
     """Train with every rate; the best epoch of all must be ahead of the identity."""
+    queries = task.split.train
+    negatives = Negatives(
+        task.judgements, task.groups, queries, recipe.negatives, recipe.per_query, recipe.pool
+    )
     runs: list[Best] = []
     identity = model.start()
     base = model.selection(identity)
@@ -107,7 +75,7 @@ def choose_best(
         deterministic(torch, task.threads),
     ):
         for rate in rates:
-            run = train(torch, model, negatives, task.split.train.size, recipe, rate, advance)
+            run = train(torch, model, negatives, queries.size, recipe, rate, advance)
             runs.append(run)
     trials = [
         Trial(rate, run.epoch, float(run.values.mean()), run.curve)
@@ -121,12 +89,12 @@ def choose_best(
     return Choice(None, 0, identity, trials)
 
 
-def make_report(
+def _report(
     model: Measurable,
     task: Task,
     choice: Choice,
+    recipe: Recipe,
     words: dict[str, str],
-    seed: int,
     begin: float,
 ) -> FitReport:
     """Measure the choice beside the identity on the selection and the test part."""
@@ -136,7 +104,7 @@ def make_report(
     adapted = base
     if choice.learning_rate is not None:
         adapted = {name: model.measures(choice.parameters, part) for name, part in parts.items()}
-    measure = words["measure"]
+    measure, seed = recipe.measure, recipe.seed
     deltas = adapted["test"][measure] - base["test"][measure]
     sizes = {
         "train": int(task.split.train.size),
@@ -147,6 +115,9 @@ def make_report(
     }
     return FitReport(
         **words,
+        loss=recipe.loss,
+        negatives=recipe.negatives,
+        measure=measure,
         chosen="identity" if choice.learning_rate is None else "adapted",
         learning_rate=choice.learning_rate,
         epoch=choice.epoch,

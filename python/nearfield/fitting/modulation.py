@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arguments import as_positive, as_seed, choose
-from ..arrays import as_labels
+from ..arguments import as_positive, as_real, choose, most_memory
+from ..arrays import finite_rows
 from ..progress import Progress
-from .choice import choose_best, learning_rates, make_recipe, make_report
+from .choice import run_fit
 from .lexical_model import LexicalModel
-from .measures import METRICS
-from .negatives import NEGATIVES, Negatives
+from .recipe import Recipe
 from .report import FitReport
-from .task import finite_rows, open_task
+from .task import open_task
 from .training import import_torch
 
 if TYPE_CHECKING:
@@ -134,26 +133,27 @@ batch_size, per_query, pool, refresh, weight_decay, seed, threads, progress
     >>> fit.report.chosen  # doctest: +SKIP
     'identity'
     """
+    from ..transforms.lexical import as_special_ids
+
     begin = time.perf_counter()
     mode_name = choose(mode, ("slr", "llr"), name="mode")
-    measure = choose(measure, METRICS, name="measure")
-    kind = choose(negatives, NEGATIVES, name="negatives")
-    seed = as_seed(seed)
-    recipe = make_recipe(
-        "infonce",
-        temperature,
-        None,
+    recipe = Recipe(
+        loss="infonce",
+        temperature=as_real(temperature, name="temperature"),
+        gamma=None,
+        measure=measure,
+        negatives=negatives,
+        per_query=per_query,
+        pool=pool,
+        lr=lr,
         epochs=epochs,
-        batch_size=batch_size,
-        weight_decay=weight_decay,
-        refresh=refresh,
         patience=patience,
+        batch_size=batch_size,
+        refresh=refresh,
+        weight_decay=weight_decay,
         recovery=0.0,
         seed=seed,
     )
-    rates = learning_rates(lr, _LEARNING_RATE)
-    per_query = as_positive(per_query, name="per_query")
-    pool = as_positive(pool, name="pool")
     torch = import_torch("fit_modulation")
     task = open_task(
         queries,
@@ -165,27 +165,26 @@ batch_size, per_query, pool, refresh, weight_decay, seed, threads, progress
         selection=selection,
         test=test,
         metric="cosine",
-        seed=seed,
+        seed=recipe.seed,
         threads=threads,
     )
-    size = _check_tokens(tokens, len(task.queries), vocab)
-    specials = _as_special(special_ids, size)
+    size = _check_tokens(tokens, task.queries.shape, vocab)
+    specials = as_special_ids(special_ids, size)
     states = _as_states(hidden_states, mode_name, tokens)
-    model = LexicalModel(torch, task, tokens, states, specials, measure)
-    drawn = Negatives(task.judgements, task.groups, task.split.train, kind, per_query, pool)
-    choice = choose_best(torch, model, drawn, task, recipe, rates, progress)
-    words = {"form": mode_name, "side": "query", "loss": "infonce"}
-    words |= {"negatives": kind, "measure": measure}
-    report = make_report(model, task, choice, words, seed, begin)
-    return ModulationFit(model.transform(choice.parameters, size), report)
+    model = LexicalModel(torch, task, tokens, states, specials, recipe.measure)
+    words = {"form": mode_name, "side": "query"}
+    rates = recipe.rates(_LEARNING_RATE)
+    parameters, report = run_fit(torch, model, task, recipe, rates, words, progress, begin)
+    return ModulationFit(model.transform(parameters, size), report)
 
 
-def _check_tokens(tokens: Any, n_queries: int, vocab: int | None) -> int:
-    """Return the size of the vocabulary."""
+def _check_tokens(tokens: Any, shape: tuple[int, ...], vocab: int | None) -> int:
+    """Return the size of the vocabulary, for queries of this shape."""
     from ..transforms import Tokens
 
     if not isinstance(tokens, Tokens):
         raise TypeError(f"tokens: got a {type(tokens).__name__}, expected nf.Tokens(ids, offsets)")
+    n_queries, dim = shape
     if len(tokens) != n_queries:
         raise ValueError(
             f"tokens: got {len(tokens)} rows for {n_queries} queries, expected one per query"
@@ -193,20 +192,17 @@ def _check_tokens(tokens: Any, n_queries: int, vocab: int | None) -> int:
     if tokens.weights is not None:
         raise ValueError("tokens: got weights, expected none: the fit finds them")
     largest = int(tokens.ids.max(initial=-1))
-    if vocab is None:
-        return largest + 1 if largest >= 0 else 1
-    size = as_positive(vocab, name="vocab")
+    size = max(largest + 1, 1) if vocab is None else as_positive(vocab, name="vocab")
     if largest >= size:
         raise ValueError(f"vocab: got {size}, expected more than {largest}, an id in tokens")
+    needed, most = 4 * dim * size, most_memory()
+    if needed > most:
+        raise ValueError(
+            f"vocab: got {size}, for ids up to {largest} in tokens: a weight of "
+            f"{needed / 2**30:.1f} GiB, expected at most {most / 2**30:.1f} GiB, half of the "
+            "memory; are they ids of the tokenizer?"
+        )
     return size
-
-
-def _as_special(special_ids: Sequence[int], vocab: int) -> list[int]:
-    ids = np.unique(as_labels(special_ids, name="special_ids"))
-    wrong = ids[(ids < 0) | (ids >= vocab)]
-    if wrong.size:
-        raise ValueError(f"special_ids: got {wrong[0]}, expected ids from 0 to {vocab - 1}")
-    return [int(one) for one in ids]
 
 
 def _as_states(
@@ -218,7 +214,7 @@ def _as_states(
         return None
     if hidden_states is None:
         raise ValueError("hidden_states: got None, expected one row per token id for mode 'llr'")
-    states = finite_rows(hidden_states, "hidden_states", None)
+    states = finite_rows(hidden_states, name="hidden_states")
     if len(states) != len(tokens.ids):
         raise ValueError(
             f"hidden_states: got {len(states)} rows for {len(tokens.ids)} token ids, expected one "

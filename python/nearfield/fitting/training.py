@@ -10,7 +10,6 @@ import contextlib
 import importlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,28 +17,14 @@ from numpy.typing import NDArray
 
 from .losses import LOSSES
 from .negatives import Negatives
+from .recipe import Recipe
 
-__all__ = ["Best", "Epoch", "Model", "Recipe", "deterministic", "import_torch", "train"]
+__all__ = ["Best", "Epoch", "Model", "deterministic", "import_torch", "train"]
 
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
 _Parameters = dict[str, _Floats]
 _SMOOTHED = 3  # epochs whose selection measures are averaged, the identity being epoch 0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; see :func:`nearfield.fit_adapter` for what each setting means."""
-
-    loss: str
-    tempered_by: float
-    epochs: int
-    batch_size: int
-    weight_decay: float
-    refresh: int
-    patience: int
-    recovery: float
-    seed: int
 
 
 class Epoch(NamedTuple):
