@@ -105,6 +105,24 @@ def test_fewer_pairs_than_dimensions() -> None:
     assert np.isfinite(fit.transform.w).all()
 
 
+@pytest.mark.parametrize("form", ["ridge", "procrustes", "low_rank"])
+@pytest.mark.parametrize("side", [0, 1])
+def test_lengths_beyond_the_squares_of_float32_change_nothing(form: str, side: int) -> None:
+    plain = pairs(noise=0.5)
+    wanted = nf.fit_upgrade(*plain, form=form).report
+    for scale in (2.0**-70, 2.0**70):  # squares of these lengths are 0 and infinity in float32
+        scaled = list(plain)
+        scaled[side] = plain[side] * np.float32(scale)
+        found = nf.fit_upgrade(*scaled, form=form).report
+        assert found.cosine == pytest.approx(wanted.cosine, abs=1e-6)
+        assert found.recall == pytest.approx(wanted.recall, abs=0.02)
+        assert found.ridge == wanted.ridge
+    unscaled = nf.fit_upgrade(*plain, form=form, metric="ip").report
+    assert nf.fit_upgrade(*scaled, form=form, metric="ip").report.cosine == pytest.approx(
+        unscaled.cosine, abs=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arguments import as_margin, as_positive, as_real, as_seed, as_threads, choose
+from ..arrays import finite_rows
 from ..exact import topk
-from .task import finite_rows
 
 if TYPE_CHECKING:
     from ..transforms import Transform
@@ -271,14 +271,13 @@ def _least_penalised(
 
 
 def _paired(new: ArrayLike, old: ArrayLike, metric: str) -> tuple[_Floats, _Floats]:
-    x, y = finite_rows(new, "new", None), finite_rows(old, "old", None)
+    x, y = finite_rows(new, name="new"), finite_rows(old, name="old")
     if len(x) != len(y):
         raise ValueError(f"old: got {len(y)} rows beside {len(x)} of new, expected the same texts")
     if len(x) < _FEWEST:
         raise ValueError(f"new: got {len(x)} pairs, expected at least {_FEWEST}")
     if metric == "cosine":
-        lengths = np.linalg.norm(y, axis=1, keepdims=True)
-        y = y / np.maximum(lengths, np.float32(1e-30))
+        y = np.divide(y, _lengths(y)[:, None], out=np.empty_like(y), casting="same_kind")
     return x, y
 
 
@@ -299,9 +298,14 @@ def _parts(n: int, test: float, seed: int, chooses: bool) -> dict[str, NDArray[n
 
 
 def _mean_cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     inner = np.einsum("ij,ij->i", a, b, dtype=np.float64)
-    return float((inner / np.maximum(lengths, 1e-30)).mean())
+    return float((inner / (_lengths(a) * _lengths(b))).mean())
+
+
+def _lengths(x: NDArray[Any]) -> _Doubles:
+    """Return the length of every row, 1 of a row of zeros; squares may be beyond float32."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+    return np.where(lengths > 0, lengths, 1.0)
 
 
 def _agreement(
