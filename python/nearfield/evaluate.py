@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["evaluate", "evaluate_per_query", "grades_of"]
+__all__ = ["evaluate", "evaluate_per_query", "judged_of"]
 
 #: Our name -> (ir-measures name, whether it needs, may have, or cannot have a cutoff).
 _METRICS = {
@@ -121,11 +122,7 @@ def _prepared(run: Any, qrels: Any, metrics: str | Sequence[str]) -> tuple[Any, 
     """Return the ir_measures module, its measure by name, the judgements and the run."""
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     measures = _measures(names)
-    if not isinstance(qrels, Mapping):
-        raise TypeError(
-            f"qrels: got {type(qrels).__name__}, expected {{query id: {{document id: grade}}}}"
-        )
-    judged = {str(query): grades_of(query, grades) for query, grades in qrels.items()}
+    judged = judged_of(qrels)
     if not any(any(grade > 0 for grade in grades.values()) for grades in judged.values()):
         raise ValueError("qrels: got no relevant document, expected at least one judged query")
     ranked = _run_of_mapping(run) if isinstance(run, Mapping) else _run_of_arrays(run)
@@ -163,9 +160,29 @@ def _known() -> str:
     return ", ".join(name + end for name, (_, cut) in _METRICS.items() for end in endings[cut])
 
 
-def grades_of(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[str, int]:
-    """Return the grade of every judged document of a query, checked; ids become text."""
+def judged_of(
+    qrels: Mapping[Any, Mapping[Any, int] | Iterable[Any]],
+) -> dict[str, dict[str, int]]:
+    """Return the grade of every judged document of every query, checked; ids become text.
+
+    Raises
+    ------
+    TypeError
+        Not ``{query id: {document id: grade}}`` or ``{query id: [document ids]}``.
+    ValueError
+        Grades that are no whole numbers, ids that are the same as text.
+    """
+    if not isinstance(qrels, Mapping):
+        raise TypeError(
+            f"qrels: got {type(qrels).__name__}, expected {{query id: {{document id: grade}}}}"
+        )
+    _check_distinct(qrels, "qrels")
+    return {str(query): _grades_of(query, grades) for query, grades in qrels.items()}
+
+
+def _grades_of(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[str, int]:
     if isinstance(grades, Mapping):
+        _check_distinct(grades, f"qrels[{query!r}]")
         return {str(document): _grade(query, document, grades[document]) for document in grades}
     if isinstance(grades, str | bytes) or not isinstance(grades, Iterable):
         raise TypeError(
@@ -175,13 +192,22 @@ def grades_of(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[str
     return {str(document): 1 for document in grades}
 
 
+def _check_distinct(ids: Mapping[Any, Any], what: str) -> None:
+    """Refuse 7 beside "7": one of the two would be lost."""
+    if len(set(map(str, ids))) < len(ids):
+        twice = Counter(map(str, ids)).most_common(1)[0][0]
+        raise ValueError(f"{what}: got several ids that are {twice!r} as text, expected one")
+
+
 def _grade(query: Any, document: Any, grade: Any) -> int:
     try:
         whole = int(grade)
     except (TypeError, ValueError, OverflowError):
         whole = None
-    if whole is None or whole != grade:
-        raise ValueError(f"qrels[{query!r}][{document!r}]: got {grade!r}, expected a whole number")
+    if whole is None or whole != grade or not -(2**63) <= whole < 2**63:
+        raise ValueError(
+            f"qrels[{query!r}][{document!r}]: got {grade!r}, expected a whole number of 64 bits"
+        )
     return whole
 
 

@@ -246,6 +246,7 @@ def test_several_learning_rates_are_tried() -> None:
         ({"gamma": 0.1}, ValueError, "gamma: got 0.1 with loss='infonce', expected temperature"),
         ({"epochs": 0}, ValueError, "epochs: got 0"),
         ({"groups": [1, 2]}, ValueError, r"groups: got shape \(2,\), expected \(600,\)"),
+        ({"groups": np.array([None, 1] * (ROWS // 2))}, TypeError, "groups: got values that have"),
         ({"groups": np.zeros(ROWS)}, ValueError, "leave 0 for the selection part.*finer groups"),
         ({"query_ids": ["a"]}, ValueError, "query_ids: got 1 ids for 300 rows"),
         ({"corpus_ids": ["a"] * ROWS}, ValueError, "corpus_ids: 'a' stands there twice"),

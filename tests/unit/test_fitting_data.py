@@ -40,6 +40,9 @@ def test_judgements_by_id_and_grade() -> None:
         ({1: ["no", "way"]}, ValueError, "2 unknown corpus ids .'no', 'way'"),
         ({1: {1: 0}}, ValueError, "no relevant document"),
         ({1: {1: 0.5}}, ValueError, "whole number"),
+        ({1: {1: 2**63}}, ValueError, "whole number of 64 bits"),
+        ({1: [1], "1": [2]}, ValueError, "qrels: got several ids that are '1' as text"),
+        ({1: {2: 1, "2": 0}}, ValueError, r"qrels\[1\]: got several ids that are '2' as text"),
         ([1], TypeError, "qrels: got list"),
     ],
 )
@@ -102,6 +105,24 @@ def test_parts_may_be_named() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             split(found, **options)
+
+
+def test_what_is_drawn_leaves_named_parts_alone() -> None:
+    found = judged({q: [q // 2] for q in range(80)}, 80, 80)
+    by_row = np.arange(80)
+    parts = split(found, selection=range(30), test=0.3, groups=by_row)
+    assert parts.selection.tolist() == list(range(30))
+    assert parts.test.size == 24
+    assert not set(parts.test.tolist()) & set(range(30))
+    drawn = split(found, selection=0.3, test=range(30), groups=by_row)
+    assert drawn.test.tolist() == list(range(30))
+
+
+def test_a_part_is_a_share_or_ids() -> None:
+    found = judged({q: [q] for q in range(60)}, 60, 60)
+    for wanted in (np.array(0.2), "12", b"12", True):
+        with pytest.raises(TypeError, match=r"selection: got .* expected a real number"):
+            split(found, selection=wanted)
 
 
 def test_too_few_pairs_are_refused() -> None:

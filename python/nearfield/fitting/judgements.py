@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..evaluate import judged_of
+
 __all__ = ["Judgements", "Pairs", "number_ids", "read_judgements"]
 
 _Ints = NDArray[np.int64]
@@ -108,18 +110,10 @@ def read_judgements(
 
     Raises
     ------
-    TypeError
-        Not ``{query id: {document id: grade}}`` or ``{query id: [document ids]}``.
-    ValueError
-        Unknown ids (some are named), grades that are no whole numbers, nothing relevant.
+    TypeError, ValueError
+        As :func:`nearfield.evaluate`; unknown ids (some are named).
     """
-    from ..evaluate import grades_of
-
-    if not isinstance(qrels, Mapping):
-        raise TypeError(
-            f"qrels: got {type(qrels).__name__}, expected {{query id: {{document id: grade}}}}"
-        )
-    judged = {str(query): grades_of(query, grades) for query, grades in qrels.items()}
+    judged = judged_of(qrels)
     documents = {document for grades in judged.values() for document in grades}
     for kind, known, wanted in (("query", query_rows, judged), ("corpus", corpus_rows, documents)):
         _refuse_unknown(kind, known, wanted)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,15 +60,18 @@ def split_queries(
     family = _families(judgements, queries, groups)
     parts: dict[str, _Ints] = {}
     left = queries
-    for name, wanted, offset in (("test", test, 1), ("selection", selection, 2)):
-        if isinstance(wanted, (str, bytes)) or not isinstance(wanted, Iterable):
+    # Named parts first: what is drawn must leave them alone.
+    for name, wanted, offset in sorted(
+        (("test", test, 1), ("selection", selection, 2)), key=lambda part: not _are_ids(part[1])
+    ):
+        if _are_ids(wanted):
+            part = _named(wanted, name, query_rows, queries, left)
+        else:
             share = as_real(wanted, name=name)
             if not 0 < share < 1:
                 raise ValueError(f"{name}: got {share}, expected a share between 0 and 1, or ids")
             count = round(share * queries.size)
             part = _drawn(left, family, count, np.random.default_rng([seed, offset]))
-        else:
-            part = _named(wanted, name, query_rows, queries, left)
         parts[name] = np.sort(part)
         # What is akin to a held-out query must not be trained on either.
         akin = np.isin(family[left], np.unique(family[part]))
@@ -82,6 +85,11 @@ def split_queries(
                 + ("" if groups is None else ", or finer groups")
             )
     return Split(parts["train"], parts["selection"], parts["test"])
+
+
+def _are_ids(wanted: Any) -> TypeGuard[Iterable[Any]]:
+    single = isinstance(wanted, (str, bytes)) or getattr(wanted, "ndim", 1) == 0
+    return isinstance(wanted, Iterable) and not single
 
 
 def _drawn(left: _Ints, family: _Ints, count: int, rng: np.random.Generator) -> _Ints:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arguments import as_threads
-from ..arrays import as_rows, to_numpy
+from ..arrays import finite_rows, to_numpy
 from ..exact import topk
 from ..flat import FlatIndex
 from ..runtime import num_threads
@@ -19,7 +19,7 @@ from .judgements import Judgements, number_ids, read_judgements
 from .measures import CUTOFFS, per_query
 from .splits import Split, split_queries
 
-__all__ = ["Task", "finite_rows", "open_task"]
+__all__ = ["Task", "open_task"]
 
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
@@ -93,8 +93,8 @@ def open_task(
     TypeError, ValueError
         Shapes that do not fit, NaN or infinity, qrels with unknown ids, too few pairs for a split.
     """
-    rows = finite_rows(corpus, "corpus", None)
-    asked = finite_rows(queries, "queries", rows.shape[1])
+    rows = finite_rows(corpus, name="corpus")
+    asked = finite_rows(queries, name="queries", dim=rows.shape[1])
     query_rows = number_ids(query_ids, len(asked), "query_ids")
     corpus_rows = number_ids(corpus_ids, len(rows), "corpus_ids")
     judgements = read_judgements(qrels, query_rows, corpus_rows)
@@ -112,19 +112,14 @@ def open_task(
     )
 
 
-def finite_rows(x: ArrayLike, name: str, dim: int | None) -> _Floats:
-    """Return float32 rows, or raise where one is not finite."""
-    rows, _ = as_rows(x, name=name, dim=dim, storage="float32")
-    finite = np.isfinite(rows).all(axis=1)
-    if not finite.all():
-        at = int(np.flatnonzero(~finite)[0])
-        raise ValueError(f"{name}: row {at} holds NaN or infinity, expected finite numbers")
-    return rows
-
-
 def _numbered(groups: ArrayLike, n: int) -> _Ints:
     array, _ = to_numpy(groups, "groups")
     if array.shape != (n,):
         raise ValueError(f"groups: got shape {array.shape}, expected ({n},), one per corpus row")
-    _, numbers = np.unique(array, return_inverse=True)
+    try:
+        _, numbers = np.unique(array, return_inverse=True)
+    except TypeError:
+        raise TypeError(
+            "groups: got values that have no order, expected all numbers or text"
+        ) from None
     return numbers.astype(np.int64)
