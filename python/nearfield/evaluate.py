@@ -176,14 +176,16 @@ def judged_of(
         raise TypeError(
             f"qrels: got {type(qrels).__name__}, expected {{query id: {{document id: grade}}}}"
         )
-    _check_distinct(qrels, "qrels")
-    return {str(query): _grades_of(query, grades) for query, grades in qrels.items()}
+    judged = {str(query): _grades_of(query, grades) for query, grades in qrels.items()}
+    _check_distinct(judged, qrels, "qrels")
+    return judged
 
 
 def _grades_of(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[str, int]:
     if isinstance(grades, Mapping):
-        _check_distinct(grades, f"qrels[{query!r}]")
-        return {str(document): _grade(query, document, grades[document]) for document in grades}
+        found = {str(document): _grade(query, document, grades[document]) for document in grades}
+        _check_distinct(found, grades, f"qrels[{query!r}]")
+        return found
     if isinstance(grades, str | bytes) or not isinstance(grades, Iterable):
         raise TypeError(
             f"qrels[{query!r}]: got {type(grades).__name__}, expected {{document id: grade}} or a "
@@ -192,9 +194,9 @@ def _grades_of(query: Any, grades: Mapping[Any, int] | Iterable[Any]) -> dict[st
     return {str(document): 1 for document in grades}
 
 
-def _check_distinct(ids: Mapping[Any, Any], what: str) -> None:
-    """Refuse 7 beside "7": one of the two would be lost."""
-    if len(set(map(str, ids))) < len(ids):
+def _check_distinct(named: Mapping[str, Any], ids: Mapping[Any, Any], what: str) -> None:
+    """Refuse 7 beside "7", one of which was lost when `ids` became text."""
+    if len(named) < len(ids):
         twice = Counter(map(str, ids)).most_common(1)[0][0]
         raise ValueError(f"{what}: got several ids that are {twice!r} as text, expected one")
 
@@ -224,7 +226,9 @@ def _run_of_mapping(run: Mapping[Any, Mapping[Any, float]]) -> dict[str, dict[st
             raise TypeError(f"run[{query!r}]: got a score that is no number ({error})") from None
         if any(math.isnan(score) for score in scores.values()):
             raise ValueError(f"run[{query!r}]: got a NaN score, expected numbers")
+        _check_distinct(scores, documents, f"run[{query!r}]")
         ranked[str(query)] = scores
+    _check_distinct(ranked, run, "run")
     return ranked
 
 
