@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from bench import empty_indexes
+from bench.empty_indexes import LINKS
 from bench.pareto.datasets import Dataset
 from bench.pareto.judge import Array
 from bench.pareto.methods import Params
 from bench.pareto.methods.base import required
-from bench.pareto.methods.faiss_ivf import list_count
 
 K = 10
 PROBES = (8, 32, 128)
 BREADTHS = (16, 64, 256)
 MARGINS = (0.05, 0.1)
-LINKS, EF_CONSTRUCTION = 16, 200  # of every graph
 
 
 class Searcher(ABC):
@@ -44,15 +44,13 @@ class NearfieldFlat(Searcher):
     """Exact search."""
 
     name = "nearfield-flat"
+    kind: ClassVar[str] = "flat"
 
     def __init__(self, data: Dataset, threads: int, selector: str) -> None:
-        self._index = self._empty(required("nearfield"), data)
+        self._index = empty_indexes.nearfield(self.kind, data.dim, data.n, data.metric)
         if not self._index.is_trained:
             self._index.train(data.base, threads=threads)
         self._index.add(data.base, threads=threads)
-
-    def _empty(self, library: Any, data: Dataset) -> Any:
-        return library.FlatIndex(data.dim, data.metric)
 
     def allow(self, mask: Array, params: Params) -> Any:
         """Keep the mask as a filter."""
@@ -68,23 +66,19 @@ class NearfieldIvf(NearfieldFlat):
     """Inverted lists over float32 rows."""
 
     name = "nearfield-ivf"
+    kind = "ivf"
     settings = tuple({"nprobe": probes} for probes in PROBES)
-
-    def _empty(self, library: Any, data: Dataset) -> Any:
-        return library.IVFIndex(data.dim, list_count(data.n), data.metric)
 
 
 class NearfieldHnsw(NearfieldFlat):
     """Walks ended by breadth, and by margins."""
 
     name = "nearfield-hnsw"
+    kind = "hnsw"
     settings = (
         *({"ef_search": breadth} for breadth in BREADTHS),
         *({"margin": margin} for margin in MARGINS),
     )
-
-    def _empty(self, library: Any, data: Dataset) -> Any:
-        return library.HNSWIndex(data.dim, LINKS, data.metric, ef_construction=EF_CONSTRUCTION)
 
 
 class FaissFlat(Searcher):
@@ -96,12 +90,7 @@ class FaissFlat(Searcher):
 
     def __init__(self, data: Dataset, threads: int, selector: str) -> None:
         self._faiss, self._selector = required("faiss"), selector
-        self._faiss.omp_set_num_threads(threads)
-        kind = self._faiss.METRIC_INNER_PRODUCT if data.metric == "ip" else self._faiss.METRIC_L2
-        spec = self.spec.format(lists=list_count(data.n))
-        self._index = self._faiss.index_factory(data.dim, spec, kind)
-        if "HNSW" in spec:
-            self._index.hnsw.efConstruction = EF_CONSTRUCTION
+        self._index = empty_indexes.faiss(self.spec, data.dim, data.n, data.metric, threads)
         self._index.train(data.base)
         self._index.add(data.base)
 
@@ -147,9 +136,7 @@ class Hnswlib(Searcher):
     settings = tuple({"ef": breadth} for breadth in BREADTHS)
 
     def __init__(self, data: Dataset, threads: int, selector: str) -> None:
-        space = "ip" if data.metric == "ip" else "l2"
-        self._index = required("hnswlib").Index(space=space, dim=data.dim)
-        self._index.init_index(max_elements=data.n, ef_construction=EF_CONSTRUCTION, M=LINKS)
+        self._index = empty_indexes.hnswlib(data.dim, data.n, data.metric)
         self._index.add_items(data.base, num_threads=threads)
 
     def allow(self, mask: Array, params: Params) -> Any:

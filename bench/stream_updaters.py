@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from bench import empty_indexes
+from bench.empty_indexes import EF_CONSTRUCTION, LINKS
 from bench.pareto.judge import Array
 from bench.pareto.methods.base import required
-from bench.pareto.methods.faiss_ivf import list_count
-
-LINKS, EF_CONSTRUCTION = 16, 200
 
 
 class Updater(ABC):
@@ -53,21 +52,19 @@ class NearfieldFlat(Updater):
     """Exact search."""
 
     name = "nearfield-flat"
+    kind: ClassVar[str] = "flat"
+    argument: ClassVar[str | None] = None  # of a search, for which effort
+    effort: ClassVar[str] = ""
 
     def __init__(
         self, rows: Array, labels: Array, metric: str, threads: int, effort: dict[str, int]
     ) -> None:
-        self._threads, self._params = threads, self._asked(effort)
-        self._index = self._empty(required("nearfield"), rows, metric)
+        self._threads = threads
+        self._params = {self.argument: effort[self.effort]} if self.argument else {}
+        self._index = empty_indexes.nearfield(self.kind, rows.shape[1], len(rows), metric)
         if not self._index.is_trained:
             self._index.train(rows, threads=threads)
         self.add(rows, labels)
-
-    def _asked(self, effort: dict[str, int]) -> dict[str, int]:
-        return {}
-
-    def _empty(self, library: Any, rows: Array, metric: str) -> Any:
-        return library.FlatIndex(rows.shape[1], metric)
 
     def remove(self, labels: Array) -> None:
         """Remove them; the index tidies up by itself."""
@@ -87,24 +84,16 @@ class NearfieldIvf(NearfieldFlat):
     """Inverted lists over float32 rows."""
 
     name = "nearfield-ivf"
-
-    def _asked(self, effort: dict[str, int]) -> dict[str, int]:
-        return {"nprobe": effort["nprobe"]}
-
-    def _empty(self, library: Any, rows: Array, metric: str) -> Any:
-        return library.IVFIndex(rows.shape[1], list_count(len(rows)), metric)
+    kind = "ivf"
+    argument, effort = "nprobe", "nprobe"
 
 
 class NearfieldHnsw(NearfieldFlat):
     """A graph of the same m and ef_construction as hnswlib's."""
 
     name = "nearfield-hnsw"
-
-    def _asked(self, effort: dict[str, int]) -> dict[str, int]:
-        return {"ef_search": effort["ef"]}
-
-    def _empty(self, library: Any, rows: Array, metric: str) -> Any:
-        return library.HNSWIndex(rows.shape[1], LINKS, metric, ef_construction=EF_CONSTRUCTION)
+    kind = "hnsw"
+    argument, effort = "ef_search", "ef"
 
 
 class Hnswlib(Updater):
@@ -116,14 +105,8 @@ class Hnswlib(Updater):
         self, rows: Array, labels: Array, metric: str, threads: int, effort: dict[str, int]
     ) -> None:
         self._threads = threads
-        self._index = required("hnswlib").Index(
-            space="ip" if metric == "ip" else "l2", dim=rows.shape[1]
-        )
-        self._index.init_index(
-            max_elements=len(rows),
-            ef_construction=EF_CONSTRUCTION,
-            M=LINKS,
-            allow_replace_deleted=True,
+        self._index = empty_indexes.hnswlib(
+            rows.shape[1], len(rows), metric, allow_replace_deleted=True
         )
         self._index.add_items(rows, labels, num_threads=threads)
         self._index.set_ef(effort["ef"])
@@ -184,10 +167,8 @@ class FaissIvf(Updater):
     def __init__(
         self, rows: Array, labels: Array, metric: str, threads: int, effort: dict[str, int]
     ) -> None:
-        faiss = required("faiss")
-        faiss.omp_set_num_threads(threads)
-        kind = faiss.METRIC_INNER_PRODUCT if metric == "ip" else faiss.METRIC_L2
-        self._index = faiss.index_factory(rows.shape[1], f"IVF{list_count(len(rows))},Flat", kind)
+        spec = "IVF{lists},Flat"
+        self._index = empty_indexes.faiss(spec, rows.shape[1], len(rows), metric, threads)
         self._index.train(rows)
         self._index.nprobe = effort["nprobe"]
         self.add(rows, labels)
