@@ -85,10 +85,7 @@ def run_encode(args: argparse.Namespace, made: Embeddings) -> None:
 
 def run_adapters(args: argparse.Namespace, made: Embeddings) -> None:
     """Fit, judge, write."""
-    names = [name.strip() for name in args.forms.split(",")]
-    forms = [form for form in fits.FORMS if args.forms == "all" or form.name in names]
-    if not forms:
-        raise SystemExit(f"--forms: got {args.forms!r}, expected some of {fits.FORMS}")
+    forms = fits.FORMS if args.forms == "all" else fits.named(args.forms)
     task = _told({"synopsis": synopsis_task, "docstring": docstring_task}[args.task]())
     if args.split == "queries":
         task = ungrouped(task)

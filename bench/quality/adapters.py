@@ -111,7 +111,7 @@ class Study:
         self.task, self.queries, self.corpus = task, queries, corpus
         self.judge, self.say = judge, say
         self.fold = folds(task.groups, FOLDS)
-        self.dense = _listed(queries, corpus)
+        self.dense = lexical.dense(queries, corpus)
         self.base = by_query(self.dense.ids, task.relevant)
 
     def run(self, plan: Plan) -> list[Result]:
@@ -198,11 +198,8 @@ class Study:
         weight = lexical.best_weight(
             self.dense[train], words[train], [self.task.relevant[row] for row in train]
         )
-        dense, words = self.dense[rows], words[rows]
-        yield self._result("main", "BM25", seed, rows, words.ids)
-        yield self._result("main", "base + BM25, rrf", seed, rows, lexical.rrf(dense, words))
-        ids = lexical.weighted(dense, words, weight)
-        yield self._result("main", "base + BM25, weighted", seed, rows, ids, weight=weight)
+        for name, (ids, share) in lexical.beside(self.dense[rows], words[rows], weight).items():
+            yield self._result("main", name, seed, rows, ids, weight=share)
 
     def _result(
         self, part: str, method: str, seed: int, rows: Rows, ids: lexical.Ids, **more: Any
@@ -237,8 +234,3 @@ def saturated(study: Study, count: int = SATURATED) -> Study:
 
 def _named(forms: Sequence[Form], names: Sequence[str]) -> list[Form]:
     return [form for form in forms if form.name in names]
-
-
-def _listed(queries: Vectors, corpus: Vectors) -> lexical.Listed:
-    found = nf.topk(queries, corpus, min(lexical.LISTED, len(corpus)), metric="cosine")
-    return lexical.Listed(found.ids, found.scores.astype(np.float64))

@@ -20,6 +20,7 @@ import numpy as np
 from nearfield.demo.vectors import default_model
 from numpy.typing import NDArray
 
+from bench.quality.kept import keep
 from bench.quality.task import Vectors, digest
 
 PART = 2_048  # texts encoded between two writes
@@ -59,12 +60,20 @@ class Embeddings:
         Precision of the network, as in `nearfield.Encoder`.
     say : callable
         Is told how far it is.
+    pooling : str, optional
+        Of `vectors`, where it shall not be the model's own.
     """
 
-    def __init__(self, work: Path, dtype: str = "auto", say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        work: Path,
+        dtype: str = "auto",
+        say: Callable[[str], None] = print,
+        pooling: str | None = None,
+    ) -> None:
         self.work = work
         self.say = say
-        self._dtype = dtype
+        self._dtype, self._pooling = dtype, pooling
         self._encoders: dict[int, nf.Encoder] = {}
 
     def vectors(self, texts: Sequence[str], label: str, length: int) -> Vectors:
@@ -86,7 +95,10 @@ class Embeddings:
     def _encoder(self, length: int) -> nf.Encoder:
         if length not in self._encoders:
             self._encoders[length] = nf.Encoder(
-                default_model(), dtype=self._dtype, max_seq_length=length
+                default_model(),
+                dtype=self._dtype,
+                max_seq_length=length,
+                pooling=self._pooling,
             )
         return self._encoders[length]
 
@@ -97,7 +109,8 @@ class Embeddings:
     def _cached(
         self, texts: Sequence[str], label: str, make: Callable[[Sequence[str]], dict[str, Any]]
     ) -> dict[str, Any]:
-        key = digest(texts, self._dtype, Path(default_model()).parent.name)
+        own = [] if self._pooling is None else [self._pooling]
+        key = digest(texts, self._dtype, Path(default_model()).parent.name, *own)
         folder = self.work / f"{label}-{key}"
         if not folder.is_dir():
             parts = self.work / f"{label}-{key}.parts"
@@ -118,9 +131,7 @@ class Embeddings:
             return
         begin = time.perf_counter()
         arrays = make(texts)
-        fresh = path.with_suffix(".tmp.npz")
-        np.savez(fresh, **arrays)
-        fresh.rename(path)
+        keep(path, **arrays)
         spent = time.perf_counter() - begin
         self.say(f"{label} {path.stem}: {len(texts) / spent:,.0f} texts/s")
 

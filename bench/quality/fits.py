@@ -15,6 +15,7 @@ import nearfield as nf
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.quality.kept import keep
 from bench.quality.scores import DEPTH
 from bench.quality.task import Vectors
 
@@ -40,6 +41,25 @@ FORMS = (
     Form("key-value 128", {"form": "key_value", "rank": 128}),
     Form("key-value 64, both sides", {"form": "key_value", "rank": 64, "side": "both"}),
 )
+
+
+def named(names: str) -> list[Form]:
+    """Forms of a comma list, in the order of the table; one name has a comma in itself.
+
+    Raises
+    ------
+    SystemExit
+        None, or a name of no form.
+    """
+    left, found = names, set()
+    for form in sorted(FORMS, key=lambda form: -len(form.name)):
+        if form.name in left:
+            left = left.replace(form.name, "")
+            found.add(form.name)
+    if left.strip(", ") or not found:
+        known = "; ".join(form.name for form in FORMS)
+        raise SystemExit(f"--forms: got {names!r}, expected some of {known}")
+    return [form for form in FORMS if form.name in found]
 
 
 @dataclass(frozen=True)
@@ -120,8 +140,13 @@ def adapter(examples: Examples, form: Form, seed: int, **options: Any) -> Fitted
         moves(fit.transform, examples.queries),
         moves(fit.corpus_transform, examples.corpus[:1_000]),
         seconds,
-        {"chosen": fit.report.chosen, "lr": fit.report.learning_rate, "epoch": fit.report.epoch},
+        told(fit.report),
     )
+
+
+def told(report: nf.FitReport) -> dict[str, Any]:
+    """What a table says of a fit."""
+    return {"chosen": report.chosen, "lr": report.learning_rate, "epoch": report.epoch}
 
 
 def judged(fit: Fit) -> Judge:
@@ -156,11 +181,8 @@ def kept(judge: Judge, folder: Path, *words: str) -> Judge:
             with np.load(path) as found:
                 return Outcome(found["ids"], **json.loads(str(found["rest"])))
         outcome = judge(examples, form, seed)
-        folder.mkdir(parents=True, exist_ok=True)
         rest = {name: getattr(outcome, name) for name in ("identity", "seconds", "about")}
-        fresh = path.with_suffix(".tmp.npz")
-        np.savez(fresh, ids=outcome.ids, rest=json.dumps(rest))
-        fresh.rename(path)
+        keep(path, ids=outcome.ids, rest=json.dumps(rest))
         return outcome
 
     return once

@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nearfield as nf
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.quality.kept import keep
 from bench.quality.scores import by_query
-from bench.quality.task import digest
+from bench.quality.task import Vectors, digest
 
 LISTED = 100
 K1, B = 1.2, 0.75
@@ -46,6 +48,12 @@ class Listed:
         return Listed(self.ids[rows], self.scores[rows])
 
 
+def dense(queries: Vectors, corpus: Vectors) -> Listed:
+    """Best `LISTED` rows of every query by cosine."""
+    found = nf.topk(queries, corpus, min(LISTED, len(corpus)), metric="cosine")
+    return Listed(found.ids, found.scores.astype(np.float64))
+
+
 def bm25(queries: Sequence[str], corpus: Sequence[str], folder: Path | None = None) -> Listed:
     """Best `LISTED` rows of every query; rows that share no word with it are left out.
 
@@ -65,10 +73,7 @@ def bm25(queries: Sequence[str], corpus: Sequence[str], folder: Path | None = No
     path = folder / f"bm25-{digest(queries, digest(corpus), str(K1), str(B))}.npz"
     if not path.is_file():
         listed = _bm25(queries, corpus)
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".tmp.npz")
-        np.savez(fresh, ids=listed.ids, scores=listed.scores)
-        fresh.rename(path)
+        keep(path, ids=listed.ids, scores=listed.scores)
     with np.load(path) as found:
         return Listed(found["ids"], found["scores"])
 
@@ -102,6 +107,15 @@ def _best(scores: Floats, width: int) -> Ids:
     least = np.partition(scores, len(scores) - width)[len(scores) - width]
     rows = np.flatnonzero(scores >= least)
     return rows[np.lexsort((rows, -scores[rows]))][:width]
+
+
+def beside(dense: Listed, words: Listed, weight: float) -> dict[str, tuple[Ids, float | None]]:
+    """What stands beside plain dense search in a table, with the weight of the dense list."""
+    return {
+        "BM25": (words.ids, None),
+        "base + BM25, rrf": (rrf(dense, words), None),
+        "base + BM25, weighted": (weighted(dense, words, weight), weight),
+    }
 
 
 def rrf(a: Listed, b: Listed) -> Ids:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import nearfield as nf
@@ -17,6 +18,7 @@ import numpy as np
 
 from bench.quality import lexical
 from bench.quality.embeddings import TokenStates
+from bench.quality.fits import told
 from bench.quality.report import Comparison
 from bench.quality.scores import DEPTH, by_query
 from bench.quality.task import Task, Vectors, folds
@@ -32,6 +34,11 @@ class Encoded:
     task: Task
     queries: TokenStates
     corpus: Vectors
+
+    @cached_property
+    def dense(self) -> lexical.Listed:
+        """What plain dense search finds."""
+        return lexical.dense(self.queries.vectors, self.corpus)
 
 
 @dataclass(frozen=True)
@@ -122,9 +129,7 @@ def fit(taught: Lesson, mode: str, seed: int, vocab: int, **options: Any) -> Lea
         moved: Vectors = made(asked.vectors, nf.Tokens(asked.ids, asked.offsets, weights))
         return moved
 
-    told = found.report
-    about = {"chosen": told.chosen, "lr": told.learning_rate, "epoch": told.epoch}
-    return Learned(apply, seconds, about)
+    return Learned(apply, seconds, told(found.report))
 
 
 def measure(
@@ -153,20 +158,15 @@ def measure(
 def _beside(encoded: Encoded, training: Sequence[Encoded]) -> list[Measured]:
     """Base, BM25 and their fusions."""
     task = encoded.task
-    dense, words = _dense(encoded), lexical.bm25(task.queries, task.corpus)
+    dense, words = encoded.dense, lexical.bm25(task.queries, task.corpus)
     kind = task.name.removesuffix("@0")
     taught = next(other for other in training if other.task.name == kind)
     weight = lexical.best_weight(
-        _dense(taught),
+        taught.dense,
         lexical.bm25(taught.task.queries, taught.task.corpus),
         taught.task.relevant,
     )
-    lists = {
-        "base": (dense.ids, None),
-        "BM25": (words.ids, None),
-        "base + BM25, rrf": (lexical.rrf(dense, words), None),
-        "base + BM25, weighted": (lexical.weighted(dense, words, weight), weight),
-    }
+    lists = {"base": (dense.ids, None), **lexical.beside(dense, words, weight)}
     return [
         Measured(task.name, name, _compared(encoded, dense.ids, [ids]), weight=w)
         for name, (ids, w) in lists.items()
@@ -174,7 +174,7 @@ def _beside(encoded: Encoded, training: Sequence[Encoded]) -> list[Measured]:
 
 
 def _modulated(encoded: Encoded, learned: dict[str, list[Learned]]) -> list[Measured]:
-    base = _dense(encoded).ids
+    base = encoded.dense.ids
     vectors = encoded.queries.vectors
     found = []
     for mode, several in learned.items():
@@ -204,12 +204,6 @@ def _compared(encoded: Encoded, base: Any, several: Sequence[Any]) -> Comparison
         np.tile(np.arange(len(task.queries)), len(scored)),
         list(task.groups) * len(scored),
     )
-
-
-def _dense(encoded: Encoded) -> lexical.Listed:
-    depth = min(lexical.LISTED, len(encoded.corpus))
-    found = nf.topk(encoded.queries.vectors, encoded.corpus, depth, metric="cosine")
-    return lexical.Listed(found.ids, found.scores.astype(np.float64))
 
 
 def _cosine(a: Vectors, b: Vectors) -> float:

@@ -180,6 +180,15 @@ def test_a_fit_is_judged_once(study, tmp_path):
     assert calls == [0, 1, 0, 0, 0, 0, 0]
 
 
+def test_forms_are_chosen_by_name():
+    assert [form.name for form in fits.named("key-value 64, affine")] == ["affine", "key-value 64"]
+    both = fits.named("key-value 64, both sides")
+    assert [form.options.get("side") for form in both] == ["both"]
+    for wrong in ("", "affine,lowrank 16", "key-value"):
+        with pytest.raises(SystemExit, match="expected some of affine; low-rank 16"):
+            fits.named(wrong)
+
+
 HEADER = {"date": "today", "cpu": "some", "cores": 2, "isa": "avx2", "commit": "abc"}
 
 
