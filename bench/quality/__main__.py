@@ -1,4 +1,4 @@
-"""Command line of the quality tables: encode, adapters, modulation."""
+"""Command line of the quality tables: encode, adapters, modulation, upgrade."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.pareto.environment import header
-from bench.quality import adapters, adapters_report, fits, modulation, modulation_report, report
+from bench.quality import (
+    adapters,
+    adapters_report,
+    fits,
+    modulation,
+    modulation_report,
+    report,
+    upgrade,
+)
 from bench.quality.docstrings import docstring_task
 from bench.quality.embeddings import Embeddings
 from bench.quality.material import Material, material
@@ -30,11 +38,13 @@ def _parser() -> argparse.ArgumentParser:
     encode = commands.add_parser("encode", help="make the tasks and all vectors they need")
     study = commands.add_parser("adapters", help="fit and judge adapters on one task")
     lexical = commands.add_parser("modulation", help="fit and judge lexical modulation")
-    for command in (encode, study, lexical):
+    newer = commands.add_parser("upgrade", help="fit and judge maps between two models")
+    for command in (encode, study, lexical, newer):
         command.add_argument("--work", type=Path, default=WORK, help="folder of the vectors")
         command.add_argument("--dtype", default="auto", help="precision of the encoder")
-    for command in (study, lexical):
+    for command in (study, lexical, newer):
         command.add_argument("--out", type=Path, required=True, help="folder of the results")
+    for command in (study, lexical):
         command.add_argument("--seeds", type=int, default=5)
         command.add_argument(
             "--fit", type=json.loads, default={}, help="arguments of the fit, as '{\"epochs\": 10}'"
@@ -49,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", choices=("groups", "queries"), default="groups", help="what stays in one fold")
     encode.add_argument("--task", choices=[*TASKS, "fine-grained", "all"], default="all")
     lexical.add_argument("--modes", default=",".join(modulation.MODES))
+    newer.add_argument("--pooling", default="cls", help="of the new model")
+    newer.add_argument("--pairs", type=int, nargs="+", default=list(upgrade.PAIRS))
     return parser
 
 
@@ -120,6 +132,24 @@ def run_modulation(args: argparse.Namespace, made: Embeddings) -> None:
     _write(args.out, "modulation", result, modulation_report.page(result))
 
 
+def run_upgrade(args: argparse.Namespace, made: Embeddings) -> None:
+    """Fit, judge, write: the same network with another pooling is the new model."""
+    task = _told(synopsis_task())
+    newer = Embeddings(args.work, args.dtype, _say, args.pooling)
+    rows = upgrade.drawn(max(args.pairs), len(task.corpus))
+    of = upgrade.Material(
+        task,
+        *synopsis_vectors(),
+        newer.vectors(task.queries, f"{task.name}-queries-{args.pooling}", SHORT),
+        rows,
+        newer.vectors([task.corpus[row] for row in rows], f"{task.name}-{args.pooling}", SHORT),
+    )
+    found = upgrade.measure(of, args.pairs, _say)
+    model = f"the same network with {args.pooling} pooling, texts cut to {SHORT} tokens"
+    result = upgrade.record(of, found, model, _header("upgrade", args))
+    _write(args.out, f"upgrade-{task.name}", result, upgrade.page(result))
+
+
 def _encoded_material(made: Embeddings) -> tuple[list[modulation.Encoded], ...]:
     found: Material = material()
     for task in (*found.tasks, *found.training):
@@ -150,7 +180,12 @@ def main() -> None:
     """Run one command."""
     args = _parser().parse_args()
     made = Embeddings(args.work, args.dtype, _say)
-    commands = {"encode": run_encode, "adapters": run_adapters, "modulation": run_modulation}
+    commands = {
+        "encode": run_encode,
+        "adapters": run_adapters,
+        "modulation": run_modulation,
+        "upgrade": run_upgrade,
+    }
     commands[args.command](args, made)
 
 
