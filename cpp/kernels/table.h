@@ -105,7 +105,7 @@ struct RowProductArgs {
 
 inline constexpr std::size_t kFactorStep = 16;  // columns of a FactorArgs come in steps of so many
 
-/// Rows of `depth` doubles times a matrix of depth rows and `width` columns, both of float32 values.
+/// Rows of `depth` doubles times a matrix of depth rows and `width` columns.
 struct FactorArgs {
     const double* x;
     std::size_t rows;
@@ -159,6 +159,17 @@ struct KernelTable {
     double (*ip_bf16)(const float* q, const std::uint16_t* x, std::size_t dim) noexcept;
     double (*ip_i8)(const float* q, const std::uint8_t* x, std::size_t dim) noexcept;
     double (*ip_u8)(const float* q, const std::uint8_t* x, std::size_t dim) noexcept;
+    /// ip(high, x) + ip(low, x), bit for bit.
+    double (*folded_ip_f32)(const float* high, const float* low, const float* x,
+                            std::size_t dim) noexcept;
+    double (*folded_ip_f16)(const float* high, const float* low, const std::uint16_t* x,
+                            std::size_t dim) noexcept;
+    double (*folded_ip_bf16)(const float* high, const float* low, const std::uint16_t* x,
+                             std::size_t dim) noexcept;
+    double (*folded_ip_i8)(const float* high, const float* low, const std::uint8_t* x,
+                           std::size_t dim) noexcept;
+    double (*folded_ip_u8)(const float* high, const float* low, const std::uint8_t* x,
+                           std::size_t dim) noexcept;
     double (*l2_f32)(const float* q, const float* x, std::size_t dim) noexcept;
     double (*l2_f16)(const float* q, const std::uint16_t* x, std::size_t dim) noexcept;
     double (*l2_bf16)(const float* q, const std::uint16_t* x, std::size_t dim) noexcept;
@@ -169,8 +180,14 @@ struct KernelTable {
     std::uint32_t (*ip_u1)(const std::uint8_t* a, const std::uint8_t* b,
                            std::size_t bytes) noexcept;
 
-    /// Sums in the order of k, the same bits on every level; see generic/factors.h.
+    /// Sums in the order of k, the same bits on every level; see generic/factors.h. Of float32 values.
     void (*factor_products)(const FactorArgs& args) noexcept;
+    /// The same of any values: each product is rounded before it is added.
+    void (*rounded_products)(const FactorArgs& args) noexcept;
+
+    /// high + low = x + added, but for what 48 bits leave out; added may be null, high and low are apart.
+    void (*split_f64)(const double* x, const float* added, std::size_t n, float* high,
+                      float* low) noexcept;
 
     // conversion, round to nearest even
     void (*f32_from_f16)(const std::uint16_t* in, float* out, std::size_t n) noexcept;

@@ -33,6 +33,7 @@ struct F64 {
         return sub(load(reinterpret_cast<const std::uint8_t*>(p)), set1(128.0));
     }
     static void store(double* p, Reg x) noexcept { _mm256_storeu_pd(p, x); }
+    static void store(float* p, Reg x) noexcept { _mm_storeu_ps(p, _mm256_cvtpd_ps(x)); }
     static Reg add(Reg a, Reg b) noexcept { return _mm256_add_pd(a, b); }
     static Reg sub(Reg a, Reg b) noexcept { return _mm256_sub_pd(a, b); }
     static Reg mul(Reg a, Reg b) noexcept { return _mm256_mul_pd(a, b); }

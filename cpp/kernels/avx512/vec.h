@@ -33,6 +33,7 @@ struct F64 {
             _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
     }
     static void store(double* p, Reg x) noexcept { _mm512_storeu_pd(p, x); }
+    static void store(float* p, Reg x) noexcept { _mm256_storeu_ps(p, _mm512_cvtpd_ps(x)); }
     static Reg add(Reg a, Reg b) noexcept { return _mm512_add_pd(a, b); }
     static Reg sub(Reg a, Reg b) noexcept { return _mm512_sub_pd(a, b); }
     static Reg mul(Reg a, Reg b) noexcept { return _mm512_mul_pd(a, b); }

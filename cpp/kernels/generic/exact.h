@@ -68,6 +68,46 @@ inline double exact_ip(const float* q, const T* x, std::size_t dim) noexcept {
     });
 }
 
+/// exact_ip() of both parts of a folded query, added: the same bits, but every element is widened once.
+template <class V, class T>
+inline double exact_folded_ip(const float* high, const float* low, const T* x,
+                              std::size_t dim) noexcept {
+    constexpr std::size_t kRegs = kExactLanes / V::kWidth;
+    constexpr std::size_t kAtOnce =
+        kRegs < 4 ? kRegs : 4;  // of each sum, so that both stay in registers
+    const std::size_t whole = dim / kExactLanes * kExactLanes;
+    float high_tail[kExactLanes] = {};
+    float low_tail[kExactLanes] = {};
+    T x_tail[kExactLanes] = {};
+    for (std::size_t k = whole; k < dim; ++k) {
+        high_tail[k - whole] = high[k];
+        low_tail[k - whole] = low[k];
+        x_tail[k - whole] = x[k];
+    }
+    typename V::Reg high_sum[kRegs];
+    typename V::Reg low_sum[kRegs];
+    for (std::size_t first = 0; first < kRegs; first += kAtOnce) {
+        typename V::Reg a[kAtOnce];
+        typename V::Reg b[kAtOnce];
+        unroll<kAtOnce>([&](auto j) NEARFIELD_INLINE { a[j] = b[j] = V::zero(); });
+        const auto add = [&](const float* h, const float* l, const T* e) NEARFIELD_INLINE {
+            unroll<kAtOnce>([&](auto j) NEARFIELD_INLINE {
+                const std::size_t at = (first + j) * V::kWidth;
+                const typename V::Reg element = V::load(e + at);
+                a[j] = V::add_exact_product(a[j], V::load(h + at), element);
+                b[j] = V::add_exact_product(b[j], V::load(l + at), element);
+            });
+        };
+        for (std::size_t k = 0; k < whole; k += kExactLanes) add(high + k, low + k, x + k);
+        if (whole < dim) add(high_tail, low_tail, x_tail);
+        unroll<kAtOnce>([&](auto j) NEARFIELD_INLINE {
+            high_sum[first + j] = a[j];
+            low_sum[first + j] = b[j];
+        });
+    }
+    return sum_lanes<V>(high_sum) + sum_lanes<V>(low_sum);
+}
+
 template <class V, class T>
 inline double exact_l2(const float* q, const T* x, std::size_t dim) noexcept {
     return accumulate<V>(q, x, dim, [](typename V::Reg acc, const float* a, const T* b) noexcept {

@@ -1,8 +1,8 @@
 // Rows times a narrow matrix, accumulated in float64: out[i][j] = sum over k of x[i][k] * b[k][j].
 //
-// Elements are added in the order of k, lanes lie side by side over j, and products of float32 values are
-// exact in float64: the same bits on every level, for any rows beside a row. Tiles are four rows by two
-// registers: eight sums in flight hide the latency of a multiply-add.
+// Elements are added in the order of k and lanes lie side by side over j: the same bits on every level, for any
+// rows beside a row, since products are exact in float64 (of float32 values) or rounded before they are added.
+// Tiles are four rows by two registers: eight sums in flight hide the latency of a multiply-add.
 // V: a register of V::kWidth doubles. Cost: rows * depth * width / V::kWidth multiply-adds. Source: own.
 #pragma once
 
@@ -12,8 +12,9 @@
 namespace nearfield::kernels {
 namespace {
 
-template <class V>
-inline void factor_products(const FactorArgs& args) noexcept {
+/// step(sum, x, b): the sum with one more product.
+template <class V, class Step>
+[[gnu::always_inline]] inline void add_products(const FactorArgs& args, Step step) noexcept {
     constexpr std::size_t kTall = 4;
     constexpr std::size_t kWide = 2;
     for (std::size_t i = 0; i < args.rows; i += kTall) {
@@ -31,8 +32,8 @@ inline void factor_products(const FactorArgs& args) noexcept {
                 const typename V::Reg right = V::load(b + V::kWidth);
                 unroll<kTall>([&](auto r) NEARFIELD_INLINE {
                     const typename V::Reg element = V::set1(x[r][k]);
-                    sum[kWide * r] = V::add_exact_product(sum[kWide * r], element, left);
-                    sum[kWide * r + 1] = V::add_exact_product(sum[kWide * r + 1], element, right);
+                    sum[kWide * r] = step(sum[kWide * r], element, left);
+                    sum[kWide * r + 1] = step(sum[kWide * r + 1], element, right);
                 });
             }
             for (std::size_t r = 0; r < kTall && i + r < args.rows; ++r) {
@@ -41,6 +42,39 @@ inline void factor_products(const FactorArgs& args) noexcept {
                 V::store(out + V::kWidth, sum[kWide * r + 1]);
             }
         }
+    }
+}
+
+template <class V>
+inline void factor_products(const FactorArgs& args) noexcept {
+    using Reg = typename V::Reg;
+    add_products<V>(args, [](Reg sum, Reg x, Reg b)
+                              NEARFIELD_INLINE { return V::add_exact_product(sum, x, b); });
+}
+
+template <class V>
+inline void rounded_products(const FactorArgs& args) noexcept {
+    using Reg = typename V::Reg;
+    add_products<V>(
+        args, [](Reg sum, Reg x, Reg b) NEARFIELD_INLINE { return V::add(sum, V::mul(x, b)); });
+}
+
+template <class V>
+inline void split_f64(const double* x, const float* added, std::size_t n, float* high,
+                      float* low) noexcept {
+    const auto split = [](typename V::Reg sum, float* to_high, float* to_low) NEARFIELD_INLINE {
+        V::store(to_high, sum);
+        V::store(to_low, V::sub(sum, V::load(to_high)));
+    };
+    std::size_t k = 0;
+    for (; k + V::kWidth <= n; k += V::kWidth) {
+        const typename V::Reg own = added == nullptr ? V::zero() : V::load(added + k);
+        split(V::add(V::load(x + k), own), high + k, low + k);
+    }
+    for (; k < n; ++k) {
+        const double sum = x[k] + (added == nullptr ? 0.0 : static_cast<double>(added[k]));
+        high[k] = static_cast<float>(sum);
+        low[k] = static_cast<float>(sum - static_cast<double>(high[k]));
     }
 }
 

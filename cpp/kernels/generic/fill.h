@@ -25,38 +25,39 @@ struct Dense {
         return reinterpret_cast<const BF16*>(p);
     }
     static const I8* i8(const std::uint8_t* p) noexcept { return reinterpret_cast<const I8*>(p); }
-    template <class T>
-    static double ip(const float* q, const T* x, std::size_t dim) noexcept {
-        return exact_ip<D>(q, x, dim);
+    // Rows of T, which whoever calls has as Stored.
+    template <class T, class Stored = T>
+    static double ip(const float* q, const Stored* x, std::size_t dim) noexcept {
+        return exact_ip<D>(q, reinterpret_cast<const T*>(x), dim);
     }
-    template <class T>
-    static double l2(const float* q, const T* x, std::size_t dim) noexcept {
-        return exact_l2<D>(q, x, dim);
+    template <class T, class Stored = T>
+    static double folded_ip(const float* high, const float* low, const Stored* x,
+                            std::size_t dim) noexcept {
+        return exact_folded_ip<D>(high, low, reinterpret_cast<const T*>(x), dim);
+    }
+    template <class T, class Stored = T>
+    static double l2(const float* q, const Stored* x, std::size_t dim) noexcept {
+        return exact_l2<D>(q, reinterpret_cast<const T*>(x), dim);
     }
     static void fill(KernelTable& t) noexcept {
         t.ip_f32 = ip<float>;
+        t.ip_f16 = ip<F16, std::uint16_t>;
+        t.ip_bf16 = ip<BF16, std::uint16_t>;
+        t.ip_i8 = ip<I8, std::uint8_t>;
         t.ip_u8 = ip<std::uint8_t>;
+        t.folded_ip_f32 = folded_ip<float>;
+        t.folded_ip_f16 = folded_ip<F16, std::uint16_t>;
+        t.folded_ip_bf16 = folded_ip<BF16, std::uint16_t>;
+        t.folded_ip_i8 = folded_ip<I8, std::uint8_t>;
+        t.folded_ip_u8 = folded_ip<std::uint8_t>;
         t.l2_f32 = l2<float>;
+        t.l2_f16 = l2<F16, std::uint16_t>;
+        t.l2_bf16 = l2<BF16, std::uint16_t>;
+        t.l2_i8 = l2<I8, std::uint8_t>;
         t.l2_u8 = l2<std::uint8_t>;
-        t.ip_f16 = [](const float* q, const std::uint16_t* x, std::size_t n) noexcept {
-            return exact_ip<D>(q, f16(x), n);
-        };
-        t.ip_bf16 = [](const float* q, const std::uint16_t* x, std::size_t n) noexcept {
-            return exact_ip<D>(q, bf16(x), n);
-        };
-        t.l2_f16 = [](const float* q, const std::uint16_t* x, std::size_t n) noexcept {
-            return exact_l2<D>(q, f16(x), n);
-        };
-        t.l2_bf16 = [](const float* q, const std::uint16_t* x, std::size_t n) noexcept {
-            return exact_l2<D>(q, bf16(x), n);
-        };
-        t.ip_i8 = [](const float* q, const std::uint8_t* x, std::size_t n) noexcept {
-            return exact_ip<D>(q, i8(x), n);
-        };
-        t.l2_i8 = [](const float* q, const std::uint8_t* x, std::size_t n) noexcept {
-            return exact_l2<D>(q, i8(x), n);
-        };
         t.factor_products = factor_products<D>;
+        t.rounded_products = rounded_products<D>;
+        t.split_f64 = split_f64<D>;
         t.nth_largest_f32 = nth_largest_f32;
         t.hamming_u1 = hamming_u1;
         t.ip_u1 = ip_u1;

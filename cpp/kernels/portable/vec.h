@@ -17,6 +17,7 @@ struct F64 {
         return static_cast<double>(to_float(*p));
     }
     static void store(double* p, Reg x) noexcept { *p = x; }
+    static void store(float* p, Reg x) noexcept { *p = static_cast<float>(x); }
     static Reg add(Reg a, Reg b) noexcept { return a + b; }
     static Reg sub(Reg a, Reg b) noexcept { return a - b; }
     static Reg mul(Reg a, Reg b) noexcept { return a * b; }

@@ -9,57 +9,45 @@ namespace {
 
 using Score = double (*)(const float*, const void*, std::size_t);
 
+using kernels::KernelTable;
+
 const std::uint16_t* halves(const void* p) { return static_cast<const std::uint16_t*>(p); }
 const std::uint8_t* bytes(const void* p) { return static_cast<const std::uint8_t*>(p); }
 
-Score ip_of(DType dtype) {
-    switch (dtype) {
-        case DType::kF32:
-            return [](const float* q, const void* x, std::size_t n) {
-                return kernels::active().ip_f32(q, static_cast<const float*>(x), n);
-            };
-        case DType::kF16:
-            return [](const float* q, const void* x, std::size_t n) {
-                return kernels::active().ip_f16(q, halves(x), n);
-            };
-        case DType::kBF16:
-            return [](const float* q, const void* x, std::size_t n) {
-                return kernels::active().ip_bf16(q, halves(x), n);
-            };
-        case DType::kI8:
-            return [](const float* q, const void* x, std::size_t n) {
-                return kernels::active().ip_i8(q, bytes(x), n);
-            };
-        case DType::kU8: break;
+/// A kernel of rows of T, as one of rows of any type; of folded queries, where it takes both parts.
+template <class T, auto kKernel>
+double score(const float* q, const void* x, std::size_t n) {
+    const auto kernel = kernels::active().*kKernel;
+    const auto* const row = static_cast<const T*>(x);
+    if constexpr (requires { kernel(q, q, row, n); }) {
+        return kernel(q, low_of(q, n), row, n);
+    } else {
+        return kernel(q, row, n);
     }
-    return [](const float* q, const void* x, std::size_t n) {
-        return kernels::active().ip_u8(q, bytes(x), n);
-    };
 }
 
-Score l2_of(DType dtype) {
+template <auto kF32, auto kF16, auto kBF16, auto kI8, auto kU8>
+Score score_of(DType dtype) {
     switch (dtype) {
-        case DType::kF32:
-            return [](const float* q, const void* x, std::size_t n) {
-                return kernels::active().l2_f32(q, static_cast<const float*>(x), n);
-            };
-        case DType::kF16:
-            return [](const float* q, const void* x, std::size_t n) {
-                return kernels::active().l2_f16(q, halves(x), n);
-            };
-        case DType::kBF16:
-            return [](const float* q, const void* x, std::size_t n) {
-                return kernels::active().l2_bf16(q, halves(x), n);
-            };
-        case DType::kI8:
-            return [](const float* q, const void* x, std::size_t n) {
-                return kernels::active().l2_i8(q, bytes(x), n);
-            };
+        case DType::kF32: return score<float, kF32>;
+        case DType::kF16: return score<std::uint16_t, kF16>;
+        case DType::kBF16: return score<std::uint16_t, kBF16>;
+        case DType::kI8: return score<std::uint8_t, kI8>;
         case DType::kU8: break;
     }
-    return [](const float* q, const void* x, std::size_t n) {
-        return kernels::active().l2_u8(q, bytes(x), n);
-    };
+    return score<std::uint8_t, kU8>;
+}
+
+Score score_of(Metric metric, DType dtype, bool is_folded) {
+    using T = KernelTable;
+    if (is_folded) {
+        return score_of<&T::folded_ip_f32, &T::folded_ip_f16, &T::folded_ip_bf16, &T::folded_ip_i8,
+                        &T::folded_ip_u8>(dtype);
+    }
+    if (metric == Metric::kL2) {
+        return score_of<&T::l2_f32, &T::l2_f16, &T::l2_bf16, &T::l2_i8, &T::l2_u8>(dtype);
+    }
+    return score_of<&T::ip_f32, &T::ip_f16, &T::ip_bf16, &T::ip_i8, &T::ip_u8>(dtype);
 }
 
 }  // namespace
@@ -69,7 +57,7 @@ ExactScorer::ExactScorer(Metric metric, RowsView rows, const double* norms, bool
       rows_(rows),
       norms_(norms),
       is_folded_(is_folded),
-      score_(metric == Metric::kL2 && !is_folded ? l2_of(rows.dtype) : ip_of(rows.dtype)) {}
+      score_(score_of(metric, rows.dtype, is_folded)) {}
 
 ExactScorer::ExactScorer(Metric metric, const DecodedRows& rows, const double* norms,
                          bool is_folded)

@@ -35,17 +35,12 @@ public:
 
     /// The same from the row's elements, float32 where rows are decoded.
     double key_of(const float* query, const void* x, Id row) const {
-        double raw = score_(query, x, rows_.cols);
-        if (is_folded_) {
-            raw += score_(low_of(query, rows_.cols), x, rows_.cols);
-            if (metric_ == Metric::kL2) {
-                const double norm = norms_[row];
-                return 2.0 * raw - norm * norm;
-            }
-        }
+        const double raw = score_(query, x, rows_.cols);
         switch (metric_) {
             case Metric::kIp: return raw;
-            case Metric::kL2: return -raw;
+            case Metric::kL2:
+                if (!is_folded_) return -raw;
+                return 2.0 * raw - norms_[row] * norms_[row];
             case Metric::kCosine:
                 if (norms_ == nullptr) return raw;
                 return norms_[row] > 0.0 ? raw / norms_[row] : 0.0;

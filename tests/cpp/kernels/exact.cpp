@@ -18,6 +18,9 @@ namespace {
 template <class T>
 using Exact = double (*KernelTable::*)(const float*, const T*, std::size_t) noexcept;
 
+template <class T>
+using Folded = double (*KernelTable::*)(const float*, const float*, const T*, std::size_t) noexcept;
+
 struct Naive {
     long double value = 0;
     long double magnitude = 0;  // sum of absolute terms: the scale of rounding
@@ -43,6 +46,30 @@ Naive naive_l2(const float* q, const T* x, std::size_t dim, float (*wide)(T)) {
     }
     sum.magnitude = sum.value;
     return sum;
+}
+
+/// A query in two parts is what its parts are, bit for bit.
+template <class T>
+void check_folded(const KernelTable& table, Exact<T> ip, Folded<T> folded,
+                  const std::function<T(Random&)>& draw) {
+    guarded::Arena queries(values::kMostDim * sizeof(float));
+    guarded::Arena lows(values::kMostDim * sizeof(float));
+    guarded::Arena rows(values::kMostDim * sizeof(T));
+    Random random(12);
+    for (const std::size_t dim : values::dims()) {
+        for (int round = 0; round < 4; ++round) {
+            float* high = queries.at<float>(round % 2 == 0, dim);
+            float* low = lows.at<float>(round % 2 == 1, dim);
+            T* x = rows.at<T>(round < 2, dim);
+            for (std::size_t k = 0; k < dim; ++k) {
+                high[k] = values::gaussian(random);
+                low[k] = 0x1p-25f * values::gaussian(random);
+                x[k] = draw(random);
+            }
+            const double sum = (table.*ip)(high, x, dim) + (table.*ip)(low, x, dim);
+            CHECK_EQ(values::bits((table.*folded)(high, low, x, dim)), values::bits(sum));
+        }
+    }
 }
 
 /// One pair of kernels of one element type on every dim, twice between guard pages.
@@ -88,33 +115,43 @@ std::uint8_t any_byte(Random& random) {
 }  // namespace
 
 TEST_LEVELS(float32) {
-    check_type<float>(table, &KernelTable::ip_f32, &KernelTable::l2_f32, same, [](Random& random) {
+    const auto draw = [](Random& random) {
         return random.below(4) == 0 ? values::any_finite(random) : values::gaussian(random);
-    });
+    };
+    check_type<float>(table, &KernelTable::ip_f32, &KernelTable::l2_f32, same, draw);
+    check_folded<float>(table, &KernelTable::ip_f32, &KernelTable::folded_ip_f32, draw);
 }
 
 TEST_LEVELS(float16) {
-    check_type<std::uint16_t>(table, &KernelTable::ip_f16, &KernelTable::l2_f16, values::wide_f16,
-                              [](Random& random) {
-                                  auto h = static_cast<std::uint16_t>(random.next());
-                                  return values::is_finite_f16(h) ? h : std::uint16_t{0x8001};
-                              });
+    const auto draw = [](Random& random) {
+        auto h = static_cast<std::uint16_t>(random.next());
+        return values::is_finite_f16(h) ? h : std::uint16_t{0x8001};
+    };
+    using T = std::uint16_t;
+    check_type<T>(table, &KernelTable::ip_f16, &KernelTable::l2_f16, values::wide_f16, draw);
+    check_folded<T>(table, &KernelTable::ip_f16, &KernelTable::folded_ip_f16, draw);
 }
 
 TEST_LEVELS(bfloat16) {
-    check_type<std::uint16_t>(table, &KernelTable::ip_bf16, &KernelTable::l2_bf16,
-                              values::wide_bf16, [](Random& random) {
-                                  auto b = static_cast<std::uint16_t>(random.next());
-                                  return values::is_finite_bf16(b) ? b : std::uint16_t{0x8001};
-                              });
+    const auto draw = [](Random& random) {
+        auto b = static_cast<std::uint16_t>(random.next());
+        return values::is_finite_bf16(b) ? b : std::uint16_t{0x8001};
+    };
+    using T = std::uint16_t;
+    check_type<T>(table, &KernelTable::ip_bf16, &KernelTable::l2_bf16, values::wide_bf16, draw);
+    check_folded<T>(table, &KernelTable::ip_bf16, &KernelTable::folded_ip_bf16, draw);
 }
 
 TEST_LEVELS(int8) {
-    check_type<std::uint8_t>(table, &KernelTable::ip_i8, &KernelTable::l2_i8, wide_i8, any_byte);
+    using T = std::uint8_t;
+    check_type<T>(table, &KernelTable::ip_i8, &KernelTable::l2_i8, wide_i8, any_byte);
+    check_folded<T>(table, &KernelTable::ip_i8, &KernelTable::folded_ip_i8, any_byte);
 }
 
 TEST_LEVELS(uint8) {
-    check_type<std::uint8_t>(table, &KernelTable::ip_u8, &KernelTable::l2_u8, wide_u8, any_byte);
+    using T = std::uint8_t;
+    check_type<T>(table, &KernelTable::ip_u8, &KernelTable::l2_u8, wide_u8, any_byte);
+    check_folded<T>(table, &KernelTable::ip_u8, &KernelTable::folded_ip_u8, any_byte);
 }
 
 TEST_LEVELS(packed_bits) {
