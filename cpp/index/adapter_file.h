@@ -2,6 +2,7 @@
 // the rows and is found anew at load, so that no file can make an answer wrong.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -14,6 +15,9 @@
 #include "transform/corpus_map.h"
 
 namespace nearfield {
+
+/// Bytes of a name.
+inline constexpr std::size_t kLongestAdapterName = 256;
 
 /// Empty for none.
 std::vector<std::uint8_t> adapter_bytes(std::span<const NamedAdapter> adapters);

@@ -52,6 +52,7 @@ def of_quantizer(true: Container) -> Iterator[Lie]:
     data, coding = section.data, parsed_coding(section.data)
     yield "no quantizer", true.without(c.QUANTIZER)
     yield "quantizer as u8", true.with_section(c.QUANTIZER, element=c.U8)
+    yield "quantizer in a column", true.with_section(c.QUANTIZER, rows=len(data), cols=1)
     for size in (0, 1, 4, 11, 12, 15, len(data) // 2, len(data) - 4, len(data) - 1):
         yield f"quantizer cut to {size}", _with_bytes(true, data[:size])
     for tail in (b"\0", bytes(4), bytes(24)):
