@@ -1,24 +1,23 @@
 // Corpus adapters through adds, removals, files and mixtures: an index answers as one would that has only ever seen
 // its live rows.
 #include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <memory>
-#include <numeric>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/random.h"
 #include "check.h"
-#include "index/flat/flat_index.h"
-#include "index/hnsw/hnsw_index.h"
-#include "index/ivf/ivf_index.h"
+#include "index/adapted.h"
 #include "index/load.h"
-#include "transform/corpus_map.h"
+#include "quant/registry.h"
 
-using namespace nearfield;
+using namespace adapted;
 
 namespace {
 
@@ -26,60 +25,28 @@ constexpr std::size_t kDim = 12;
 constexpr std::size_t kRank = 2;
 constexpr std::size_t kQueries = 20;
 constexpr std::size_t kWanted = 7;
-constexpr Metric kMetrics[] = {Metric::kIp, Metric::kCosine, Metric::kL2};
 
-std::vector<float> noise(std::size_t n, float scale, std::uint64_t seed) {
-    Random random(seed);
-    std::vector<float> x(n);
-    for (float& value : x) value = (random.uniform_float() - 0.5f) * scale;
-    return x;
+std::shared_ptr<const CorpusMap> some_map() {
+    return low_rank(gaussian(kDim * kRank, 0.3f, 11), gaussian(kDim * kRank, 0.3f, 12), kDim);
 }
 
-std::shared_ptr<const CorpusMap> low_rank(float scale, std::uint64_t seed) {
-    const std::vector<float> u = noise(kDim * kRank, scale, seed);
-    const std::vector<float> v = noise(kDim * kRank, scale, seed + 1);
-    return std::make_shared<const CorpusMap>(
-        CorpusMap::low_rank({u.data(), kDim, kRank}, {v.data(), kDim, kRank}));
-}
-
-std::shared_ptr<const CorpusMap> matrix(std::uint64_t seed) {
-    std::vector<float> w = noise(kDim * kDim, 0.3f, seed);
+std::shared_ptr<const CorpusMap> some_matrix() {
+    std::vector<float> w = gaussian(kDim * kDim, 0.1f, 13);
     for (std::size_t k = 0; k < kDim; ++k) w[k * kDim + k] += 1.0f;
-    return std::make_shared<const CorpusMap>(CorpusMap::matrix({w.data(), kDim, kDim}));
+    return matrix(w, kDim);
 }
 
-RowsView view(const std::vector<float>& rows) {
-    return {rows.data(), rows.size() / kDim, kDim, kDim * sizeof(float), DType::kF32};
+std::unique_ptr<Index> make(int kind, Metric metric,
+                            std::shared_ptr<const RowCoding> coding = nullptr) {
+    const std::vector<float> training = gaussian(300 * kDim, 0.3f, 77);
+    auto index = adapted::make(kind, metric, view(training, kDim), std::move(coding));
+    if (!index->is_trained()) index->train(view(training, kDim), 1);
+    return index;
 }
-
-std::unique_ptr<Index> make(int kind, Metric metric) {
-    if (kind == 0) return std::make_unique<FlatIndex>(kDim, metric, DType::kF32, nullptr);
-    if (kind == 1) {
-        return std::make_unique<HnswIndex>(kDim, metric, DType::kF32, GraphSpec{6, 40, 1});
-    }
-    auto ivf = std::make_unique<IvfIndex>(kDim, metric, DType::kF32, 4, 1);
-    ivf->train(view(noise(300 * kDim, 1.0f, 77)), 1);
-    return ivf;
-}
-
-struct Answer {
-    std::vector<std::int64_t> ids;
-    std::vector<float> scores;
-    bool operator==(const Answer&) const = default;
-};
 
 Answer ask(const Index& index, std::vector<AdapterShare> shares) {
-    const std::vector<float> queries = noise(kQueries * kDim, 1.0f, 5);
-    Answer out{std::vector<std::int64_t>(kQueries * kWanted),
-               std::vector<float>(kQueries * kWanted)};
-    std::vector<std::int64_t> counts(kQueries);
-    SearchOptions options;
-    options.nprobe = 4;
-    options.ef_search = 65536;
-    options.corpus_adapters = std::move(shares);
-    index.search({queries.data(), kQueries, kDim}, kWanted, options,
-                 {out.ids.data(), out.scores.data(), counts.data()});
-    return out;
+    return adapted::ask(index, gaussian(kQueries * kDim, 0.3f, 5), kWanted, kQueries,
+                        everywhere(std::move(shares)));
 }
 
 std::unique_ptr<Index> fresh(const Index& index, int kind, Metric metric) {
@@ -87,9 +54,9 @@ std::unique_ptr<Index> fresh(const Index& index, int kind, Metric metric) {
     const std::vector<std::int64_t> ids = index.labels();
     std::vector<float> rows(ids.size() * kDim);
     index.reconstruct(ids, {}, rows.data());
-    out->add(view(rows), ids.data(), false, 1);
-    out->add_corpus_adapter("a", low_rank(1.0f, 11), 1);
-    out->add_corpus_adapter("w", matrix(13), 1);
+    out->add(view(rows, kDim), ids.data(), false, 1);
+    out->add_corpus_adapter("a", some_map(), 1);
+    out->add_corpus_adapter("w", some_matrix(), 1);
     return out;
 }
 
@@ -99,18 +66,75 @@ void check_same(const Index& a, const Index& b) {
     CHECK(ask(a, {{"a", 0.5}, {"w", -0.25}}) == ask(b, {{"a", 0.5}, {"w", -0.25}}));
 }
 
+bool are_same(const Column& a, const Column& b) {
+    return a.bytes() == b.bytes() && std::equal(a.data(), a.data() + a.bytes(), b.data());
+}
+
+/// What an index knows of its rows under a map is what it would know if the map were new.
+void check_described(Index& index, std::shared_ptr<const CorpusMap> map) {
+    index.add_corpus_adapter("anew", std::move(map), 2);
+    const auto all = index.corpus_adapters();
+    const RowAdapter& mine = *all.front().rows;
+    const RowAdapter& anew = *all.back().rows;
+    CHECK_EQ(mine.count, anew.count);
+    CHECK(are_same(mine.norms, anew.norms));
+    CHECK(are_same(mine.code_norms, anew.code_norms));
+    CHECK(are_same(mine.scale, anew.scale));
+    CHECK(are_same(mine.spread, anew.spread));
+    CHECK(are_same(mine.bias, anew.bias));
+    CHECK(are_same(mine.walk, anew.walk));
+    CHECK_EQ(mine.longest, anew.longest);
+    CHECK_EQ(mine.stretch, anew.stretch);
+    index.remove_corpus_adapter("anew");
+}
+
+std::shared_ptr<const RowCoding> coded(const char* name, bool keeps_rows) {
+    auto coding = std::make_shared<RowCoding>();
+    coding->quantizer = make_quantizer(name, kDim);
+    coding->keeps_rows = keeps_rows;
+    return coding;
+}
+
 }  // namespace
+
+TEST(rows_that_come_are_described_as_all_would_be) {
+    struct Step {
+        std::size_t rows;
+        float scale;  // what is coded in units of the longest row is coded anew
+    };
+    constexpr Step kSteps[] = {{1, 1e-12f}, {3, 0.3f},    {300, 0.3f},
+                               {1, 1e6f},   {1300, 1e3f}, {40, 0.3f}};
+    const auto map = some_map();
+    const std::shared_ptr<const RowCoding> codings[] = {nullptr, coded("sq8", true),
+                                                        coded("pq4x4", false)};
+    for (const Metric metric : kMetrics) {
+        for (int way = 0; way < 3 * kKinds; ++way) {
+            const auto index = make(way % kKinds, metric, codings[way / kKinds]);
+            index->add_corpus_adapter("a", map, 2);
+            for (std::size_t i = 0; i < std::size(kSteps); ++i) {
+                const std::vector<float> rows =
+                    gaussian(kSteps[i].rows * kDim, kSteps[i].scale, 40 + i);
+                index->add(view(rows, kDim), nullptr, false, 2);
+                check_described(*index, map);
+            }
+            std::vector<std::int64_t> gone = index->labels();
+            gone.resize(gone.size() * 2 / 3);
+            index->remove(gone);
+            check_described(*index, map);
+        }
+    }
+}
 
 TEST(adapters_follow_the_rows) {
     for (const Metric metric : kMetrics) {
-        for (int kind = 0; kind < 3; ++kind) {
+        for (int kind = 0; kind < kKinds; ++kind) {
             const auto index = make(kind, metric);
-            index->add_corpus_adapter("a", low_rank(1.0f, 11), 1);
-            index->add_corpus_adapter("w", matrix(13), 1);
+            index->add_corpus_adapter("a", some_map(), 1);
+            index->add_corpus_adapter("w", some_matrix(), 1);
             const std::size_t counts[] = {3, 300, 1, 40, 2000, 1};
             for (std::size_t step = 0; step < 6; ++step) {
-                const std::vector<float> rows = noise(counts[step] * kDim, 1.0f, 20 + step);
-                index->add(view(rows), nullptr, false, 2);
+                const std::vector<float> rows = gaussian(counts[step] * kDim, 0.3f, 20 + step);
+                index->add(view(rows, kDim), nullptr, false, 2);
                 if (step % 2 == 1) {
                     std::vector<std::int64_t> gone = index->labels();
                     std::size_t kept = 0;
@@ -137,17 +161,16 @@ TEST(what_changes_nothing_changes_no_bit) {
     const std::vector<float> zero(kDim * kRank, 0.0f);
     std::vector<float> one(kDim * kDim, 0.0f);
     for (std::size_t k = 0; k < kDim; ++k) one[k * kDim + k] = 1.0f;
-    const auto none = std::make_shared<const CorpusMap>(
-        CorpusMap::low_rank({zero.data(), kDim, kRank}, {zero.data(), kDim, kRank}));
-    const auto unit =
-        std::make_shared<const CorpusMap>(CorpusMap::matrix({one.data(), kDim, kDim}));
+    const auto none = low_rank(zero, zero, kDim);
+    const auto unit = matrix(one, kDim);
     for (const Metric metric : kMetrics) {
-        for (int kind = 0; kind < 3; ++kind) {
+        for (int kind = 0; kind < kKinds; ++kind) {
             const auto index = make(kind, metric);
-            index->add(view(noise(900 * kDim, 1.0f, 3)), nullptr, false, 2);
+            const std::vector<float> rows = gaussian(900 * kDim, 0.3f, 3);
+            index->add(view(rows, kDim), nullptr, false, 2);
             index->add_corpus_adapter("none", none, 1);
             index->add_corpus_adapter("unit", unit, 1);
-            index->add_corpus_adapter("a", low_rank(1.0f, 11), 1);
+            index->add_corpus_adapter("a", some_map(), 1);
             const Answer plain = ask(*index, {});
             CHECK(ask(*index, {{"none", 1.0}}) == plain);
             CHECK(ask(*index, {{"unit", 1.0}}) == plain);
@@ -167,11 +190,10 @@ TEST(wrong_maps_are_refused) {
     huge[5] = NAN;
     CHECK_THROWS(std::invalid_argument, CorpusMap::low_rank({huge.data(), kDim, kRank}, good));
     const auto index = make(0, Metric::kL2);
-    index->add_corpus_adapter("a", low_rank(1.0f, 11), 1);
-    CHECK_THROWS(std::invalid_argument, index->add_corpus_adapter("a", low_rank(1.0f, 1), 1));
-    CHECK_THROWS(std::invalid_argument, index->add_corpus_adapter("", low_rank(1.0f, 1), 1));
-    const auto narrow = std::make_shared<const CorpusMap>(
-        CorpusMap::low_rank({bad.data(), 6, kRank}, {bad.data(), 6, kRank}));
-    CHECK_THROWS(std::invalid_argument, index->add_corpus_adapter("b", narrow, 1));
+    index->add_corpus_adapter("a", some_map(), 1);
+    CHECK_THROWS(std::invalid_argument, index->add_corpus_adapter("a", some_map(), 1));
+    CHECK_THROWS(std::invalid_argument, index->add_corpus_adapter("", some_map(), 1));
+    bad.resize(6 * kRank);
+    CHECK_THROWS(std::invalid_argument, index->add_corpus_adapter("b", low_rank(bad, bad, 6), 1));
     CHECK_EQ(index->corpus_adapters().size(), 1U);
 }

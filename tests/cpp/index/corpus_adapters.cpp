@@ -6,15 +6,11 @@
 #include <numeric>
 #include <vector>
 
-#include "base/random.h"
 #include "check.h"
-#include "index/flat/flat_index.h"
-#include "index/hnsw/hnsw_index.h"
-#include "index/ivf/ivf_index.h"
+#include "index/adapted.h"
 #include "quant/registry.h"
-#include "transform/corpus_map.h"
 
-using namespace nearfield;
+using namespace adapted;
 
 namespace {
 
@@ -23,17 +19,6 @@ constexpr std::size_t kRank = 3;
 constexpr std::size_t kRows = 900;
 constexpr std::size_t kQueries = 40;
 constexpr std::size_t kWanted = 10;
-constexpr Metric kMetrics[] = {Metric::kIp, Metric::kCosine, Metric::kL2};
-
-std::vector<float> gaussian(std::size_t n, float scale, std::uint64_t seed) {
-    Random random(seed);
-    std::vector<float> x(n);
-    for (float& value : x) {
-        for (int i = 0; i < 12; ++i) value += random.uniform_float() - 0.5f;
-        value *= scale;
-    }
-    return x;
-}
 
 std::vector<long double> mapped(const std::vector<float>& rows, const std::vector<float>& u,
                                 const std::vector<float>& v) {
@@ -65,40 +50,6 @@ long double goodness(Metric metric, const float* q, const long double* x) {
     for (std::size_t k = 0; k < kDim; ++k) own += static_cast<long double>(q[k]) * q[k];
     const long double lengths = std::sqrt(length * own);
     return lengths > 0 ? product / lengths : 0;
-}
-
-std::unique_ptr<Index> make(int kind, Metric metric, const RowsView& rows,
-                            std::shared_ptr<const RowCoding> coding = nullptr) {
-    if (kind == 0) return std::make_unique<FlatIndex>(kDim, metric, DType::kF32, coding);
-    if (kind == 1) {
-        return std::make_unique<HnswIndex>(kDim, metric, DType::kF32, GraphSpec{8, 50, 1}, coding);
-    }
-    auto ivf =
-        std::make_unique<IvfIndex>(kDim, metric, DType::kF32, 6, 1, coding,
-                                   kind == 2 ? CoarseKind::kFlat : CoarseKind::kHierarchical);
-    ivf->train(rows, 1);
-    return ivf;
-}
-
-struct Answer {
-    std::vector<std::int64_t> ids;
-    std::vector<float> scores;
-    std::vector<std::int64_t> counts;
-    bool operator==(const Answer&) const = default;
-};
-
-Answer ask(const Index& index, const std::vector<float>& queries, std::size_t batch,
-           const SearchOptions& options) {
-    const std::size_t n = queries.size() / kDim;
-    Answer out{std::vector<std::int64_t>(n * kWanted), std::vector<float>(n * kWanted),
-               std::vector<std::int64_t>(n)};
-    for (std::size_t first = 0; first < n; first += batch) {
-        index.search({queries.data() + first * kDim, std::min(batch, n - first), kDim}, kWanted,
-                     options,
-                     {out.ids.data() + first * kWanted, out.scores.data() + first * kWanted,
-                      out.counts.data() + first});
-    }
-    return out;
 }
 
 void judge(Metric metric, const std::vector<float>& queries, const std::vector<long double>& rows,
@@ -158,32 +109,27 @@ TEST(every_kind_answers_as_if_rows_were_mapped) {
     const std::vector<long double> adapted = mapped(rows, u, v);
     std::vector<float> queries = gaussian(kQueries * kDim, 1.0f, 4);
     std::copy_n(adapted.data(), 30 * kDim, queries.data());  // rows themselves, as mapped
-    const RowsView view{rows.data(), kRows, kDim, kDim * sizeof(float), DType::kF32};
-    const auto map = std::make_shared<const CorpusMap>(
-        CorpusMap::low_rank({u.data(), kDim, kRank}, {v.data(), kDim, kRank}));
+    const RowsView all = view(rows, kDim);
+    const auto map = low_rank(u, v, kDim);
     for (const Metric metric : kMetrics) {
-        for (int kind = 0; kind < 4; ++kind) {
-            const auto index = make(kind, metric, view);
-            RowsView part = view;
+        for (int kind = 0; kind < kKinds; ++kind) {
+            const auto index = make(kind, metric, all);
+            RowsView part = all;
             part.rows = 500;
             index->add(part, nullptr, false, 2);
             index->add_corpus_adapter("a", map, 2);
-            part = {view.row(500), kRows - 500, kDim, view.stride, DType::kF32};
+            part = {all.row(500), kRows - 500, kDim, all.stride, DType::kF32};
             index->add(part, nullptr, false, 2);  // described as they come
-            SearchOptions options;
-            options.threads = 2;
-            options.corpus_adapters = {{"a", 1.0}};
-            options.nprobe = 6;
-            options.ef_search = 65536;
-            const Answer whole = ask(*index, queries, kQueries, options);
+            SearchOptions options = everywhere({{"a", 1.0}});
+            const Answer whole = ask(*index, queries, kWanted, kQueries, options);
             judge(metric, queries, adapted, whole);
             for (const std::size_t batch : {std::size_t{1}, std::size_t{9}}) {
-                CHECK(ask(*index, queries, batch, options) == whole);
+                CHECK(ask(*index, queries, kWanted, batch, options) == whole);
             }
             // A walk, and few lists, find most of it.
             options.nprobe = 3;
             options.ef_search = 40;
-            const Answer some = ask(*index, queries, kQueries, options);
+            const Answer some = ask(*index, queries, kWanted, kQueries, options);
             std::size_t same = 0;
             for (std::size_t i = 0; i < kQueries; ++i) {
                 for (std::size_t j = 0; j < kWanted; ++j) {
@@ -193,7 +139,7 @@ TEST(every_kind_answers_as_if_rows_were_mapped) {
                 }
             }
             CHECK(same > kQueries * kWanted * 6 / 10);
-            CHECK(ask(*index, queries, 1, options) == some);
+            CHECK(ask(*index, queries, kWanted, 1, options) == some);
         }
     }
 }
@@ -203,9 +149,8 @@ TEST(codes_answer_as_their_decoded_rows) {
     const std::vector<float> u = gaussian(kDim * kRank, 0.3f, 2);
     const std::vector<float> v = gaussian(kDim * kRank, 0.3f, 3);
     const std::vector<float> queries = gaussian(kQueries * kDim, 1.0f, 4);
-    const RowsView view{rows.data(), kRows, kDim, kDim * sizeof(float), DType::kF32};
-    const auto map = std::make_shared<const CorpusMap>(
-        CorpusMap::low_rank({u.data(), kDim, kRank}, {v.data(), kDim, kRank}));
+    const RowsView all = view(rows, kDim);
+    const auto map = low_rank(u, v, kDim);
     for (const char* name : {"sq8", "sq4", "pq5x8", "pq10x4", "opq10x4", "rabitq4"}) {
         for (const Metric metric : kMetrics) {
             for (int way = 0; way < 12; ++way) {
@@ -217,26 +162,22 @@ TEST(codes_answer_as_their_decoded_rows) {
                 coding->quantizer = make_quantizer(name, kDim);
                 coding->keeps_rows = keeps_rows;
                 coding->residual = residual;
-                const auto index = make(kind, metric, view, coding);
-                if (!index->is_trained()) index->train(view, 1);
-                index->add(view, nullptr, false, 2);
+                const auto index = make(kind, metric, all, coding);
+                if (!index->is_trained()) index->train(all, 1);
+                index->add(all, nullptr, false, 2);
                 index->add_corpus_adapter("a", map, 2);
                 std::vector<std::int64_t> ids(kRows);
                 std::iota(ids.begin(), ids.end(), 0);
                 std::vector<float> kept(kRows * kDim);
                 index->reconstruct(ids, {}, kept.data());
                 std::vector<long double> adapted = mapped(kept, u, v);
-                SearchOptions options;
-                options.threads = 2;
-                options.corpus_adapters = {{"a", 1.0}};
-                options.nprobe = 6;
-                options.ef_search = 65536;
+                SearchOptions options = everywhere({{"a", 1.0}});
                 options.rerank = kRows;
                 options.epsilon = INFINITY;
-                const Answer whole = ask(*index, queries, kQueries, options);
+                const Answer whole = ask(*index, queries, kWanted, kQueries, options);
                 const bool by_ratio = metric == Metric::kCosine && !keeps_rows;
                 judge_codes(metric, queries, kept, adapted, by_ratio, whole);
-                CHECK(ask(*index, queries, 1, options) == whole);
+                CHECK(ask(*index, queries, kWanted, 1, options) == whole);
             }
         }
     }
