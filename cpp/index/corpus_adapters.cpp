@@ -1,7 +1,8 @@
 // Index, where rows are searched as linear maps have them: adapters by name, and mixtures of them.
 //
-// A snapshot carries its adapters: RowStore describes rows that come or move to each of them. A mixture is described when a search first asks for it, and forgotten with its snapshot or for newer ones: one pass
-// over the rows is cheaper than the (A + 1) (A + 2) / 2 coefficients a row that all mixtures of A adapters take.
+// A snapshot carries its adapters: RowStore describes rows that come or move to each of them. A mixture is described
+// when a search first asks for it, and forgotten with the next snapshot or for newer ones: one pass over the rows is
+// cheaper than the (A + 1) (A + 2) / 2 coefficients a row that all mixtures of A adapters take.
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
@@ -10,12 +11,9 @@
 #include "index/adapter_file.h"
 #include "index/index.h"
 #include "index/row_file.h"
-#include "quant/raw/exact.h"
 
 namespace nearfield {
 namespace {
-
-constexpr std::size_t kMostName = 256;
 
 const NamedAdapter* find(const RowStore& store, const std::string& name) {
     for (const NamedAdapter& adapter : store.adapters) {
@@ -76,15 +74,15 @@ std::shared_ptr<const RowAdapter> Index::adapted(const RowStore& store,
     auto rows = std::make_shared<RowAdapter>();
     rows->map = std::move(map);
     rows->extend(store, threads);
-    adapt_more(*rows, store);
+    adapt_more(*rows, store, threads);
     return rows;
 }
 
 void Index::add_corpus_adapter(const std::string& name, std::shared_ptr<const CorpusMap> map,
                                int threads) {
-    if (name.empty() || name.size() > kMostName) {
+    if (name.empty() || name.size() > kLongestAdapterName) {
         throw std::invalid_argument("name: got " + std::to_string(name.size()) +
-                                    " bytes, expected 1 to " + std::to_string(kMostName));
+                                    " bytes, expected 1 to " + std::to_string(kLongestAdapterName));
     }
     const auto lock = write_lock();
     const auto store = snapshot();
@@ -153,18 +151,6 @@ std::shared_ptr<const RowAdapter> Index::adapter_of(const std::shared_ptr<const 
     if (mixtures_.size() >= kMostMixtures) mixtures_.erase(mixtures_.begin());
     mixtures_.push_back({std::move(parts.maps), std::move(parts.weights), store, rows});
     return rows;
-}
-
-FoldedRows Index::folded(const CorpusMap& map, MatrixView<float> queries, int threads) {
-    FoldedRows out = map.fold(queries, threads);
-    for (std::size_t i = 0; i < queries.rows; ++i) {
-        if (!all_finite(out.row(i), queries.cols)) {
-            throw std::invalid_argument("query " + std::to_string(i) +
-                                        " leaves the range of float32 under this corpus adapter; "
-                                        "expected shorter queries or a smaller adapter");
-        }
-    }
-    return out;
 }
 
 }  // namespace nearfield

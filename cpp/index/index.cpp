@@ -103,14 +103,24 @@ void Index::restore_tuning(const io::Archive& archive) {
 }
 
 std::size_t Index::bytes() const {
+    std::size_t mixed = 0;
+    {
+        const std::lock_guard lock(mixtures_mutex_);
+        for (const Mixture& mixture : mixtures_) mixed += mixture.rows->bytes();
+    }
     const std::lock_guard lock(write_mutex_);
-    return snapshot()->bytes() + label_map_.bytes();
+    return snapshot()->bytes() + label_map_.bytes() + mixed;
 }
 
 void Index::publish(RowStore store) {
     auto next = std::make_shared<const RowStore>(std::move(store));
-    const std::lock_guard lock(publish_mutex_);
-    store_.swap(next);
+    {
+        const std::lock_guard lock(publish_mutex_);
+        store_.swap(next);
+    }
+    std::vector<Mixture> past;  // of rows that are no longer asked for
+    const std::lock_guard lock(mixtures_mutex_);
+    past.swap(mixtures_);
 }
 
 void Index::check_new_labels(std::span<const std::int64_t> labels, bool replace) const {
@@ -248,7 +258,7 @@ void Index::ask(MatrixView<float> queries, const SearchOptions& options, Search&
     const RowFilter* const allowed = filter ? &*filter : nullptr;
     const auto adapter = adapter_of(store, options.corpus_adapters, options.threads);
     if (adapter == nullptr) return search(*store, allowed, queries, options);
-    const FoldedRows asked = folded(*adapter->map, queries, options.threads);
+    const FoldedRows asked = adapter->map->fold(queries, options.threads);
     SearchOptions now = options;
     now.adapter = adapter.get();
     search(*store, allowed, asked.view(), now);

@@ -126,7 +126,8 @@ protected:
     virtual std::size_t most_probes() const noexcept { return 0; }
 
     /// What only this kind has to know of adapted rows, all rows of a store.
-    virtual void adapt_more(RowAdapter& /*rows*/, const RowStore& /*store*/) const {}
+    virtual void adapt_more(RowAdapter& /*rows*/, const RowStore& /*store*/,
+                            int /*threads*/) const {}
 
     /// The live rows of `store` alone.
     virtual RowStore compacted(const RowStore& store, int threads) const;
@@ -154,8 +155,6 @@ private:
     std::shared_ptr<const RowAdapter> adapter_of(const std::shared_ptr<const RowStore>& store,
                                                  std::span<const AdapterShare> shares,
                                                  int threads) const;
-    /// std::invalid_argument for a query that leaves the range of float32.
-    static FoldedRows folded(const CorpusMap& map, MatrixView<float> queries, int threads);
     std::optional<Id> row_of(const RowStore& store, std::int64_t label) const {
         return label_map_.find(store, label);
     }

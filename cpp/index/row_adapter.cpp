@@ -51,22 +51,25 @@ struct Measured {
         memory.resize(kTogether * dim);
         return memory.data();
     }
-    /// norms: of the rows, where these are known; else null.
-    void measure(const CorpusMap& map, const float* rows, std::size_t n, const double* norms) {
+    /// norms: of the rows, where these are known; next: see CorpusMap::lengths(); else null.
+    void measure(const CorpusMap& map, const float* rows, std::size_t n, const double* norms,
+                 const float* next) {
         double squares[kTogether];
         for (std::size_t i = 0; i < n; ++i) {
             own[i] = norms != nullptr ? norms[i] : norm_of(rows + i * map.dim(), map.dim());
             squares[i] = own[i] * own[i];
         }
-        map.lengths(rows, n, squares, scratch, mapped);
+        map.lengths(rows, n, squares, next, scratch, mapped);
     }
 };
 
+bool are_floats(const RowsView& rows) noexcept {
+    return rows.dtype == DType::kF32 && rows.stride == rows.cols * sizeof(float);
+}
+
 /// Rows [first, first + n) that are kept, as floats; in `room` unless they lie so already.
 const float* kept_rows(const RowsView& rows, std::size_t first, std::size_t n, Measured& room) {
-    if (rows.dtype == DType::kF32 && rows.stride == rows.cols * sizeof(float)) {
-        return static_cast<const float*>(rows.row(first));
-    }
+    if (are_floats(rows)) return static_cast<const float*>(rows.row(first));
     float* const out = room.room(rows.cols);
     for (std::size_t i = 0; i < n; ++i) {
         widen(rows.dtype, rows.row(first + i), out + i * rows.cols, rows.cols);
@@ -128,7 +131,9 @@ void extend_kept(RowAdapter& adapter, const RowStore& store, int threads) {
     for_pieces(first, store.count, threads, [&](std::size_t row, std::size_t count, int worker) {
         thread_local Measured measured;
         const float* const wide = kept_rows(rows, row, count, measured);
-        measured.measure(*adapter.map, wide, count, known != nullptr ? known + row : nullptr);
+        const bool has_next = are_floats(rows) && row + 2 * count <= store.count;
+        measured.measure(*adapter.map, wide, count, known != nullptr ? known + row : nullptr,
+                         has_next ? wide + count * spec.dim : nullptr);
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t at = row + i - first;
             const double mapped = measured.mapped[i];
@@ -162,7 +167,7 @@ void extend_decoded(RowAdapter& adapter, const RowStore& store, int threads) {
         for (std::size_t i = 0; i < count; ++i) {
             store.decode_row(static_cast<Id>(row + i), wide + i * dim);
         }
-        measured.measure(*adapter.map, wide, count, nullptr);
+        measured.measure(*adapter.map, wide, count, nullptr, nullptr);
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t at = row + i - first;
             const double mapped = measured.mapped[i];

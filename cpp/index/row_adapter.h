@@ -22,14 +22,15 @@ struct RowStore;
 
 struct RowAdapter {
     std::shared_ptr<const CorpusMap> map;
-    std::size_t count = 0;  // rows that are described
-    Column norms;           // cosine, l2: |M x| of rows that are kept, float64
-    Column code_norms;      // the same of decoded rows; cosine: as a multiple of their length
-    Column scale;           // cosine, not coded; see CodeView
-    Column spread;          // likewise
-    Column bias;            // l2: -|M x|^2 / 2, in units where rows are not coded
-    Column walk;            // by nodes of a graph: see hnsw/walk_codes.h
-    Column walked;          // the nodes' rows, as the graph had them
+    std::size_t count = 0;   // rows that are described
+    Column norms;            // cosine, l2: |M x| of rows that are kept, float64
+    Column code_norms;       // the same of decoded rows; cosine: as a multiple of their length
+    Column scale;            // cosine, not coded; see CodeView
+    Column spread;           // likewise
+    Column bias;             // l2: -|M x|^2 / 2, in units where rows are not coded
+    Column walk;             // by nodes of a graph: see hnsw/walk_codes.h
+    Column walked;           // the nodes' rows, as the graph had them
+    double walk_unit = 0.0;  // and its unit
     double longest =
         0.0;  // of code_norms, as scores count lengths: l2 the largest, cosine of their inverse
     double stretch = 0.0;  // cosine: the largest |x| / |M x| of rows that are kept

@@ -33,6 +33,7 @@ public:
     static CorpusMap matrix(MatrixView<float> w);
 
     /// I + sum of weights[i] (maps[i] - I). Of low rank if all are; else a matrix, rounded to float32.
+    /// std::invalid_argument where weights leave the norms above.
     static CorpusMap mixture(std::span<const CorpusMap* const> maps,
                              std::span<const double> weights);
 
@@ -47,32 +48,41 @@ public:
     std::vector<float> u() const;
     std::vector<float> v() const;
 
+    /// std::invalid_argument for a query that leaves the range of float32.
     FoldedRows fold(MatrixView<float> queries, int threads) const;
 
     /// Scratch of one thread.
     struct Scratch {
         std::vector<double> rows;
         std::vector<double> products;
+        std::vector<double> factors;
         std::vector<double> sums;
     };
     /// Rows that lengths() takes at once.
     static constexpr std::size_t kRows = 32;
-    /// |M c| of n <= kRows rows of dim floats, `squares` their |c|^2.
-    void lengths(const float* rows, std::size_t n, const double* squares, Scratch& scratch,
-                 double* out) const;
+    /// |M c| of n <= kRows rows of dim floats, `squares` their |c|^2. next: n rows that will be asked for next, or
+    /// null.
+    void lengths(const float* rows, std::size_t n, const double* squares, const float* next,
+                 Scratch& scratch, double* out) const;
 
     /// M c.
     void apply(const float* row, float* out) const;
 
 private:
     CorpusMap(std::size_t dim, std::size_t rank, bool is_matrix);
+    /// name: for errors.
+    static CorpusMap of_matrix(MatrixView<float> w, const char* name);
+    static CorpusMap dense_mixture(std::span<const CorpusMap* const> maps,
+                                   std::span<const double> weights);
+    double added_at(std::size_t row, std::size_t column) const noexcept;
     /// To rows `first` and following of out.
     void fold_some(MatrixView<float> queries, std::size_t first, FoldedRows& out) const;
     void weigh(const double* queries, std::size_t n, std::vector<double>& out) const;
     void finish();
-    /// |M c| from V^T c and U^T c, or from M c.
-    double length(const double* products, double square, double* sums) const noexcept;
-    double length_of(const double* mapped, double square) const noexcept;
+    /// |M c| from M c, or from a, b and G b as above.
+    double length(const double* mapped, double square) const noexcept;
+    double length(const double* a, const double* b, const double* gram_b,
+                  double square) const noexcept;
 
     std::size_t dim_;
     std::size_t rank_;
@@ -81,11 +91,11 @@ private:
     std::vector<double> left_;          // U^T, rank x dim; a matrix: empty
     std::vector<double> right_;         // V^T, rank x dim; a matrix: W
     std::vector<double> weight_;        // of rank; a matrix: empty
-    std::vector<double> gram_;          // U^T U
-    double norm_ = 0.0;                 // of a matrix
+    std::vector<double> gram_;          // G, rank x left_width_
+    double norm_ = 0.0;                 // of W; or at least that of U diag(w) V^T
     std::size_t width_ = 0;             // of columns_
     std::vector<double> columns_;       // V and U side by side, dim x width_
-    std::size_t left_width_ = 0;        // of left_columns_
+    std::size_t left_width_ = 0;        // of left_columns_ and gram_
     std::vector<double> left_columns_;  // U, dim x left_width_
     std::size_t row_width_ = 0;         // of right_rows_
     std::vector<double> right_rows_;    // V^T, twice where U is there, x row_width_

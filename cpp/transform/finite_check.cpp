@@ -27,15 +27,16 @@ void FiniteCheck::after(const float* x, std::size_t dim, std::size_t number) noe
     note(x, dim, number, after_);
 }
 
-void FiniteCheck::raise() const {
+void FiniteCheck::raise(const char* by) const {
     if (before_ != kNone) {
         throw std::invalid_argument("query " + std::to_string(before_) +
                                     " holds NaN or infinity; expected finite values");
     }
     if (after_ != kNone) {
         throw std::invalid_argument("query " + std::to_string(after_) +
-                                    " is taken beyond float32 by its transform; expected finite "
-                                    "results: make its weights or the query smaller");
+                                    " is taken beyond float32 by " + by +
+                                    "; expected finite results: make its weights or the query "
+                                    "smaller");
     }
 }
 

@@ -12,8 +12,8 @@ public:
     void before(const float* x, std::size_t dim, std::size_t number) noexcept;
     void after(const float* x, std::size_t dim, std::size_t number) noexcept;
 
-    /// Throws std::invalid_argument that names the first row that is not finite.
-    void raise() const;
+    /// Throws std::invalid_argument that names the first row that is not finite, and what made it so.
+    void raise(const char* by = "its transform") const;
 
 private:
     static constexpr std::size_t kNone = static_cast<std::size_t>(-1);

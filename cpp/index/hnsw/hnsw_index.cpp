@@ -5,6 +5,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "base/parallel.h"
 #include "index/coded_search.h"
 #include "index/hnsw/beam.h"
 #include "index/hnsw/bulk.h"
@@ -32,6 +33,8 @@ constexpr std::size_t kBreadthOfMargin = 1024;
 constexpr std::size_t kShareOfMargin = 8;
 /// Rows that are scored in the time in which a walk comes to one more node.
 constexpr double kRowsPerNode = 16.0;
+/// Nodes that one task of many describes; at least those of one batch of insertions.
+constexpr std::size_t kNodesOfTask = 4096;
 constexpr double kCertain = std::numeric_limits<double>::infinity();
 
 /// A walk comes to more nodes the fewer may answer, a scan reads fewer rows. nodes: where all may.
@@ -68,19 +71,19 @@ void HnswIndex::append(RowStore& store, const RowsView& rows, const std::int64_t
     }
     Index::append(store, rows, labels, threads);
     store.graph = grown(store, threads);
-    adapt_nodes(store);
+    adapt_nodes(store, threads);
 }
 
-void HnswIndex::adapt_nodes(RowStore& store) const {
+void HnswIndex::adapt_nodes(RowStore& store, int threads) const {
     for (NamedAdapter& adapter : store.adapters) {
         auto rows = std::make_shared<RowAdapter>(*adapter.rows);
-        adapt_more(*rows, store);
+        adapt_more(*rows, store, threads);
         adapter.rows = std::move(rows);
     }
 }
 
-/// Nodes that are numbered as before keep their terms.
-void HnswIndex::adapt_more(RowAdapter& rows, const RowStore& store) const {
+/// Terms stay what they are where nodes are numbered as before and rows are coded in the same unit.
+void HnswIndex::adapt_more(RowAdapter& rows, const RowStore& store, int threads) const {
     if (store.spec.metric == Metric::kIp || store.graph == nullptr) return;
     const Graph& graph = *store.graph;
     const std::size_t n = graph.count();
@@ -88,21 +91,31 @@ void HnswIndex::adapt_more(RowAdapter& rows, const RowStore& store) const {
     const double* mapped = (is_kept ? rows.norms : rows.code_norms).as<double>();
     if (mapped == nullptr) return;
     const std::size_t known = rows.walk.bytes() / sizeof(float);
-    const bool stay =
-        known <= n &&
-        (known == 0 ||
-         std::equal(graph.levels[0].ids(), graph.levels[0].ids() + known, rows.walked.as<Id>()));
+    const Column& nodes = graph.levels[0].nodes;
+    const bool stay = known <= n && rows.walk_unit == graph.codes.unit() &&
+                      (nodes.data() == rows.walked.data() ||
+                       std::equal(nodes.as<Id>(), nodes.as<Id>() + known, rows.walked.as<Id>()));
     const std::size_t first = stay ? known : 0;
     if (!stay) rows.walk = Column();
-    rows.walked = graph.levels[0].nodes;
+    rows.walked = nodes;
+    rows.walk_unit = graph.codes.unit();
     auto* terms = reinterpret_cast<float*>(rows.walk.extend((n - first) * sizeof(float)));
     const bool is_cosine = store.spec.metric == Metric::kCosine;
     // Codes have no lengths of their own under cosine.
     const double* own = is_cosine && is_kept ? store.norms.as<double>() : nullptr;
-    for (std::size_t node = first; node < n; ++node) {
-        const Id row = graph.row(static_cast<Id>(node));
-        terms[node - first] = graph.codes.term(own != nullptr ? own[row] : 1.0, mapped[row]);
-    }
+    const auto describe = [&](std::size_t begin, std::size_t end) {
+        for (std::size_t node = begin; node < end; ++node) {
+            const Id row = graph.row(static_cast<Id>(node));
+            terms[node - first] = graph.codes.term(own != nullptr ? own[row] : 1.0, mapped[row]);
+        }
+    };
+    // Once links have changed in place, nothing may be interrupted, see grown().
+    if (n - first <= kNodesOfTask) return describe(first, n);
+    parallel_for((n - first + kNodesOfTask - 1) / kNodesOfTask, threads,
+                 [&](std::size_t task, int) {
+                     const std::size_t begin = first + task * kNodesOfTask;
+                     describe(begin, std::min(n, begin + kNodesOfTask));
+                 });
 }
 
 std::shared_ptr<const Graph> HnswIndex::grown(const RowStore& store, int threads) {
@@ -155,7 +168,7 @@ RowStore HnswIndex::compacted(const RowStore& store, int threads) const {
     const StoredRows left = out.view(nullptr);
     measure_length(graph, RowReader(left, unit));
     out.graph = std::make_shared<const Graph>(std::move(graph));
-    adapt_nodes(out);
+    adapt_nodes(out, threads);
     return out;
 }
 

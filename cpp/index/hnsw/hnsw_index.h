@@ -56,8 +56,8 @@ private:
     void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
                 int threads) override;
     std::size_t most_dead(std::size_t rows) const noexcept override;
-    void adapt_more(RowAdapter& rows, const RowStore& store) const override;
-    void adapt_nodes(RowStore& store) const;
+    void adapt_more(RowAdapter& rows, const RowStore& store, int threads) const override;
+    void adapt_nodes(RowStore& store, int threads) const;
     RowStore compacted(const RowStore& store, int threads) const override;
     void search_store(const RowStore& store, const RowFilter* filter, MatrixView<float> queries,
                       std::size_t k, const SearchOptions& options,

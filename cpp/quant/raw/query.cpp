@@ -94,8 +94,11 @@ void QueryPanel::quantise(std::size_t lane, const float* query) {
     key_slack_[lane] = l2 ? 1e-12 * squared / c.step : 0.0;
     if (spec_.is_folded()) {
         // Keys say nothing of |q|.
-        const double own = kernels::active().ip_f32(query, query, spec_.dim);
-        squared_norm_[lane] = spec_.centre() == 0.0 ? 0.0 : squared - own * spec_.unit * spec_.unit;
+        squared_norm_[lane] = 0.0;
+        if (spec_.centre() != 0.0) {
+            const double own = kernels::active().ip_f32(query, query, spec_.dim);
+            squared_norm_[lane] = squared - own * spec_.unit * spec_.unit;
+        }
         // Floors must hold for keys, to which the low part of a folded query belongs: twice what it can add.
         const double low = norm_of(low_of(query, spec_.dim), spec_.dim) * spec_.unit;
         key_slack_[lane] += 2.0 * kUp * low * spec_.reach / c.step;

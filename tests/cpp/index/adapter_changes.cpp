@@ -197,3 +197,36 @@ TEST(wrong_maps_are_refused) {
     CHECK_THROWS(std::invalid_argument, index->add_corpus_adapter("b", low_rank(bad, bad, 6), 1));
     CHECK_EQ(index->corpus_adapters().size(), 1U);
 }
+
+TEST(weights_beyond_all_measure_are_refused) {
+    const std::vector<float> nothing(kDim, 0.0f);  // stays within float32 under any map
+    for (const Metric metric : kMetrics) {
+        const auto index = make(0, metric);
+        const std::vector<float> rows = gaussian(50 * kDim, 0.3f, 3);
+        index->add(view(rows, kDim), nullptr, false, 1);
+        index->add_corpus_adapter("a", some_map(), 1);
+        index->add_corpus_adapter("w", some_matrix(), 1);
+        for (const char* name : {"a", "w"}) {
+            for (const double weight : {1e300, -1e200, 0x1p41}) {
+                CHECK_THROWS(std::invalid_argument, adapted::ask(*index, nothing, kWanted, 1,
+                                                                 everywhere({{name, weight}})));
+            }
+        }
+        CHECK_EQ(ask(*index, {{"a", 1000.0}, {"w", -1000.0}}).counts[0],
+                 static_cast<std::int64_t>(kWanted));
+    }
+}
+
+TEST(mixtures_are_forgotten_when_rows_change) {
+    const auto index = make(0, Metric::kL2);
+    const std::vector<float> rows = gaussian(500 * kDim, 0.3f, 3);
+    index->add(view(rows, kDim), nullptr, false, 1);
+    index->add_corpus_adapter("a", some_map(), 1);
+    const std::size_t before = index->bytes();
+    ask(*index, {{"a", 0.5}});
+    ask(*index, {{"a", 0.25}});
+    CHECK(index->bytes() > before);
+    index->add_corpus_adapter("w", some_matrix(), 1);
+    index->remove_corpus_adapter("w");
+    CHECK_EQ(index->bytes(), before);
+}
