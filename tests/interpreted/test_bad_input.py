@@ -37,6 +37,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: nt.topk(NAN, X), ValueError, "queries: row 2 holds NaN or infinity"),
     (lambda: nt.topk(X, NAN), ValueError, "rows: row 2 holds NaN or infinity"),
     (lambda: nt.topk(X, nt.Rows(X), metric="ip"), ValueError, "metric: got 'ip' for rows made"),
+    (lambda: nt.topk(X, X, tokens=TOKENS), ValueError, "transform: got none, expected one"),
     (lambda: nt.Rows(X, scan="int4"), ValueError, "scan: got 'int4'"),
     (lambda: nt.topk(X.to("meta"), X), nf.DeviceError, "queries: got a tensor on meta"),
     (lambda: nt.assign(X, X[:0]), ValueError, "centroids: got none"),

@@ -158,6 +158,22 @@ def test_answers_without_a_proof_are_searched_again(monkeypatch: pytest.MonkeyPa
     assert [shape[1] for shape in seen] == [1, 4, 14]
 
 
+def test_queries_are_transformed_first() -> None:
+    case = adversarial.case("gaussian", "float32", 150, 24, 4, 9)
+    many = []
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        a, b = rng.standard_normal((3, 24)), rng.standard_normal((24, 3))
+        many.append(nf.transforms.LowRank(a, b))
+    ids = np.array([0, 1, -1, 0])
+    found = nt.topk(
+        tensor(case.queries), tensor(case.rows), 2, transform=many, transform_ids=tensor(ids)
+    )
+    expected = nf.topk(case.queries, case.rows, 2, transform=many, transform_ids=ids)
+    np.testing.assert_array_equal(found.ids.numpy(), expected.ids)
+    np.testing.assert_allclose(found.scores.numpy(), expected.scores, rtol=1e-4)
+
+
 def test_nothing_to_search() -> None:
     rows, none = torch.zeros(5, 3), torch.zeros(0, 3)
     ids, scores, counts = nt.topk(rows, none, k=2)

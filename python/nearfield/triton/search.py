@@ -8,14 +8,20 @@ Source: own, after the partial maxima of TPU-KNN (arXiv 2206.14286).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import Metric, as_positive, choose
 from ..result import MISSING, SearchResult
+from .adapters import Adapters, adapt
 from .bounds import bounds, prepare, scaled
 from .launching import GROUP, on, packages
 from .rows import Rows
-from .tensors import as_queries
+from .tensors import as_finite, as_queries
+
+if TYPE_CHECKING:
+    from ..transforms import Transform
+    from ..transforms.tokens import Tokens
 
 __all__ = ["topk"]
 
@@ -31,6 +37,9 @@ def topk(
     k: int = 10,
     metric: Metric | None = None,
     *,
+    transform: Transform | Sequence[Transform] | Adapters | None = None,
+    transform_ids: Any = None,
+    tokens: Tokens | None = None,
     precision: str = "ieee",
 ) -> SearchResult:
     """Find the `k` nearest rows for every query, exactly, on the GPU.
@@ -46,6 +55,8 @@ def topk(
         Results per query, at least 1; there is no upper limit.
     metric : {"l2", "ip", "cosine"}, optional
         As in :func:`nearfield.topk`; "l2", or that of the :class:`Rows`, by default.
+    transform, transform_ids, tokens : optional
+        What is applied to the queries first, as :func:`adapt` has it.
     precision : {"ieee", "tf32"}, default "ieee"
         How float32 rows are multiplied in the first pass. Never changes the result: "tf32" uses
         tensor cores, with wider bounds, and re-scores more rows.
@@ -85,6 +96,11 @@ def topk(
     elif metric not in (None, rows.metric):
         raise ValueError(f"metric: got {metric!r} for rows made ready for {rows.metric!r}")
     q, one = as_queries(queries, name="queries", like=rows.stored)
+    if transform is not None:
+        mapped = adapt(q, transform, transform_ids=transform_ids, tokens=tokens)
+        q = as_finite(mapped, name="queries, transformed")
+    elif transform_ids is not None or tokens is not None:
+        raise ValueError("transform: got none, expected one beside transform_ids or tokens")
     with on(rows.stored):
         found = _Search(rows, k, precision).all(q)
     return found._without_query_axis() if one else found

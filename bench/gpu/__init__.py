@@ -1,0 +1,1 @@
+"""What search on a GPU is timed against."""
