@@ -174,6 +174,17 @@ def test_queries_are_transformed_first() -> None:
     np.testing.assert_allclose(found.scores.numpy(), expected.scores, rtol=1e-4)
 
 
+def test_without_the_cast_bfloat16_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton's interpreter multiplies the bit patterns: whoever drops the cast is to notice."""
+    case = adversarial.case("gaussian", "bfloat16", 97, 24, 3, 2)
+    rows = nt.Rows(tensor(case.rows, "bfloat16"), "ip")
+    prepared = bounds.prepare(tensor(case.queries), rows, "ieee")
+    right = bounds.bounds(prepared, rows, "ieee")
+    monkeypatch.setattr(bounds, "is_interpreted", lambda: False)
+    wrong = bounds.bounds(prepared, rows, "ieee")
+    assert (wrong - right).abs().max() > 1e6
+
+
 def test_nothing_to_search() -> None:
     rows, none = torch.zeros(5, 3), torch.zeros(0, 3)
     ids, scores, counts = nt.topk(rows, none, k=2)
