@@ -40,6 +40,10 @@ def use(index: nf.Index) -> None:
     labels = index.ids
     assert np.unique(labels).size == len(index)
     index.reconstruct(labels[:3])
+    for name in index.corpus_adapters:
+        _, _, counts = index.search(queries, k=10, corpus_adapter=name)
+        assert (counts == min(10, len(index))).all()
+        index.reconstruct(labels[:3], corpus_adapter=name)
     if index.dim <= 4096:
         kept = index.refine or index.quantizer
         storage: Any = kept if "int8" in kept else "float32"

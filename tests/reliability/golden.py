@@ -8,7 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from reliability.samples import CODED, GRAPHS, KINDS, LISTED, Links, build, queries_of
+from reliability.samples import (
+    ADAPTED,
+    CODED,
+    GRAPHS,
+    KINDS,
+    LISTED,
+    SHARES,
+    Links,
+    build,
+    queries_of,
+)
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "format-1"
 ROWS, DIM, QUERIES, K = 24, 20, 6, 26
@@ -17,6 +27,7 @@ NAMES = [
     *LISTED,
     *CODED,
     *GRAPHS,
+    *ADAPTED,
 ]
 
 
@@ -40,6 +51,10 @@ def main() -> None:
         ids, scores, _ = index.search(queries_of(QUERIES, DIM), k=K)
         np.save(path.with_suffix(".ids.npy"), ids)
         np.save(path.with_suffix(".scores.npy"), scores)
+        for i, share in enumerate(SHARES if index.corpus_adapters else []):
+            ids, scores, _ = index.search(queries_of(QUERIES, DIM), k=K, corpus_adapter=share)
+            np.save(path.with_suffix(f".{i}.ids.npy"), ids)
+            np.save(path.with_suffix(f".{i}.scores.npy"), scores)
 
 
 if __name__ == "__main__":

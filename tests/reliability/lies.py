@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from reliability import coding_lies, graph_lies
+from reliability import adapter_lies, coding_lies, graph_lies
 from reliability import container as c
 from reliability.container import Container, Section
 
@@ -310,6 +310,8 @@ def all_of(true: Container) -> Iterator[Lie]:
         yield from graph_lies.of_graph(true)
     if any(section.type == c.TUNING for section in true.sections):
         yield from of_tuning(true)
+    if true.has(c.CORPUS_ADAPTERS):
+        yield from adapter_lies.of_adapters(true)
     yield from of_table(true)
     yield from of_header(true)
 
@@ -331,6 +333,8 @@ def truths(true: Container) -> Iterator[Lie]:
         yield from coding_lies.truths(true)
     if true.meta()["kind"] == 3:
         yield from graph_lies.truths(true)
+    if true.has(c.CORPUS_ADAPTERS):
+        yield from adapter_lies.truths(true)
     if true.meta()["kind"] == 2:
         nlist = true.find(c.CENTROIDS).rows
         zero = bytes(len(true.find(c.CENTROIDS).data))

@@ -70,6 +70,15 @@ GRAPH_SETTINGS = [
     (7, 1, 0, 0, 2**32 - 1, 0.0, 1.0, 1.0, 1.0, 2**-13, 24),
 ]
 """What that one was tuned to."""
+ADAPTED = [
+    *(("l2", "float32-adapted", True, 0), ("cosine", "sq8-adapted", False, 3)),
+    ("cosine", "float16-adapted", True, Links(2)),
+]
+"""Indexes that have corpus adapters, one of every kind."""
+LOW_RANK, MATRIX = "tenant", "größer 大"
+"""Their names: c + u v^T c, w c."""
+SHARES: list[Any] = [LOW_RANK, MATRIX, {LOW_RANK: 0.5}, {MATRIX: -0.25, LOW_RANK: 1}]
+"""What searches of them ask for."""
 
 
 class Storage(NamedTuple):
@@ -78,6 +87,7 @@ class Storage(NamedTuple):
     quantizer: str
     refine: str | None
     residual: bool
+    adapted: bool
 
     @property
     def kept(self) -> str:
@@ -89,7 +99,7 @@ def parts_of(storage: str) -> Storage:
     """Read a storage: a type, or how rows are coded."""
     quantizer, *rest = storage.split("-")
     refine = next((part for part in rest if part in STORAGES), None)
-    return Storage(quantizer, refine, "residual" in rest)
+    return Storage(quantizer, refine, "residual" in rest, "adapted" in rest)
 
 
 def numbers(count: int, seed: int) -> np.ndarray:
@@ -126,6 +136,13 @@ def labels_of(n: int) -> np.ndarray:
     return labels
 
 
+def factors_of(dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return u and v of one adapter, w of the other."""
+    u, v = (numbers(2 * dim, seed).reshape(dim, 2) / 256 for seed in (7, 8))
+    w = np.eye(dim) + numbers(dim * dim, 9).reshape(dim, dim) / 512
+    return u.astype(np.float32), v.astype(np.float32), w.astype(np.float32)
+
+
 def centroids_of(storage: str, nlist: int, dim: int) -> np.ndarray:
     """Return centroids of inverted lists among such rows."""
     return rows_of(parts_of(storage).kept, nlist, dim, seed=5).astype(np.float32) + np.float32(0.25)
@@ -154,7 +171,7 @@ def empty_lists(
 
 def _without_rows(kind: int, metric: str, storage: str, dim: int) -> list[c.Section]:
     """Return what every empty index has."""
-    quantizer, refine, residual = parts_of(storage)
+    quantizer, refine, residual, _ = parts_of(storage)
     kept = STORAGES.index(parts_of(storage).kept)
     said = c.ROW_META.pack(kind, 1, METRICS.index(metric), kept, dim, 0, 0, 0)
     sections = [c.Section(c.META, c.BYTES, 1, 48, said)]
@@ -181,8 +198,8 @@ def _opened(*sections: c.Section) -> nf.Index:
 
 def empty(metric: str, storage: str, dim: int) -> nf.FlatIndex:
     """Return an empty flat index; what its quantizer was trained to is made from formulas."""
-    if storage in STORAGES:
-        return nf.FlatIndex(dim, metric, quantizer=storage)
+    if storage.removesuffix("-adapted") in STORAGES:
+        return nf.FlatIndex(dim, metric, quantizer=parts_of(storage).kept)
     index = _opened(*_without_rows(1, metric, storage, dim))
     assert isinstance(index, nf.FlatIndex)
     return index
@@ -208,6 +225,10 @@ def build(metric: str, storage: str, labelled: bool, n: int, dim: int, nlist: in
         index = empty_lists(metric, storage, centroids_of(storage, nlist, dim), groups)
     else:
         index = empty(metric, storage, dim)
+    if parts_of(storage).adapted:
+        u, v, w = factors_of(dim)
+        index.add_corpus_adapter(LOW_RANK, u, v)
+        index.add_corpus_adapter(MATRIX, w)
     rows: Any = rows_of(parts_of(storage).kept, n + 1, dim)
     if not labelled:
         index.add(rows[:n])

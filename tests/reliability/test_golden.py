@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nearfield as nf
 import numpy as np
@@ -13,12 +14,17 @@ from reliability import container as c
 from reliability.coding import parsed_coding
 from reliability.golden import DIM, FOLDER, NAMES, QUERIES, ROWS, K, name_of
 from reliability.samples import (
+    ADAPTED,
     GRAPHS,
     LISTED,
+    LOW_RANK,
+    MATRIX,
+    SHARES,
     STORAGES,
     Links,
     build,
     centroids_of,
+    factors_of,
     labels_of,
     parts_of,
     queries_of,
@@ -29,9 +35,10 @@ Golden = tuple[str, str, bool, int]
 each_golden = pytest.mark.parametrize("golden", NAMES, ids=[name_of(*golden) for golden in NAMES])
 
 
-def expected_of(golden: Golden) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ids and scores kept beside a file."""
-    return tuple(np.load(FOLDER / f"{name_of(*golden)}.{part}.npy") for part in ("ids", "scores"))
+def expected_of(golden: Golden, under: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids and scores kept beside a file; under: those of an adapter."""
+    name = name_of(*golden) + under
+    return tuple(np.load(FOLDER / f"{name}.{part}.npy") for part in ("ids", "scores"))
 
 
 def test_every_golden_file_is_listed() -> None:
@@ -46,7 +53,7 @@ def test_every_golden_file_is_listed() -> None:
 def test_golden_files_answer_as_ever(golden: Golden, mmap: bool, verify: bool) -> None:
     metric, storage, _, _ = golden
     index = nf.load(FOLDER / f"{name_of(*golden)}.nf", mmap=mmap, verify=verify)
-    quantizer, refine, _ = parts_of(storage)
+    quantizer, refine = parts_of(storage)[:2]
     assert (index.dim, index.metric, len(index)) == (DIM, metric, ROWS)
     assert (index.quantizer, index.refine) == (quantizer, refine)
     ids, scores = expected_of(golden)
@@ -85,7 +92,7 @@ def test_expected_answers_are_right(golden: Golden) -> None:
 
 def is_of_codes_alone(storage: str) -> bool:
     """Return whether codes are all there is of a row."""
-    quantizer, refine, _ = parts_of(storage)
+    quantizer, refine = parts_of(storage)[:2]
     return quantizer not in STORAGES and refine is None
 
 
@@ -117,6 +124,38 @@ def decoded_rows(golden: Golden, labels: np.ndarray) -> np.ndarray:
     by_label = dict(zip(index.ids.tolist(), rows[came], strict=True))
     np.testing.assert_allclose(held, [by_label[label] for label in labels.tolist()], atol=1e-5)
     return held
+
+
+def mapped(rows: np.ndarray, share: Any) -> np.ndarray:
+    """Return rows as a share of the adapters has them."""
+    u, v, w = (factor.astype(np.float64) for factor in factors_of(DIM))
+    deltas = {LOW_RANK: u @ v.T, MATRIX: w - np.eye(DIM)}
+    shares = {share: 1.0} if isinstance(share, str) else share
+    return rows + rows @ sum(weight * deltas[name] for name, weight in shares.items()).T
+
+
+@pytest.mark.parametrize("golden", ADAPTED, ids=[name_of(*golden) for golden in ADAPTED])
+@pytest.mark.parametrize("number", range(len(SHARES)))
+def test_adapters_answer_as_ever(golden: Golden, number: int) -> None:
+    """The answers kept, which are those of the definition: rows mapped, then searched."""
+    share = SHARES[number]
+    index = nf.load(FOLDER / f"{name_of(*golden)}.nf")
+    assert index.corpus_adapters == (LOW_RANK, MATRIX)
+    queries, (ids, scores) = queries_of(QUERIES, DIM), expected_of(golden, f".{number}")
+    for threads in (1, 2):
+        found = index.search(queries, k=K, threads=threads, corpus_adapter=share)
+        assert found.ids.tobytes() == ids.tobytes()
+        assert found.scores.tobytes() == scores.tobytes()
+    labels = np.sort(index.ids)
+    rows = index.reconstruct(labels).astype(np.float64)
+    metric, adapted = golden[0], mapped(rows, share)
+    if is_of_codes_alone(golden[1]):  # unit vectors that were coded, longer by what the map does
+        metric = "ip"
+        adapted *= np.linalg.norm(rows, axis=1)[:, None] / np.linalg.norm(adapted, axis=1)[:, None]
+        queries = queries / np.linalg.norm(queries.astype(np.float64), axis=1)[:, None]
+    numbers, best, _ = dense.topk(queries, adapted, ROWS, metric)
+    assert ids[:, :ROWS].tolist() == labels[numbers].tolist()
+    np.testing.assert_allclose(scores[:, :ROWS], best, rtol=2**-22, atol=2**-30)
 
 
 def built(golden: Golden) -> nf.Index:

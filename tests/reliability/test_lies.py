@@ -14,7 +14,7 @@ import pytest
 from reliability import container as c
 from reliability import lies
 from reliability.child import call
-from reliability.samples import CODED, GRAPHS, KINDS, LISTED, Links, build
+from reliability.samples import ADAPTED, CODED, GRAPHS, KINDS, LISTED, Links, build
 
 Sample = tuple[str, str, bool, int]
 SAMPLES: list[Sample] = [
@@ -22,6 +22,7 @@ SAMPLES: list[Sample] = [
     *LISTED,
     *CODED,
     *GRAPHS,
+    *ADAPTED,
 ]
 
 
@@ -67,7 +68,9 @@ def test_lies_are_refused(tmp_path: Path, sample: Sample) -> None:
 
 
 @pytest.mark.parametrize(
-    "sample", [*SAMPLES[:30:7], *LISTED, *CODED, *GRAPHS], ids=lambda s: "-".join(map(str, s))
+    "sample",
+    [*SAMPLES[:30:7], *LISTED, *CODED, *GRAPHS, *ADAPTED],
+    ids=lambda s: "-".join(map(str, s)),
 )
 def test_unusual_truths_are_opened(tmp_path: Path, sample: Sample) -> None:
     names = written(tmp_path, lies.truths(true_file(tmp_path, sample)))
