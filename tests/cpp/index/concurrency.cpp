@@ -1,11 +1,12 @@
 // For every kind of index: threads that search, search by range and reconstruct while others add, remove, replace and save: no
 // removed row comes back in a search that starts after remove returned, no permanent row is missing,
-// every score belongs to its row.
+// every score belongs to its row. The same under corpus adapters, one of which comes and goes meanwhile.
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -20,7 +21,10 @@
 #include "index/ivf/ivf_index.h"
 #include "index/load.h"
 #include "index/oracle.h"
+#include "transform/corpus_map.h"
 
+using nearfield::AdapterShare;
+using nearfield::CorpusMap;
 using nearfield::DType;
 using nearfield::FlatIndex;
 using nearfield::HnswIndex;
@@ -77,31 +81,82 @@ std::vector<float> vector_of(std::int64_t label, std::uint64_t version, std::siz
     return oracle::draw(DType::kF32, dim, random);
 }
 
+/// Corpus adapters c + u <v, c> by name, each with few small u and v.
+class Maps {
+public:
+    using Shares = std::vector<AdapterShare>;
+
+    explicit Maps(std::size_t dim) : dim_(dim) {}
+
+    std::shared_ptr<const CorpusMap> map(const std::string& name) const {
+        const auto [u, v] = factors(name);
+        return std::make_shared<const CorpusMap>(
+            CorpusMap::low_rank({u.data(), dim_, 1}, {v.data(), dim_, 1}));
+    }
+    std::vector<float> apply(const Shares& shares, const std::vector<float>& x) const {
+        std::vector<float> out = x;
+        for (const AdapterShare& share : shares) {
+            const auto [u, v] = factors(share.name);
+            float product = 0.0f;
+            for (std::size_t k = 0; k < dim_; ++k) product += v[k] * x[k];
+            for (std::size_t k = 0; k < dim_; ++k) {
+                out[k] += static_cast<float>(share.weight) * u[k] * product;
+            }
+        }
+        return out;
+    }
+
+private:
+    std::pair<std::vector<float>, std::vector<float>> factors(const std::string& name) const {
+        std::pair<std::vector<float>, std::vector<float>> out;
+        out.first.assign(dim_, 0.0f);
+        out.second.assign(dim_, 0.0f);
+        Random random(name.size());
+        for (int i = 0; i < 4; ++i) {
+            out.first[random.below(dim_)] = 0.5f;
+            out.second[random.below(dim_)] = i % 2 == 0 ? 0.25f : -0.5f;
+        }
+        return out;
+    }
+
+    std::size_t dim_;
+};
+
+const std::string kLasting = "lasting";
+const std::string kPassing = "passing by";
+
 class Stress {
 public:
-    Stress(Shape shape, Metric metric, std::size_t dim, const std::string& quantizer = "")
+    Stress(Shape shape, Metric metric, std::size_t dim, const std::string& quantizer = "",
+           bool is_adapted = false)
         : shape_(shape),
           permanent_(shape.links != 0 ? kPermanentNodes : kPermanent),
           metric_(metric),
           dim_(dim),
+          is_adapted_(is_adapted),
+          maps_(dim),
           index_(make_index(shape, metric, dim, quantizer)),
           removed_(kBatch * kRounds),
           started_(kReplacedCount),
           done_(kReplacedCount) {
         add(0, static_cast<std::size_t>(permanent_), 0, false);
         add(kReplaced, kReplacedCount, 0, false);
+        if (is_adapted_) index_->add_corpus_adapter(kLasting, maps_.map(kLasting), 2);
     }
 
     void run() {
         std::vector<std::thread> threads;
-        threads.emplace_back([this] { guard([this] { add_and_remove(); }); });
-        threads.emplace_back([this] { guard([this] { replace(); }); });
-        threads.emplace_back([this] { guard([this] { save(); }); });
-        for (std::uint64_t seed = 1; seed <= 2; ++seed) {
-            threads.emplace_back([this, seed] { guard([this, seed] { search(seed); }); });
-        }
-        threads.emplace_back([this] { guard([this] { search_range(); }); });
-        threads.emplace_back([this] { guard([this] { reconstruct(); }); });
+        const auto start = [&](auto body) {
+            threads.push_back(std::thread([this, body] { guard(body); }));
+        };
+        start([this] { add_and_remove(); });
+        start([this] { replace(); });
+        start([this] { save(); });
+        start([this] { search(1); });
+        start([this] { search(2); });
+        start([this] { search_range(); });
+        start([this] { reconstruct(); });
+        if (is_adapted_) start([this] { adapt(); });
         for (std::thread& thread : threads) thread.join();
         if (!failure_.empty()) throw check::Failure(failure_);
         CHECK(searches_ > 0);
@@ -174,6 +229,7 @@ private:
             const auto loaded = nearfield::load_index(path, true, true);
             CHECK(loaded->size() >= static_cast<std::size_t>(permanent_) + kReplacedCount);
             for (const bool held : loaded->contains(permanent())) CHECK(held);
+            if (is_adapted_) CHECK_EQ(loaded->corpus_adapters()[0].name, kLasting);
         }
         std::filesystem::remove(path);
     }
@@ -196,43 +252,82 @@ private:
         return before;
     }
 
-    void check_result(const Before& before, const float* q, std::int64_t label, float score) const {
+    using Shares = Maps::Shares;
+
+    /// What a search of these threads may ask for at any time.
+    Shares some_shares(Random& random) const {
+        if (!is_adapted_ || random.below(3) == 0) return {};
+        return {{kLasting, random.below(2) == 0 ? 1.0 : -0.5}};
+    }
+
+    bool is_score(float score, const Shares& shares, const float* q, std::int64_t label,
+                  std::uint64_t version) const {
+        const std::vector<float> row = maps_.apply(shares, vector_of(label, version));
+        const float exact = oracle::score(metric_, q, {label, row}).score;
+        // Lengths of mapped rows are rounded.
+        return shares.empty() ? score == exact
+                              : std::fabs(score - exact) <= 1e-5f * (1.0f + std::fabs(exact));
+    }
+
+    void check_result(const Before& before, const Shares& shares, const float* q,
+                      std::int64_t label, float score) const {
         if (label >= kFirstTransient) {
             CHECK(!before.removed[static_cast<std::size_t>(label - kFirstTransient)]);
         }
         if (label < kReplaced || label >= kFirstTransient) {
-            CHECK_EQ(score, oracle::score(metric_, q, {label, vector_of(label, 0)}).score);
+            CHECK(is_score(score, shares, q, label, 0));
             return;
         }
         // A generation that was not yet replaced when the search began, or a later one.
         const auto at = static_cast<std::size_t>(label - kReplaced);
         bool matches = false;
         for (std::uint64_t v = before.version[at]; v <= started_[at] && !matches; ++v) {
-            matches = score == oracle::score(metric_, q, {label, vector_of(label, v)}).score;
+            matches = is_score(score, shares, q, label, v);
         }
         CHECK(matches);
     }
 
+    void search_once(Random& random, const Shares& shares, int threads) {
+        const std::size_t k = 15;
+        const std::size_t n = 1 + random.below(6);
+        const std::vector<float> q = oracle::draw(DType::kF32, n * dim_, random);
+        const Before before = look();
+        const oracle::Found found = oracle::search(*index_, q, dim_, k, nullptr, threads,
+                                                   nprobe(random), 1 + random.below(20), shares);
+        for (std::size_t i = 0; i < n * k; ++i) {
+            const float* query = q.data() + i / k * dim_;
+            check_result(before, shares, query, found.ids[i], found.scores[i]);
+            if (i % k == 0) continue;
+            const bool falling = metric_ == Metric::kL2 ? found.scores[i] >= found.scores[i - 1]
+                                                        : found.scores[i] <= found.scores[i - 1];
+            CHECK(falling);
+        }
+        ++searches_;
+    }
+
     void search(std::uint64_t seed) {
         Random random(seed);
-        const std::size_t k = 15;
         while (!stop_) {
-            const std::size_t n = 1 + random.below(6);
-            const std::vector<float> q = oracle::draw(DType::kF32, n * dim_, random);
-            const Before before = look();
-            const oracle::Found found =
-                oracle::search(*index_, q, dim_, k, nullptr, 1 + static_cast<int>(seed % 2),
-                               nprobe(random), 1 + random.below(20));
-            for (std::size_t i = 0; i < n * k; ++i) {
-                const float* query = q.data() + i / k * dim_;
-                check_result(before, query, found.ids[i], found.scores[i]);
-                if (i % k == 0) continue;
-                const bool falling = metric_ == Metric::kL2
-                                         ? found.scores[i] >= found.scores[i - 1]
-                                         : found.scores[i] <= found.scores[i - 1];
-                CHECK(falling);
+            search_once(random, some_shares(random), 1 + static_cast<int>(seed % 2));
+            if (!is_adapted_ || random.below(4) != 0) continue;
+            try {
+                search_once(random, {{kPassing, 1.0}}, 1);
+            } catch (const std::invalid_argument&) {
+                // Not there just now.
             }
-            ++searches_;
+        }
+    }
+
+    /// An adapter that comes and goes, and is there for whoever has added it.
+    void adapt() {
+        Random random(10);
+        while (!stop_) {
+            index_->add_corpus_adapter(kPassing, maps_.map(kPassing),
+                                       1 + static_cast<int>(random.below(2)));
+            search_once(random, {{kPassing, 1.0}}, 2);
+            search_once(random, {{kLasting, 0.5}, {kPassing, -0.25}}, 2);
+            index_->remove_corpus_adapter(kPassing);
+            CHECK_THROWS(std::invalid_argument, search_once(random, {{kPassing, 1.0}}, 1));
         }
     }
 
@@ -246,11 +341,12 @@ private:
             nearfield::SearchOptions options;
             options.threads = 2;
             options.nprobe = SIZE_MAX;  // every list
+            options.corpus_adapters = some_shares(random);
             const auto found = index_->range_search({q.data(), 1, dim_}, all, options);
             std::int64_t seen = 0;
             std::vector<std::int64_t> ids = found[0].ids;
             for (std::size_t i = 0; i < ids.size(); ++i) {
-                check_result(before, q.data(), ids[i], found[0].scores[i]);
+                check_result(before, options.corpus_adapters, q.data(), ids[i], found[0].scores[i]);
                 seen += ids[i] < permanent_ ? 1 : 0;
             }
             CHECK_EQ(seen, permanent_);
@@ -269,12 +365,15 @@ private:
             const std::size_t at = random.below(kReplacedCount);
             const std::uint64_t from = done_[at];
             const std::int64_t labels[] = {fixed, kReplaced + static_cast<std::int64_t>(at)};
-            index_->reconstruct(labels, {}, out.data());
-            CHECK(std::equal(out.begin(), out.begin() + width, vector_of(fixed, 0).begin()));
+            const Shares shares = some_shares(random);
+            index_->reconstruct(labels, shares, out.data());
+            const auto as_told = [&](std::int64_t label, std::uint64_t version) {
+                return maps_.apply(shares, vector_of(label, version));
+            };
+            CHECK(std::equal(out.begin(), out.begin() + width, as_told(fixed, 0).begin()));
             bool matches = false;
             for (std::uint64_t v = from; v <= started_[at] && !matches; ++v) {
-                matches =
-                    std::equal(out.begin() + width, out.end(), vector_of(labels[1], v).begin());
+                matches = std::equal(out.begin() + width, out.end(), as_told(labels[1], v).begin());
             }
             CHECK(matches);
         }
@@ -292,6 +391,8 @@ private:
     std::int64_t permanent_;
     Metric metric_;
     std::size_t dim_;
+    bool is_adapted_;
+    Maps maps_;
     std::unique_ptr<nearfield::Index> index_;
     std::atomic<bool> stop_{false};
     std::atomic<int> searches_{0};
@@ -319,3 +420,13 @@ TEST(hnsw_ip_under_writers) { Stress(kGraph, Metric::kIp, kWideDim).run(); }
 TEST(hnsw_cosine_under_writers) { Stress(kGraph, Metric::kCosine, kWideDim).run(); }
 TEST(hnsw_packed_under_writers) { Stress(kGraph, Metric::kIp, kTightDim, "pq1x4").run(); }
 TEST(hnsw_codes_under_writers) { Stress(kGraph, Metric::kCosine, kWideDim, "sq8").run(); }
+TEST(flat_adapted_under_writers) { Stress(kFlat, Metric::kL2, kTightDim, "", true).run(); }
+TEST(flat_signs_adapted_under_writers) {
+    Stress(kFlat, Metric::kCosine, kWideDim, "rabitq1", true).run();
+}
+TEST(ivf_adapted_under_writers) { Stress(kLists, Metric::kCosine, kWideDim, "", true).run(); }
+TEST(ivf_codes_adapted_under_writers) { Stress(kLists, Metric::kL2, kTightDim, "sq8", true).run(); }
+TEST(hnsw_adapted_under_writers) { Stress(kGraph, Metric::kCosine, kWideDim, "", true).run(); }
+TEST(hnsw_codes_adapted_under_writers) {
+    Stress(kGraph, Metric::kL2, kTightDim, "pq1x4", true).run();
+}

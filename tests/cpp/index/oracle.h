@@ -135,7 +135,8 @@ inline std::shared_ptr<const nearfield::RowCoding> signs(std::size_t dim, bool r
 
 inline Found search(const nearfield::Index& index, const std::vector<float>& queries,
                     std::size_t dim, std::size_t k, const std::vector<std::uint8_t>* mask,
-                    int threads, std::size_t nprobe = SIZE_MAX, std::size_t ef_search = SIZE_MAX) {
+                    int threads, std::size_t nprobe = SIZE_MAX, std::size_t ef_search = SIZE_MAX,
+                    std::vector<nearfield::AdapterShare> shares = {}) {
     const std::size_t n = queries.size() / dim;
     Found found{std::vector<std::int64_t>(n * k, 7), std::vector<float>(n * k, 7.0f),
                 std::vector<std::int64_t>(n, 7)};
@@ -146,6 +147,7 @@ inline Found search(const nearfield::Index& index, const std::vector<float>& que
     options.nprobe = nprobe;
     options.ef_search = ef_search;
     options.epsilon = std::numeric_limits<double>::infinity();  // sign planes lose nothing then
+    options.corpus_adapters = std::move(shares);
     index.search({queries.data(), n, dim}, k, options,
                  {found.ids.data(), found.scores.data(), found.counts.data()});
     return found;
