@@ -24,7 +24,8 @@ ActivationKind activation_from(const std::string& name) {
 void activate(ActivationKind kind, float* x, std::size_t n) noexcept {
     switch (kind) {
         case ActivationKind::kRelu:
-            for (std::size_t k = 0; k < n; ++k) x[k] = x[k] < 0.0f ? 0.0f : x[k];
+            // Minus infinity, an overflow, becomes NaN.
+            for (std::size_t k = 0; k < n; ++k) x[k] = x[k] < 0.0f ? 0.0f * x[k] + 0.0f : x[k];
             return;
         case ActivationKind::kLeakyRelu:
             for (std::size_t k = 0; k < n; ++k) x[k] = x[k] < 0.0f ? kLeak * x[k] : x[k];

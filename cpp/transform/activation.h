@@ -12,7 +12,7 @@ enum class ActivationKind { kRelu, kLeakyRelu, kLogistic, kTanh };
 /// "relu", "leaky_relu", "sigmoid", "tanh"; std::invalid_argument for another name.
 ActivationKind activation_from(const std::string& name);
 
-/// In place. NaN stays NaN.
+/// In place. What is NaN or infinite becomes either.
 void activate(ActivationKind kind, float* x, std::size_t n) noexcept;
 
 class Activation final : public Transform {

@@ -156,6 +156,7 @@ HUGE = np.float32(3e38)
 OVERFLOWS = [
     T.KeyValue([[HUGE, -HUGE], [1, 1]], np.ones((2, 2))),
     T.ResidualMLP([[HUGE, -HUGE]], None, [[1], [1]], None, 1.0, "relu"),
+    T.ResidualMLP([[-HUGE, -HUGE]], None, [[1], [1]], None, 1.0, "relu"),
     T.ResidualMLP([[HUGE, HUGE]], None, [[0], [0]], None, 1.0, "tanh"),
     T.ResidualMLP([[HUGE, -HUGE]], None, [[0], [0]], None, 1.0, "sigmoid"),
     T.Chain([T.Affine([[HUGE, HUGE], [1, 1]]), T.Normalize()]),
@@ -165,7 +166,7 @@ OVERFLOWS = [
 
 @pytest.mark.parametrize("transform", OVERFLOWS, ids=repr)
 def test_no_overflow_hides_behind_a_finite_result(transform: Any) -> None:
-    """Infinity minus infinity inside, which limits and maxima would take for a number."""
+    """Infinities inside, which limits and maxima would take for a number."""
     with pytest.raises(ValueError, match="query 1 is taken beyond float32"):
         transform(np.float32([[0, 0], [1e3, 1e3], [1, 1]]))
 
