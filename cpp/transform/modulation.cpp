@@ -26,6 +26,14 @@ std::invalid_argument misfit(const std::string& what) {
 
 }  // namespace
 
+TokenWeight token_weight_from(const std::string& name) {
+    constexpr const char* kNames[] = {"constant", "relu", "log_relu"};
+    for (int i = 0; i < 3; ++i) {
+        if (name == kNames[i]) return static_cast<TokenWeight>(i);
+    }
+    throw std::invalid_argument("kind: got '" + name + "', expected constant, relu or log_relu");
+}
+
 /// The distinct tokens of one query and their weights.
 struct Modulation::Bag {
     std::vector<std::pair<std::uint32_t, float>> given;

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/view.h"
@@ -25,6 +26,9 @@ struct TokenRows {
 
 /// What a token's weight is: one number for all, relu of the given one, or log(1 + relu) of it.
 enum class TokenWeight { kConstant, kRelu, kLogRelu };
+
+/// "constant", "relu", "log_relu"; std::invalid_argument for another name.
+TokenWeight token_weight_from(const std::string& name);
 
 struct ModulationSpec {
     TokenWeight weight = TokenWeight::kConstant;

@@ -31,8 +31,9 @@ struct TransformEach::Group {
 TransformEach::TransformEach(std::vector<SharedTransform> transforms, std::vector<std::int64_t> ids,
                              std::size_t per_query)
     : transforms_(std::move(transforms)), ids_(std::move(ids)), per_query_(per_query) {
-    if (per_query_ == 0 || ids_.size() % per_query_ != 0 ||
-        ids_.size() > std::numeric_limits<std::uint32_t>::max()) {
+    constexpr std::size_t kMost = std::numeric_limits<std::uint32_t>::max();
+    if (per_query_ == 0 || per_query_ > kMost || ids_.size() > kMost ||
+        ids_.size() % per_query_ != 0) {
         throw std::invalid_argument("transform_ids: got " + std::to_string(ids_.size()) +
                                     " ids, expected " + std::to_string(per_query_) +
                                     " for every query");

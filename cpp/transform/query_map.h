@@ -63,7 +63,7 @@ private:
 };
 
 /// Borrows the modulation and the tokens, or dense weights.
-class Modulated final : public QueryMap {
+class Modulated : public QueryMap {
 public:
     Modulated(const Modulation& modulation, const TokenRows& tokens)
         : modulation_(modulation), tokens_(tokens) {}

@@ -10,6 +10,10 @@ constexpr const char* kDTypeNames[] = {"float32", "float16", "bfloat16", "int8",
 
 void require(const py::array& array, py::ssize_t ndim, char kind, std::size_t item_size,
              const char* what) {
+    // Borrowed references may be to anything.
+    if (!py::isinstance<py::array>(array)) {
+        throw py::type_error(std::string(what) + ": the native module takes an array");
+    }
     const bool contiguous = (array.flags() & py::array::c_style) != 0;
     const bool native = array.dtype().byteorder() != '>';
     if (array.ndim() != ndim || !contiguous || !native || array.dtype().kind() != kind ||

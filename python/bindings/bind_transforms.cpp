@@ -2,6 +2,9 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "arrays.h"
 #include "bind.h"
@@ -42,30 +45,43 @@ std::vector<SharedTransform> shared(const std::vector<Held>& parts) {
     return {parts.begin(), parts.end()};
 }
 
-std::unique_ptr<Modulation> make_modulation(const py::array& weight, const py::object& bias,
+using Optional = std::optional<py::array>;
+
+std::unique_ptr<Modulation> make_modulation(const py::array& weight, const Optional& bias,
                                             const py::array& special, const std::string& kind,
                                             float constant, bool normalize) {
-    constexpr const char* kKinds[] = {"constant", "relu", "log_relu"};
-    ModulationSpec spec{TokenWeight::kConstant, constant, normalize};
-    for (int i = 0; i < 3; ++i) {
-        if (kind == kKinds[i]) spec.weight = static_cast<TokenWeight>(i);
-    }
+    const ModulationSpec spec{token_weight_from(kind), constant, normalize};
     std::vector<float> offset;
-    if (!bias.is_none()) {
-        const auto row = as_floats(py::reinterpret_borrow<py::array>(bias));
+    if (bias) {
+        const auto row = as_floats(*bias);
         offset.assign(row.begin(), row.end());
     }
     return std::make_unique<Modulation>(as_queries(weight), std::move(offset), as_labels(special),
                                         spec);
 }
 
-TokenRows as_tokens(const py::array& ids, const py::array& offsets, const py::object& weights) {
+TokenRows as_tokens(const py::array& ids, const py::array& offsets, const Optional& weights) {
     TokenRows tokens{as_labels(ids), as_labels(offsets), nullptr};
-    if (weights.is_none()) return tokens;
-    const auto row = as_floats(py::reinterpret_borrow<py::array>(weights));
+    if (!weights) return tokens;
+    const auto row = as_floats(*weights);
     if (row.size() != tokens.ids.size()) throw py::value_error("weights: expected one per id");
     if (!row.empty()) tokens.weights = row.data();
     return tokens;
+}
+
+/// A map that keeps what it borrows. (py::keep_alive of a result fails where arguments are of wrong types.)
+class Keeping final : public Modulated {
+public:
+    Keeping(const Modulated& map, std::vector<py::object> kept)
+        : Modulated(map), kept_(std::move(kept)) {}
+
+private:
+    std::vector<py::object> kept_;
+};
+
+/// The object that holds it.
+py::object held(const Modulation& modulation) {
+    return py::cast(&modulation, py::return_value_policy::reference);
 }
 
 void bind_query_map(py::module_& module) {
@@ -90,20 +106,22 @@ void bind_query_map(py::module_& module) {
         .def_static(
             "modulated",
             [](const Modulation& modulation, const py::array& ids, const py::array& offsets,
-               const py::object& weights) -> std::unique_ptr<QueryMap> {
-                return std::make_unique<Modulated>(modulation, as_tokens(ids, offsets, weights));
+               const Optional& weights) -> std::unique_ptr<QueryMap> {
+                return std::make_unique<Keeping>(
+                    Modulated(modulation, as_tokens(ids, offsets, weights)),
+                    std::vector<py::object>{held(modulation), ids, offsets,
+                                            weights ? py::object(*weights) : py::none()});
             },
-            py::arg("modulation"), py::arg("ids"), py::arg("offsets"), py::arg("weights"),
-            py::keep_alive<0, 1>(), py::keep_alive<0, 2>(), py::keep_alive<0, 3>(),
-            py::keep_alive<0, 4>())
+            py::arg("modulation"), py::arg("ids"), py::arg("offsets"), py::arg("weights"))
         .def_static(
             "modulated_densely",
             [](const Modulation& modulation,
                const py::array& weights) -> std::unique_ptr<QueryMap> {
-                return std::make_unique<Modulated>(modulation, as_queries(weights));
+                return std::make_unique<Keeping>(
+                    Modulated(modulation, as_queries(weights)),
+                    std::vector<py::object>{held(modulation), weights});
             },
-            py::arg("modulation"), py::arg("weights"), py::keep_alive<0, 1>(),
-            py::keep_alive<0, 2>());
+            py::arg("modulation"), py::arg("weights"));
 }
 
 }  // namespace

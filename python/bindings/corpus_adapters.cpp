@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "arrays.h"
@@ -13,13 +14,11 @@ namespace {
 
 /// v None: a matrix.
 void add_corpus_adapter(Index& index, const std::string& name, const py::array& u,
-                        const py::object& v, int threads) {
+                        const std::optional<py::array>& v, int threads) {
     const auto left = as_queries(u);
-    MatrixView<float> right;
-    const bool is_matrix = v.is_none();
-    if (!is_matrix) right = as_queries(py::reinterpret_borrow<py::array>(v));
+    const auto right = v ? as_queries(*v) : MatrixView<float>();
     const py::gil_scoped_release release;
-    auto map = is_matrix ? CorpusMap::matrix(left) : CorpusMap::low_rank(left, right);
+    auto map = v ? CorpusMap::low_rank(left, right) : CorpusMap::matrix(left);
     index.add_corpus_adapter(name, std::make_shared<const CorpusMap>(std::move(map)), threads);
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 import nearfield as nf
 import numpy as np
 import pytest
+from nearfield import _core
 from oracle import transforms as oracle
 from unit.adapters import T, weights
 
@@ -193,3 +194,26 @@ def test_wrong_arguments_say_what_was_expected(case: int) -> None:
     call, error, pattern = WRONG[case]
     with pytest.raises(error, match=pattern):
         call()
+
+
+def test_the_native_module_takes_arrays_alone() -> None:
+    """What is no array, or no kind, is an error there too, not memory read as one."""
+    special, ids = np.empty(0, np.int64), np.zeros(1, np.int64)
+    wrong: list[Any] = [[0.5] * DIM, 1, "bias", np.zeros(DIM)]
+    for bias in wrong:
+        with pytest.raises(TypeError):
+            _core.Modulation(WEIGHT, bias, special, "constant", 1.0, True)
+    with pytest.raises(ValueError, match="kind: got 'softplus', expected constant, relu or log"):
+        _core.Modulation(WEIGHT, None, special, "softplus", 1.0, True)
+    modulation = _core.Modulation(WEIGHT, None, special, "relu", 1.0, True)
+    for given in wrong:
+        with pytest.raises(TypeError):
+            _core.QueryMap.modulated(modulation, ids, np.int64([0, 1]), given)
+    index: Any = nf.FlatIndex(2)
+    for labels in ([1], "1", 1):
+        with pytest.raises(TypeError):
+            index._core.add(np.zeros((1, 2), np.float32), labels, False, 1)
+        with pytest.raises(TypeError):
+            index._core.add_corpus_adapter("a", np.eye(2, dtype=np.float32), labels, 1)
+    with pytest.raises(ValueError, match="transform_ids: got 0 ids, expected 4294967296"):
+        _core.QueryMap.each([], special, 2**32)
