@@ -41,8 +41,9 @@ void RowSearch::meet_panel(std::span<const std::uint32_t> slots, std::size_t blo
     pairs_.set_lanes(rows_.view(), rows, slots.size());
     const std::size_t n = pairs_.find(least, hits_);
     for (std::size_t h = 0; h < n; ++h) {
-        const std::uint32_t lane = hits_.pair[h] % NearPairs::kLanes;
-        const std::uint32_t i = hits_.pair[h] / NearPairs::kLanes;
+        constexpr std::uint32_t kLanes = NearPairs::kLanes;
+        const std::uint32_t lane = hits_.pair[h] % kLanes;
+        const std::uint32_t i = hits_.pair[h] / kLanes;
         const std::uint32_t slot = slots[lane];
         // What is no number, or leaves the range of float32, says nothing.
         const float upper = std::min(FLT_MAX, hits_.upper[h]);
