@@ -124,9 +124,10 @@ def install_extra(extra: str) -> None:
 
 def cpp_files() -> list[Path]:
     """Return every C++ source of the project."""
-    folders = [ROOT / name for name in ("cpp", "python/bindings", "tests/cpp", "tests/fuzz")]
+    names = ("cpp", "cuda", "python/bindings", "tests/cpp", "tests/cuda", "tests/fuzz")
+    folders = [ROOT / name for name in names]
     files = (file for folder in folders for file in sorted(folder.rglob("*")))
-    return [file for file in files if file.suffix in {".h", ".cpp"}]
+    return [file for file in files if file.suffix in {".h", ".cpp", ".cu", ".cuh"}]
 
 
 def main(arguments: list[str]) -> None:

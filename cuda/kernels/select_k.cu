@@ -1,0 +1,200 @@
+// The k best of every row of scores, best first: score descending, ties by smaller id.
+//
+// Two ways, one result. Up to k = 256, select_k_queue<C>_f32 (C = 32, 64, 128 or 256 >= k): each warp
+// keeps its C best in registers and a buffer of 32 that beat the worst of these; a full buffer is sorted
+// and merged. For any k, select_k_radix_f32: a block finds the k-th best by histograms of 8 bits of the
+// keys, from the top, then gathers and sorts.
+//
+// Grid (rows, slices): with more than one slice, a long row is shared by several blocks, and each finds
+// the k best of its slice; select once more among these. Ids may be null: position + first_id.
+// counts may be null: every row has `length` scores; else counts[row], at most length. Where a row has
+// fewer than k the rest is (-infinity, kNoId). out: k pairs a slice, slices of a row side by side.
+// Cost: queue, one read of the scores; radix, two to nine. Memory: radix, 8 k bytes a block, shared or
+// `scratch`. Source: queue after Johnson, Douze, Jegou, "Billion-scale similarity search with GPUs"
+// (1702.08734), section 4; radix after Alabi et al., "Fast k-selection algorithms for graphics processing
+// units" (2012).
+
+#include "sort.cuh"
+
+namespace nearfield {
+namespace {
+
+/// What one block reads, and where its result goes.
+struct Slice {
+    const float* scores;
+    const u32* ids;  // or null
+    u32 first_id;
+    u32 count;
+    u64 out;
+
+    __device__ u64 key(u32 at) const {
+        return key_of(scores[at], ids != nullptr ? ids[at] : first_id + at);
+    }
+};
+
+__device__ Slice slice_of(const float* scores, const u32* ids, u64 stride, const u32* counts,
+                          u32 length, u32 first_id, u32 k) {
+    const u32 count = counts != nullptr ? counts[blockIdx.x] : length;
+    const u32 each = (length + gridDim.y - 1) / gridDim.y;
+    const u32 begin = min(count, blockIdx.y * each), end = min(count, begin + each);
+    const u64 start = blockIdx.x * stride + begin;
+    const u64 out = (static_cast<u64>(blockIdx.x) * gridDim.y + blockIdx.y) * k;
+    return {scores + start, ids != nullptr ? ids + start : nullptr, first_id + begin, end - begin,
+            out};
+}
+
+__device__ void write_best(const u64* keys, u32 held, u32 k, u64 out, float* out_scores,
+                           u32* out_ids) {
+    for (u32 j = threadIdx.x; j < k; j += blockDim.x) {
+        const u64 key = j < held ? keys[j] : kNoKey;
+        out_scores[out + j] = score_of(key);
+        out_ids[out + j] = id_of(key);
+    }
+}
+
+template <u32 C>
+__device__ void select_by_queue(const Slice& slice, u32 k, float* out_scores, u32* out_ids,
+                                u64* shared) {
+    constexpr u32 R = C / kWarp;
+    u64 best[R];
+#pragma unroll
+    for (u32 r = 0; r < R; ++r) best[r] = kNoKey;
+    u64* const buffer = shared + warp_id() * 2 * kWarp;  // room for one more round than is merged
+    u32 held = 0;
+    u64 worst = kNoKey;
+    for (u32 base = warp_id() * kWarp; base < slice.count; base += blockDim.x) {
+        const u32 at = base + lane_id();
+        const u64 key = at < slice.count ? slice.key(at) : kNoKey;
+        const u32 better = __ballot_sync(kAllLanes, key > worst);
+        if (key > worst) buffer[held + __popc(better & ((1u << lane_id()) - 1))] = key;
+        held += __popc(better);
+        __syncwarp();
+        if (held < kWarp) continue;
+        merge_into<R>(best, warp_sort(buffer[lane_id()]));
+        worst = __shfl_sync(kAllLanes, best[R - 1], kWarp - 1);
+        held -= kWarp;
+        const u64 later = buffer[kWarp + lane_id()];
+        __syncwarp();
+        if (lane_id() < held) buffer[lane_id()] = later;
+        __syncwarp();
+    }
+    merge_into<R>(best, warp_sort(lane_id() < held ? buffer[lane_id()] : kNoKey));
+    __syncthreads();  // the lists go where the buffers were
+#pragma unroll
+    for (u32 r = 0; r < R; ++r) shared[warp_id() * C + r * kWarp + lane_id()] = best[r];
+    const u32 all = blockDim.x / kWarp * C;
+    block_sort(shared, all);
+    write_best(shared, all, k, slice.out, out_scores, out_ids);
+}
+
+/// The keys that share their highest bits with the k-th best, and how many are above them.
+struct Digits {
+    u64 prefix = 0;
+    u32 shift = 64;  // bits that are not known
+    u32 above = 0;
+    u32 among = 0;
+};
+
+/// The first of the 256 bins, from the highest, at which `wanted` keys are reached. One warp.
+__device__ void find_bin(const u32* bins, u32 wanted, u32* found) {
+    u32 before = 0;
+    for (u32 top = 256; top > 0; top -= kWarp) {
+        const u32 bin = top - 1 - lane_id();
+        u32 sum = bins[bin];
+        for (u32 step = 1; step < kWarp; step *= 2) {
+            const u32 left = __shfl_up_sync(kAllLanes, sum, step);
+            if (lane_id() >= step) sum += left;
+        }
+        const u32 reached = __ballot_sync(kAllLanes, before + sum >= wanted);
+        if (reached != 0) {
+            if (lane_id() == static_cast<u32>(__ffs(static_cast<i32>(reached)) - 1)) {
+                found[0] = bin;
+                found[1] = before + sum - bins[bin];
+                found[2] = bins[bin];
+            }
+            return;
+        }
+        before += __shfl_sync(kAllLanes, sum, kWarp - 1);
+    }
+}
+
+/// Eight bits more of the k-th best key, until all keys that share them are wanted.
+__device__ Digits find_digits(const Slice& slice, u32 k, u32* bins, u32* found) {
+    Digits digits;
+    while (digits.shift > 0 && (digits.shift == 64 || digits.above + digits.among != k)) {
+        for (u32 b = threadIdx.x; b < 256; b += blockDim.x) bins[b] = 0;
+        __syncthreads();
+        const u32 shift = digits.shift - 8;
+        for (u32 at = threadIdx.x; at < slice.count; at += blockDim.x) {
+            const u64 key = slice.key(at);
+            const bool shares = digits.shift == 64 || key >> digits.shift == digits.prefix;
+            if (shares) atomicAdd(&bins[key >> shift & 255], 1u);
+        }
+        __syncthreads();
+        if (warp_id() == 0) find_bin(bins, k - digits.above, found);
+        __syncthreads();
+        digits.prefix = digits.prefix << 8 | found[0];
+        digits.above += found[1];
+        digits.among = found[2];
+        digits.shift = shift;
+    }
+    return digits;
+}
+
+}  // namespace
+}  // namespace nearfield
+
+/// Blocks of a multiple of 32 threads. Shared memory: 8 * max(2 * threads, threads / 32 * C) bytes.
+#define NEARFIELD_SELECT_QUEUE(C)                                                                 \
+    extern "C" __global__ void select_k_queue##C##_f32(                                           \
+        const float* scores, const nearfield::u32* ids, nearfield::u64 stride,                    \
+        const nearfield::u32* counts, nearfield::u32 length, nearfield::u32 first_id,             \
+        nearfield::u32 k, float* out_scores, nearfield::u32* out_ids) {                           \
+        NEARFIELD_DYNAMIC_SHARED(shared);                                                         \
+        const auto slice = nearfield::slice_of(scores, ids, stride, counts, length, first_id, k); \
+        nearfield::select_by_queue<C>(slice, k, out_scores, out_ids,                              \
+                                      reinterpret_cast<nearfield::u64*>(shared));                 \
+    }                                                                                             \
+    NEARFIELD_KERNEL(select_k_queue##C##_f32)
+
+NEARFIELD_SELECT_QUEUE(32)
+NEARFIELD_SELECT_QUEUE(64)
+NEARFIELD_SELECT_QUEUE(128)
+NEARFIELD_SELECT_QUEUE(256)
+
+/// Blocks of a multiple of 32 threads. scratch: k keys a block, or null and 8 k bytes of shared memory.
+extern "C" __global__ void select_k_radix_f32(const float* scores, const nearfield::u32* ids,
+                                              nearfield::u64 stride, const nearfield::u32* counts,
+                                              nearfield::u32 length, nearfield::u32 first_id,
+                                              nearfield::u32 k, nearfield::u64* scratch,
+                                              float* out_scores, nearfield::u32* out_ids) {
+    using namespace nearfield;
+    NEARFIELD_DYNAMIC_SHARED(dynamic);
+    __shared__ u32 bins[256];
+    __shared__ u32 found[3];
+    __shared__ u32 taken[2];
+    const Slice slice = slice_of(scores, ids, stride, counts, length, first_id, k);
+    u64* const keys = scratch != nullptr ? scratch + slice.out : reinterpret_cast<u64*>(dynamic);
+    const bool takes_all = slice.count <= k;
+    const Digits digits = takes_all ? Digits() : find_digits(slice, k, bins, found);
+    if (threadIdx.x < 2) taken[threadIdx.x] = 0;
+    __syncthreads();
+    for (u32 at = threadIdx.x; at < slice.count; at += blockDim.x) {
+        const u64 key = slice.key(at);
+        if (takes_all) {
+            keys[at] = key;
+            continue;
+        }
+        const u64 high = digits.shift < 64 ? key >> digits.shift : 0;
+        if (high > digits.prefix) keys[atomicAdd(&taken[0], 1u)] = key;
+        if (high == digits.prefix) {
+            // Pairs given twice may be more than are wanted.
+            const u32 place = digits.above + atomicAdd(&taken[1], 1u);
+            if (place < k) keys[place] = key;
+        }
+    }
+    const u32 held = min(slice.count, k);
+    block_sort(keys, held);
+    write_best(keys, held, k, slice.out, out_scores, out_ids);
+}
+NEARFIELD_KERNEL(select_k_radix_f32)

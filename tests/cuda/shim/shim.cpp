@@ -1,0 +1,326 @@
+// Runs the blocks of a grid, one fiber a thread; see shim.h.
+
+#include "shim.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "fiber.h"
+
+// The linker's names for where the section of __shared__ variables starts and stops.
+extern "C" {
+extern unsigned char __start_nearfield_shared[] __attribute__((weak, visibility("hidden")));
+extern unsigned char __stop_nearfield_shared[] __attribute__((weak, visibility("hidden")));
+}
+
+namespace nearfield::shim {
+
+Dim thread_index, block_index, block_dim, grid_dim;
+
+namespace {
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kMaxThreads = 1024;
+constexpr std::size_t kMaxShared = 227 << 10;
+
+enum class State { kReady, kAtBarrier, kInWarp, kEnded };
+
+struct Fiber {
+    Context context;
+    Dim index;
+    State state = State::kEnded;
+    std::uint64_t priority = 0;
+    const char* file = "";  // where it waits
+    int line = 0;
+    WarpOp op = WarpOp::kSync;
+    unsigned mask = 0;
+    unsigned from = 0;
+    std::uint64_t value = 0;  // in, then out
+};
+
+class Noise {
+public:
+    explicit Noise(std::uint64_t seed) : state_(seed) {}
+    std::uint64_t next() noexcept {  // splitmix64
+        std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+    std::size_t below(std::size_t n) noexcept { return static_cast<std::size_t>(next() % n); }
+
+private:
+    std::uint64_t state_;
+};
+
+// What runs now. One launch at a time.
+std::mutex mutex;
+Context scheduler;
+std::vector<std::unique_ptr<Fiber>> fibers;  // stacks are kept between launches
+std::size_t threads = 0;                     // of the block
+std::size_t ended = 0;
+std::size_t current = 0;
+std::vector<std::size_t> ready;
+std::unique_ptr<unsigned char[]> shared;
+std::string failure;
+Noise noise(0);
+bool by_priority = false;
+const Kernel* kernel = nullptr;
+void** arguments = nullptr;
+
+std::string where(const Fiber& fiber) {
+    return std::string(fiber.file) + ":" + std::to_string(fiber.line);
+}
+
+std::string name_of(std::size_t thread) { return "thread " + std::to_string(thread); }
+
+void enter(void) {
+    entered();
+    kernel->call(kernel->function, arguments);
+    fibers[current]->state = State::kEnded;
+    ++ended;
+    switch_context(fibers[current]->context, scheduler, true);
+}
+
+void make_ready(std::size_t thread) {
+    fibers[thread]->state = State::kReady;
+    ready.push_back(thread);
+}
+
+std::size_t pick() {
+    std::size_t at = noise.below(ready.size());
+    if (by_priority) {
+        const auto lower = [](std::size_t a, std::size_t b) {
+            return fibers[a]->priority < fibers[b]->priority;
+        };
+        const auto top = std::max_element(ready.begin(), ready.end(), lower);
+        at = static_cast<std::size_t>(top - ready.begin());
+        if (noise.below(64) == 0) fibers[*top]->priority = noise.next();
+    }
+    std::swap(ready[at], ready.back());
+    const std::size_t thread = ready.back();
+    ready.pop_back();
+    return thread;
+}
+
+void fill_with_noise(unsigned char* first, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i) first[i] = static_cast<unsigned char>(noise.next());
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+__attribute__((no_sanitize("address")))
+#endif
+void fill_static_shared() {
+    unsigned char* const first = __start_nearfield_shared;
+    if (first == nullptr) return;
+    const auto bytes = static_cast<std::size_t>(__stop_nearfield_shared - first);
+    for (std::size_t i = 0; i < bytes; ++i) first[i] = static_cast<unsigned char>(noise.next());
+}
+
+/// Nobody can go on: all at the same barrier go on together, anything else is an error.
+void release_barrier() {
+    const auto waits = [](std::size_t t) { return fibers[t]->state == State::kAtBarrier; };
+    std::size_t first = 0;
+    while (first < threads && fibers[first]->state == State::kEnded) ++first;
+    const Fiber& one = *fibers[first];
+    for (std::size_t t = 0; t < threads; ++t) {
+        const Fiber& other = *fibers[t];
+        if (waits(t) && waits(first) && where(other) == where(one)) continue;
+        std::string does = "has ended";
+        if (other.state == State::kAtBarrier) does = "waits at the barrier " + where(other);
+        if (other.state == State::kInWarp) does = "waits for its warp at " + where(other);
+        const char* what = waits(first) ? " waits at the barrier " : " waits for its warp at ";
+        failure = name_of(first) + what + where(one) + " while " + name_of(t) + " " + does;
+        return;
+    }
+    for (std::size_t t = 0; t < threads; ++t) make_ready(t);
+}
+
+void run_block() {
+    ready.clear();
+    ended = 0;
+    for (std::size_t t = 0; t < threads; ++t) {
+        Fiber& fiber = *fibers[t];
+        const unsigned n = static_cast<unsigned>(t);
+        fiber.index = {n % block_dim.x, n / block_dim.x % block_dim.y,
+                       n / block_dim.x / block_dim.y};
+        fiber.priority = noise.next();
+        prepare(fiber.context, enter);
+        make_ready(t);
+    }
+    while (failure.empty() && ended < threads) {
+        if (ready.empty()) {
+            release_barrier();
+            continue;
+        }
+        current = pick();
+        thread_index = fibers[current]->index;
+        switch_context(scheduler, fibers[current]->context, false);
+    }
+}
+
+void wait_as(State state, const char* file, int line) {
+    Fiber& fiber = *fibers[current];
+    fiber.state = state;
+    fiber.file = file;
+    fiber.line = line;
+    switch_context(fiber.context, scheduler, false);
+}
+
+/// All lanes of the mask are there: give each its result and let it go on.
+void resolve_warp(std::size_t first_thread, unsigned mask) {
+    std::uint64_t values[kWarp] = {};
+    unsigned ballot = 0;
+    for (unsigned l = 0; l < kWarp; ++l) {
+        if ((mask >> l & 1u) == 0) continue;
+        values[l] = fibers[first_thread + l]->value;
+        ballot |= (values[l] != 0 ? 1u : 0u) << l;
+    }
+    for (unsigned l = 0; l < kWarp; ++l) {
+        if ((mask >> l & 1u) == 0) continue;
+        Fiber& fiber = *fibers[first_thread + l];
+        fiber.value = fiber.op == WarpOp::kShuffle ? values[fiber.from] : ballot;
+        make_ready(first_thread + l);
+    }
+}
+
+void check_launch(const char* name, const unsigned grid[3], const unsigned block[3],
+                  std::size_t shared_bytes) {
+    const std::string of = std::string("launch of ") + name + ": ";
+    if (kernels().count(name) == 0) {
+        throw std::invalid_argument(of + "no kernel of that name is linked in");
+    }
+    for (int axis = 0; axis < 3; ++axis) {
+        if (grid[axis] == 0 || block[axis] == 0) {
+            throw std::invalid_argument(of + "a grid or block of size 0");
+        }
+    }
+    if (grid[1] > 65535 || grid[2] > 65535) {
+        throw std::invalid_argument(of + "a grid of more than 65535 along y or z");
+    }
+    const std::size_t size = std::size_t{block[0]} * block[1] * block[2];
+    if (size > kMaxThreads) {
+        throw std::invalid_argument(of + std::to_string(size) + " threads a block, 1024 at most");
+    }
+    if (shared_bytes > kMaxShared) {
+        throw std::invalid_argument(of + std::to_string(shared_bytes) +
+                                    " bytes of shared memory, 232448 at most");
+    }
+}
+
+std::vector<std::size_t> shuffled(std::size_t n) {
+    std::vector<std::size_t> order(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        order[i] = i;
+        std::swap(order[i], order[noise.below(i + 1)]);
+    }
+    return order;
+}
+
+}  // namespace
+
+std::map<std::string, Kernel>& kernels() {
+    static std::map<std::string, Kernel> all;
+    return all;
+}
+
+unsigned char* dynamic_shared() noexcept { return shared.get(); }
+
+unsigned lane() noexcept { return static_cast<unsigned>(current % kWarp); }
+
+void block_barrier(const char* file, int line) { wait_as(State::kAtBarrier, file, line); }
+
+std::uint64_t warp_wait(WarpOp op, unsigned mask, std::uint64_t value, unsigned from,
+                        const char* file, int line) {
+    Fiber& fiber = *fibers[current];
+    fiber.op = op;
+    fiber.mask = mask;
+    fiber.value = value;
+    fiber.from = from;
+    fiber.file = file;
+    fiber.line = line;
+    if ((mask >> lane() & 1u) == 0) fail("a lane is not in its own mask at " + where(fiber));
+    if (op == WarpOp::kShuffle && (mask >> from & 1u) == 0) {
+        fail("a shuffle from a lane outside the mask at " + where(fiber));
+    }
+    fiber.state = State::kInWarp;
+    const std::size_t first = current / kWarp * kWarp;
+    bool complete = true;
+    for (unsigned l = 0; l < kWarp && complete; ++l) {
+        if ((mask >> l & 1u) == 0) continue;
+        if (first + l >= threads) fail("a mask with lanes that do not exist at " + where(fiber));
+        const Fiber& other = *fibers[first + l];
+        complete = other.state == State::kInWarp && other.op == op && other.mask == mask;
+    }
+    if (complete) resolve_warp(first, mask);
+    switch_context(fiber.context, scheduler, false);
+    return fiber.value;
+}
+
+void before_atomic() {
+    if (noise.below(4) != 0) return;
+    make_ready(current);
+    switch_context(fibers[current]->context, scheduler, false);
+}
+
+void fail(const std::string& what) {
+    failure = name_of(current) + ": " + what;
+    for (;;) switch_context(fibers[current]->context, scheduler, false);
+}
+
+void launch(const char* name, const unsigned grid[3], const unsigned block[3],
+            std::size_t shared_bytes, void** args, std::uint64_t seed) {
+    check_launch(name, grid, block, shared_bytes);
+    const std::lock_guard<std::mutex> only_one(mutex);
+    noise = Noise(seed);
+    by_priority = seed % 2 == 1;
+    kernel = &kernels()[name];
+    arguments = args;
+    grid_dim = {grid[0], grid[1], grid[2]};
+    block_dim = {block[0], block[1], block[2]};
+    threads = std::size_t{block[0]} * block[1] * block[2];
+    while (fibers.size() < threads) {
+        fibers.push_back(std::make_unique<Fiber>());
+        fibers.back()->context.stack = new_stack();
+    }
+    shared.reset(new unsigned char[shared_bytes]);
+    failure.clear();
+    for (const std::size_t number : shuffled(std::size_t{grid[0]} * grid[1] * grid[2])) {
+        const std::size_t row = number / grid[0];
+        block_index = {static_cast<unsigned>(number % grid[0]),
+                       static_cast<unsigned>(row % grid[1]), static_cast<unsigned>(row / grid[1])};
+        fill_static_shared();
+        fill_with_noise(shared.get(), shared_bytes);
+        run_block();
+        if (!failure.empty()) {
+            throw std::runtime_error(std::string(name) + ", block " + std::to_string(number) +
+                                     ": " + failure);
+        }
+    }
+}
+
+}  // namespace nearfield::shim
+
+/// For callers in other languages: 0, or 1 with a message of at most `room` bytes.
+extern "C" __attribute__((visibility("default"))) int nearfield_shim_launch(
+    const char* name, const unsigned* grid, const unsigned* block, std::size_t shared_bytes,
+    void** args, std::size_t count, std::uint64_t seed, char* message, std::size_t room) {
+    try {
+        const auto& all = nearfield::shim::kernels();
+        const auto found = all.find(name);
+        if (found != all.end() && found->second.parameters != count) {
+            throw std::invalid_argument(std::string(name) + " takes " +
+                                        std::to_string(found->second.parameters) + " arguments");
+        }
+        nearfield::shim::launch(name, grid, block, shared_bytes, args, seed);
+        return 0;
+    } catch (const std::exception& error) {
+        std::strncpy(message, error.what(), room - 1);
+        message[room - 1] = '\0';
+        return 1;
+    }
+}

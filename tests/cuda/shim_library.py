@@ -1,0 +1,141 @@
+"""Kernels of cuda/kernels run from NumPy arrays on the fiber shim; copies with faults in them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNELS = ROOT / "cuda" / "kernels"
+SHIM = ROOT / "tests" / "cuda" / "shim"
+COMPILER = os.environ.get("CXX") or shutil.which("c++") or "c++"
+# As tests/cuda/CMakeLists.txt has them, quick to compile.
+FLAGS = (
+    "-std=c++17",
+    "-O1",
+    "-fPIC",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-Wno-unknown-pragmas",
+)
+
+
+class ShimError(RuntimeError):
+    """A launch that the shim refused or stopped, with its message."""
+
+
+class Shim:
+    """A library of kernels. Arrays are passed as pointers, NumPy scalars by value, None as null."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
+        self._launch = self._library.nearfield_shim_launch
+
+    def launch(
+        self,
+        name: str,
+        grid: Sequence[int],
+        block: Sequence[int],
+        *arguments: np.ndarray | np.generic | None,
+        shared: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """Run a kernel over a grid of blocks; `shared` is its dynamic shared memory in bytes."""
+        cells = [_cell(argument) for argument in arguments]
+        pointers = (ctypes.c_void_p * len(cells))(*(ctypes.addressof(cell) for cell in cells))
+        message = ctypes.create_string_buffer(400)
+        failed = self._launch(
+            name.encode(),
+            (ctypes.c_uint * 3)(*grid, *[1] * (3 - len(grid))),
+            (ctypes.c_uint * 3)(*block, *[1] * (3 - len(block))),
+            ctypes.c_size_t(shared),
+            pointers,
+            ctypes.c_size_t(len(cells)),
+            ctypes.c_uint64(seed),
+            message,
+            ctypes.c_size_t(len(message)),
+        )
+        if failed:
+            raise ShimError(message.value.decode())
+
+
+def _cell(argument: np.ndarray | np.generic | None) -> Any:
+    """Return memory that holds an argument's value, as the driver takes it."""
+    if argument is None:
+        return ctypes.c_void_p(None)
+    if isinstance(argument, np.ndarray):
+        assert argument.flags.c_contiguous
+        return ctypes.c_void_p(argument.ctypes.data)
+    return np.ctypeslib.as_ctypes(np.array(argument))
+
+
+class GuardedArray:
+    """An output with noise around and in it; `check` tells whether the kernel kept inside."""
+
+    def __init__(self, shape: tuple[int, ...] | int, dtype: Any, rng: np.random.Generator) -> None:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self._memory = rng.integers(0, 256, size + 512, dtype=np.uint8)
+        self._start = 128 - self._memory.ctypes.data % 128
+        self._before = self._memory.copy()
+        self._end = self._start + size
+        self.array = self._memory[self._start : self._end].view(dtype).reshape(shape)
+
+    def check(self) -> np.ndarray:
+        """Return the array; fails where something beside it was written."""
+        for part in (slice(None, self._start), slice(self._end, None)):
+            assert np.array_equal(self._memory[part], self._before[part]), "written out of bounds"
+        return self.array
+
+
+def noisy(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a copy, 128-byte aligned, with noise right behind: a read past the end is not zero."""
+    guarded = GuardedArray(values.shape, values.dtype, rng)
+    guarded.array[...] = values
+    return guarded.array
+
+
+class ShimCompiler:
+    """Compiles kernels with the shim, quickly; the shim itself once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._objects: list[Path] = []
+
+    def library(self, source: Path) -> Shim:
+        """Compile one .cu file with the shim around it."""
+        if not self._objects:
+            for name in ("shim", "fiber"):
+                self._objects.append(self._folder / f"{name}.o")
+                self._call("-c", SHIM / f"{name}.cpp", "-o", self._objects[-1])
+        target = source.with_suffix(".so")
+        unit = ("-x", "c++", "-include", SHIM / "shim.h", source, "-x", "none")
+        self._call("-shared", *unit, *self._objects, "-o", target)
+        return Shim(target)
+
+    def planted(self, name: str, *changes: tuple[str, str]) -> Shim:
+        """Compile a copy of a kernel file with texts of it, or of its headers, replaced."""
+        folder = self._folder / f"planted{len(list(self._folder.iterdir()))}"
+        shutil.copytree(KERNELS, folder)
+        for old, new in changes:
+            files = [f for f in folder.iterdir() if old in f.read_text(encoding="utf-8")]
+            assert files, f"nothing to plant in: {old!r} is not there"
+            for file in files:
+                text = file.read_text(encoding="utf-8")
+                file.write_text(text.replace(old, new), encoding="utf-8")
+        return self.library(folder / name)
+
+    def _call(self, *arguments: str | Path) -> None:
+        done = subprocess.run(
+            [COMPILER, *FLAGS, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-4000:]
