@@ -1,0 +1,93 @@
+"""Every kernel compiles for every architecture, without spills, within what a block may have."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cuda.nvrtc import PACKAGES, CompileError, Nvrtc, instructions, resources, toolkit
+from cuda.shim_library import KERNELS
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_90a", "sm_100", "sm_120")
+FILES = sorted(file.name for file in KERNELS.glob("*.cu"))
+HEADERS = {file.name: file.read_text(encoding="utf-8") for file in KERNELS.glob("*.cuh")}
+STATIC_SHARED = 48 << 10
+# Kernels whose products run on tensor cores: the opcode that shows it.
+TENSOR_CORES: dict[str, dict[str, str]] = {}
+PATTERN = "lib/libnvrtc.so.*"
+HOW = f"no NVRTC for the compile gates: pip install {PACKAGES}"
+
+
+@pytest.fixture(scope="module")
+def nvrtc() -> Nvrtc:
+    library = toolkit(PATTERN)
+    if library is None:
+        pytest.skip(HOW)
+    return Nvrtc(library)
+
+
+@pytest.fixture(scope="module")
+def cubins(nvrtc: Nvrtc) -> dict[tuple[str, str], Future[tuple[bytes, str]]]:
+    """Return every file compiled for every architecture, two at a time."""
+    pool = ThreadPoolExecutor(2)
+    return {
+        (name, arch): pool.submit(
+            nvrtc.compile, (KERNELS / name).read_text(encoding="utf-8"), arch, HEADERS
+        )
+        for name in FILES
+        for arch in ARCHITECTURES
+    }
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("name", FILES)
+def test_kernels_compile_without_spills(
+    cubins: dict[tuple[str, str], Future[tuple[bytes, str]]], name: str, arch: str
+) -> None:
+    cubin, log = cubins[name, arch].result()
+    assert cubin[:4] == b"\x7fELF"
+    assert "warning" not in log, log
+    found = resources(log)
+    assert found, log
+    bad = {k: r for k, r in found.items() if r.stack or r.spills or r.shared > STATIC_SHARED}
+    assert not bad, f"stack, spills or too much shared memory for {arch}: {bad}"
+
+
+@pytest.mark.parametrize("name", sorted(TENSOR_CORES))
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90a", "sm_120"])
+def test_tensor_cores_are_used(
+    cubins: dict[tuple[str, str], Future[tuple[bytes, str]]], name: str, arch: str, tmp_path: Path
+) -> None:
+    if toolkit("bin/nvdisasm") is None:
+        pytest.skip(HOW)
+    found = instructions(cubins[name, arch].result()[0], tmp_path / "kernel.cubin")
+    for kernel, opcode in TENSOR_CORES[name].items():
+        assert opcode in found[kernel], f"{kernel}: no {opcode} among {sorted(found[kernel])}"
+        assert not {"LDL", "STL"} & found[kernel], f"{kernel} keeps variables in memory"
+
+
+def test_the_gate_sees_a_stack_and_an_error(nvrtc: Nvrtc) -> None:
+    spilling = """
+    extern "C" __global__ void spills(int* at) {
+        int many[200];
+        for (int i = 0; i < 200; ++i) many[i] = at[i * threadIdx.x];
+        at[0] = many[at[1]];
+    }"""
+    assert resources(nvrtc.compile(spilling, "sm_90", {})[1])["spills"].stack >= 800
+    with pytest.raises(CompileError, match="undefined"):
+        nvrtc.compile("__global__ void f() { missing(); }", "sm_90", {})
+
+
+def test_nvcc_takes_the_same_files(tmp_path: Path) -> None:
+    nvcc = toolkit("bin/nvcc")
+    if nvcc is None:
+        pytest.skip("no nvcc: pip install nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt")
+    units = [KERNELS / name for name in FILES]
+    command = [nvcc, "-std=c++17", "-fmad=false", "-arch=sm_90a", "-cubin", "--threads=2", *units]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "warning" not in done.stdout, done.stdout
