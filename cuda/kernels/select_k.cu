@@ -2,8 +2,8 @@
 //
 // Two ways, one result. Up to k = 256, select_k_queue<C>_f32 (C = 32, 64, 128 or 256 >= k): each warp
 // keeps its C best in registers and a buffer of 32 that beat the worst of these; a full buffer is sorted
-// and merged. For any k, select_k_radix_f32: a block finds the k-th best by histograms of 8 bits of the
-// keys, from the top, then gathers and sorts.
+// and merged. For any k, select_k_radix_f32 and _f64: a block finds the k-th best by histograms of 8 bits
+// of the keys, from the top, then gathers and sorts.
 //
 // Grid (rows, slices): with more than one slice, a long row is shared by several blocks, and each finds
 // the k best of its slice; select once more among these. Ids may be null: position + first_id.
@@ -20,20 +20,22 @@ namespace nearfield {
 namespace {
 
 /// What one block reads, and where its result goes.
+template <class Score>
 struct Slice {
-    const float* scores;
+    const Score* scores;
     const u32* ids;  // or null
     u32 first_id;
     u32 count;
     u64 out;
 
-    __device__ u64 key(u32 at) const {
+    __device__ auto key(u32 at) const {
         return key_of(scores[at], ids != nullptr ? ids[at] : first_id + at);
     }
 };
 
-__device__ Slice slice_of(const float* scores, const u32* ids, u64 stride, const u32* counts,
-                          u32 length, u32 first_id, u32 k) {
+template <class Score>
+__device__ Slice<Score> slice_of(const Score* scores, const u32* ids, u64 stride, const u32* counts,
+                                 u32 length, u32 first_id, u32 k) {
     const u32 count = counts != nullptr ? counts[blockIdx.x] : length;
     const u32 each = (length + gridDim.y - 1) / gridDim.y;
     const u32 begin = min(count, blockIdx.y * each), end = min(count, begin + each);
@@ -43,28 +45,29 @@ __device__ Slice slice_of(const float* scores, const u32* ids, u64 stride, const
             out};
 }
 
-__device__ void write_best(const u64* keys, u32 held, u32 k, u64 out, float* out_scores,
+template <class K, class Score>
+__device__ void write_best(const K* keys, u32 held, u32 k, u64 out, Score* out_scores,
                            u32* out_ids) {
     for (u32 j = threadIdx.x; j < k; j += blockDim.x) {
-        const u64 key = j < held ? keys[j] : kNoKey;
+        const K key = j < held ? keys[j] : K{};
         out_scores[out + j] = score_of(key);
         out_ids[out + j] = id_of(key);
     }
 }
 
 template <u32 C>
-__device__ void select_by_queue(const Slice& slice, u32 k, float* out_scores, u32* out_ids,
+__device__ void select_by_queue(const Slice<float>& slice, u32 k, float* out_scores, u32* out_ids,
                                 u64* shared) {
     constexpr u32 R = C / kWarp;
     u64 best[R];
 #pragma unroll
-    for (u32 r = 0; r < R; ++r) best[r] = kNoKey;
+    for (u32 r = 0; r < R; ++r) best[r] = 0;
     u64* const buffer = shared + warp_id() * 2 * kWarp;  // room for one more round than is merged
     u32 held = 0;
-    u64 worst = kNoKey;
+    u64 worst = 0;
     for (u32 base = warp_id() * kWarp; base < slice.count; base += blockDim.x) {
         const u32 at = base + lane_id();
-        const u64 key = at < slice.count ? slice.key(at) : kNoKey;
+        const u64 key = at < slice.count ? slice.key(at) : 0;
         const u32 better = __ballot_sync(kAllLanes, key > worst);
         if (key > worst) buffer[held + __popc(better & ((1u << lane_id()) - 1))] = key;
         held += __popc(better);
@@ -78,7 +81,7 @@ __device__ void select_by_queue(const Slice& slice, u32 k, float* out_scores, u3
         if (lane_id() < held) buffer[lane_id()] = later;
         __syncwarp();
     }
-    merge_into<R>(best, warp_sort(lane_id() < held ? buffer[lane_id()] : kNoKey));
+    merge_into<R>(best, warp_sort(lane_id() < held ? buffer[lane_id()] : 0));
     __syncthreads();  // the lists go where the buffers were
 #pragma unroll
     for (u32 r = 0; r < R; ++r) shared[warp_id() * C + r * kWarp + lane_id()] = best[r];
@@ -88,11 +91,19 @@ __device__ void select_by_queue(const Slice& slice, u32 k, float* out_scores, u3
 }
 
 /// The keys that share their highest bits with the k-th best, and how many are above them.
+template <class K>
 struct Digits {
-    u64 prefix = 0;
-    u32 shift = 64;  // bits that are not known
-    u32 above = 0;
-    u32 among = 0;
+    K prefix;
+    u32 shift;  // bits that are not known
+    u32 above;
+    u32 among;
+};
+
+/// What the threads of a radix selection share.
+struct RadixState {
+    u32 bins[256];
+    u32 found[3];
+    u32 taken[2];
 };
 
 /// The first of the 256 bins, from the highest, at which `wanted` keys are reached. One warp.
@@ -119,26 +130,46 @@ __device__ void find_bin(const u32* bins, u32 wanted, u32* found) {
 }
 
 /// Eight bits more of the k-th best key, until all keys that share them are wanted.
-__device__ Digits find_digits(const Slice& slice, u32 k, u32* bins, u32* found) {
-    Digits digits;
-    while (digits.shift > 0 && (digits.shift == 64 || digits.above + digits.among != k)) {
-        for (u32 b = threadIdx.x; b < 256; b += blockDim.x) bins[b] = 0;
+template <class K, class Score>
+__device__ Digits<K> find_digits(const Slice<Score>& slice, u32 k, RadixState& state) {
+    Digits<K> digits = {K{}, bits_of(K{}), 0, slice.count};
+    while (digits.shift > 0 && digits.above + digits.among != k) {
+        for (u32 b = threadIdx.x; b < 256; b += blockDim.x) state.bins[b] = 0;
         __syncthreads();
         const u32 shift = digits.shift - 8;
         for (u32 at = threadIdx.x; at < slice.count; at += blockDim.x) {
-            const u64 key = slice.key(at);
-            const bool shares = digits.shift == 64 || key >> digits.shift == digits.prefix;
-            if (shares) atomicAdd(&bins[key >> shift & 255], 1u);
+            const K key = slice.key(at);
+            if (prefix_of(key, digits.shift) == digits.prefix) {
+                atomicAdd(&state.bins[digit(key, shift)], 1u);
+            }
         }
         __syncthreads();
-        if (warp_id() == 0) find_bin(bins, k - digits.above, found);
+        if (warp_id() == 0) find_bin(state.bins, k - digits.above, state.found);
         __syncthreads();
-        digits.prefix = digits.prefix << 8 | found[0];
-        digits.above += found[1];
-        digits.among = found[2];
-        digits.shift = shift;
+        digits = {with_digit(digits.prefix, shift, state.found[0]), shift,
+                  digits.above + state.found[1], state.found[2]};
     }
     return digits;
+}
+
+template <class K, class Score>
+__device__ void select_by_radix(const Slice<Score>& slice, u32 k, K* keys, RadixState& state,
+                                Score* out_scores, u32* out_ids) {
+    const u32 held = min(slice.count, k);
+    const Digits<K> digits = find_digits<K>(slice, held, state);
+    if (threadIdx.x < 2) state.taken[threadIdx.x] = 0;
+    __syncthreads();
+    for (u32 at = threadIdx.x; at < slice.count; at += blockDim.x) {
+        const K key = slice.key(at), high = prefix_of(key, digits.shift);
+        if (high > digits.prefix) keys[atomicAdd(&state.taken[0], 1u)] = key;
+        if (high == digits.prefix) {
+            // Pairs given twice may be more than are wanted.
+            const u32 place = digits.above + atomicAdd(&state.taken[1], 1u);
+            if (place < held) keys[place] = key;
+        }
+    }
+    block_sort(keys, held);
+    write_best(keys, held, k, slice.out, out_scores, out_ids);
 }
 
 }  // namespace
@@ -162,39 +193,20 @@ NEARFIELD_SELECT_QUEUE(64)
 NEARFIELD_SELECT_QUEUE(128)
 NEARFIELD_SELECT_QUEUE(256)
 
-/// Blocks of a multiple of 32 threads. scratch: k keys a block, or null and 8 k bytes of shared memory.
-extern "C" __global__ void select_k_radix_f32(const float* scores, const nearfield::u32* ids,
-                                              nearfield::u64 stride, const nearfield::u32* counts,
-                                              nearfield::u32 length, nearfield::u32 first_id,
-                                              nearfield::u32 k, nearfield::u64* scratch,
-                                              float* out_scores, nearfield::u32* out_ids) {
-    using namespace nearfield;
-    NEARFIELD_DYNAMIC_SHARED(dynamic);
-    __shared__ u32 bins[256];
-    __shared__ u32 found[3];
-    __shared__ u32 taken[2];
-    const Slice slice = slice_of(scores, ids, stride, counts, length, first_id, k);
-    u64* const keys = scratch != nullptr ? scratch + slice.out : reinterpret_cast<u64*>(dynamic);
-    const bool takes_all = slice.count <= k;
-    const Digits digits = takes_all ? Digits() : find_digits(slice, k, bins, found);
-    if (threadIdx.x < 2) taken[threadIdx.x] = 0;
-    __syncthreads();
-    for (u32 at = threadIdx.x; at < slice.count; at += blockDim.x) {
-        const u64 key = slice.key(at);
-        if (takes_all) {
-            keys[at] = key;
-            continue;
-        }
-        const u64 high = digits.shift < 64 ? key >> digits.shift : 0;
-        if (high > digits.prefix) keys[atomicAdd(&taken[0], 1u)] = key;
-        if (high == digits.prefix) {
-            // Pairs given twice may be more than are wanted.
-            const u32 place = digits.above + atomicAdd(&taken[1], 1u);
-            if (place < k) keys[place] = key;
-        }
-    }
-    const u32 held = min(slice.count, k);
-    block_sort(keys, held);
-    write_best(keys, held, k, slice.out, out_scores, out_ids);
-}
-NEARFIELD_KERNEL(select_k_radix_f32)
+/// Blocks of a multiple of 32 threads. scratch: k keys a block (8 bytes; float64: 16), or null and as much
+/// shared memory.
+#define NEARFIELD_SELECT_RADIX(SUFFIX, SCORE, KEY)                                                \
+    extern "C" __global__ void select_k_radix_##SUFFIX(                                           \
+        const SCORE* scores, const nearfield::u32* ids, nearfield::u64 stride,                    \
+        const nearfield::u32* counts, nearfield::u32 length, nearfield::u32 first_id,             \
+        nearfield::u32 k, KEY* scratch, SCORE* out_scores, nearfield::u32* out_ids) {             \
+        NEARFIELD_DYNAMIC_SHARED(shared);                                                         \
+        __shared__ nearfield::RadixState state;                                                   \
+        const auto slice = nearfield::slice_of(scores, ids, stride, counts, length, first_id, k); \
+        KEY* keys = scratch != nullptr ? scratch + slice.out : reinterpret_cast<KEY*>(shared);    \
+        nearfield::select_by_radix<KEY>(slice, k, keys, state, out_scores, out_ids);              \
+    }                                                                                             \
+    NEARFIELD_KERNEL(select_k_radix_##SUFFIX)
+
+NEARFIELD_SELECT_RADIX(f32, float, nearfield::u64)
+NEARFIELD_SELECT_RADIX(f64, double, nearfield::WideKey)

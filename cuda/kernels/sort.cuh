@@ -55,7 +55,8 @@ static __device__ __forceinline__ void merge_into(u64 (&best)[R], u64 sorted) {
 
 /// Sorts n keys in shared or global memory. All threads of the block call it; a barrier comes first and
 /// last.
-static __device__ void block_sort(u64* keys, u32 n) {
+template <class K>
+static __device__ void block_sort(K* keys, u32 n) {
     u32 padded = 1;
     while (padded < n) padded *= 2;
     __syncthreads();
@@ -66,7 +67,7 @@ static __device__ void block_sort(u64* keys, u32 n) {
                 // The first step of a merge mirrors, the later ones shift.
                 const u32 b = step == size / 2 ? a + size - 1 - 2 * (a % step) : a + step;
                 if (b < n && keys[b] > keys[a]) {
-                    const u64 larger = keys[b];
+                    const K larger = keys[b];
                     keys[b] = keys[a];
                     keys[a] = larger;
                 }

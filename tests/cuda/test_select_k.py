@@ -17,7 +17,7 @@ def best(scores: np.ndarray, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.nd
     order = np.lexsort((ids, -scores.astype(np.float64)))[:k]
     lack = k - len(order)
     return (
-        np.concatenate([scores[order], np.full(lack, -np.inf, np.float32)]),
+        np.concatenate([scores[order], np.full(lack, -np.inf, scores.dtype)]),
         np.concatenate([ids[order], np.full(lack, MISSING, np.uint32)]),
     )
 
@@ -36,17 +36,28 @@ def sample(rng: np.random.Generator, rows: int, length: int) -> np.ndarray:
 
 
 def check(
-    shim: Shim, seed: int, rows: int, length: int, k: int, *, queue: int, threads: int, slices: int
+    shim: Shim,
+    seed: int,
+    rows: int,
+    length: int,
+    k: int,
+    *,
+    queue: int,
+    threads: int,
+    slices: int,
+    dtype: type = np.float32,
 ) -> None:
     """Compare a launch with the definition. queue: its capacity, or 0 for the radix selection."""
     rng = np.random.default_rng(seed)
     stride = length + int(rng.integers(0, 5))
-    scores = sample(rng, rows, stride)
+    scores = sample(rng, rows, stride).astype(dtype)
+    if dtype == np.float64:  # what float32 does not tell apart
+        scores *= 1 + rng.integers(0, 3, scores.shape) * 2.0**-40
     with_ids, with_counts, with_scratch = rng.integers(0, 2, 3)
     ids = np.stack([rng.permutation(stride) for _ in range(rows)]).astype(np.uint32)
     first_id = int(rng.integers(0, 1000))
     counts = rng.integers(0, length + 1, rows).astype(np.uint32)
-    out_scores = GuardedArray((rows, slices, k), np.float32, rng)
+    out_scores = GuardedArray((rows, slices, k), dtype, rng)
     out_ids = GuardedArray((rows, slices, k), np.uint32, rng)
     given_ids = noisy(ids, rng) if with_ids else None
     sizes = (np.uint64(stride), counts if with_counts else None, np.uint32(length))
@@ -57,11 +68,17 @@ def check(
         name = f"select_k_queue{queue}_f32"
         shim.launch(name, (rows, slices), (threads,), *before, *after, shared=shared, seed=seed)
     else:
-        scratch = GuardedArray((rows, slices, k), np.uint64, rng)
+        width = 8 if dtype == np.float32 else 16
+        scratch = GuardedArray((rows, slices, k, width), np.uint8, rng)
         shim.launch(
-            *("select_k_radix_f32", (rows, slices), (threads,), *before),
+            *(
+                "select_k_radix_f32" if width == 8 else "select_k_radix_f64",
+                (rows, slices),
+                (threads,),
+                *before,
+            ),
             *(scratch.array if with_scratch else None, *after),
-            shared=0 if with_scratch else 8 * k,
+            shared=0 if with_scratch else width * k,
             seed=seed,
         )
         scratch.check()
@@ -109,11 +126,12 @@ def test_queue(
     st.integers(1, 1000),
     st.sampled_from([32, 64, 256]),
     st.integers(1, 3),
+    st.sampled_from([np.float32, np.float64]),
 )
 def test_radix(
-    shim: Shim, seed: int, rows: int, length: int, k: int, threads: int, slices: int
+    shim: Shim, seed: int, rows: int, length: int, k: int, threads: int, slices: int, dtype: type
 ) -> None:
-    check(shim, seed, rows, length, k, queue=0, threads=threads, slices=slices)
+    check(shim, seed, rows, length, k, queue=0, threads=threads, slices=slices, dtype=dtype)
 
 
 def test_any_k(shim: Shim) -> None:
@@ -146,6 +164,7 @@ def fails(shim: Shim, **how: int) -> bool:
 
 RADIX = {"queue": 0, "threads": 64, "slices": 1}
 QUEUE = {"queue": 32, "threads": 64, "slices": 1}
+FIND_BIN = "find_bin(state.bins, k - digits.above, state.found);"
 FAULTS = {
     "no barrier before the histogram is read": (
         RADIX,
@@ -154,8 +173,8 @@ FAULTS = {
     ),
     "no barrier before the bin is read": (
         RADIX,
-        "find_bin(bins, k - digits.above, found);\n        __syncthreads();",
-        "find_bin(bins, k - digits.above, found);",
+        f"{FIND_BIN}\n        __syncthreads();",
+        FIND_BIN,
     ),
     "no barrier between the steps of the sort": (
         RADIX,
@@ -164,12 +183,12 @@ FAULTS = {
     ),
     "a barrier that only some threads reach": (
         RADIX,
-        "if (warp_id() == 0) find_bin(bins, k - digits.above, found);\n        __syncthreads();",
-        "if (warp_id() == 0) {find_bin(bins, k - digits.above, found);\n        __syncthreads();}",
+        f"if (warp_id() == 0) {FIND_BIN}\n        __syncthreads();",
+        f"if (warp_id() == 0) {{{FIND_BIN}\n        __syncthreads();}}",
     ),
     "the last score is left out": (RADIX, "at < slice.count; at +=", "at + 1 < slice.count; at +="),
     "ties go to the larger id": (RADIX, "<< 32 | ~id", "<< 32 | id"),
-    "of a tie one is dropped": (RADIX, "if (place < k)", "if (place + 1 < k)"),
+    "of a tie one is dropped": (RADIX, "if (place < held)", "if (place + 1 < held)"),
     "the queue's warp does not wait": (
         QUEUE,
         "held += __popc(better);\n        __syncwarp();",
