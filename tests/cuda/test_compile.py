@@ -15,7 +15,11 @@ FILES = sorted(file.name for file in KERNELS.glob("*.cu"))
 HEADERS = {file.name: file.read_text(encoding="utf-8") for file in KERNELS.glob("*.cuh")}
 STATIC_SHARED = 48 << 10
 # Kernels whose products run on tensor cores: the opcode that shows it.
-TENSOR_CORES: dict[str, dict[str, str]] = {}
+TILES = ("q128", "q32", "q16")
+TENSOR_CORES = {
+    f"group_maxima_{dtype}.cu": {f"group_maxima_{dtype}_{tile}": opcode for tile in TILES}
+    for dtype, opcode in (("f16", "HMMA"), ("bf16", "HMMA"), ("u8", "IMMA"))
+}
 PATTERN = "lib/libnvrtc.so.*"
 HOW = f"no NVRTC for the compile gates: pip install {PACKAGES}"
 

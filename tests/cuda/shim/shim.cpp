@@ -29,6 +29,13 @@ constexpr std::size_t kMaxShared = 227 << 10;
 
 enum class State { kReady, kAtBarrier, kInWarp, kEnded };
 
+struct Copy {
+    void* to;
+    const void* from;
+    std::size_t bytes, valid;
+    std::size_t group;
+};
+
 struct Fiber {
     Context context;
     Dim index;
@@ -40,6 +47,9 @@ struct Fiber {
     unsigned mask = 0;
     unsigned from = 0;
     std::uint64_t value = 0;  // in, then out
+    void (*work)(void* const* lanes) = nullptr;
+    std::vector<Copy> copies;
+    std::size_t groups = 0;  // of copies, committed
 };
 
 class Noise {
@@ -149,6 +159,8 @@ void run_block() {
         fiber.index = {n % block_dim.x, n / block_dim.x % block_dim.y,
                        n / block_dim.x / block_dim.y};
         fiber.priority = noise.next();
+        fiber.copies.clear();
+        fiber.groups = 0;
         prepare(fiber.context, enter);
         make_ready(t);
     }
@@ -179,6 +191,11 @@ void resolve_warp(std::size_t first_thread, unsigned mask) {
         if ((mask >> l & 1u) == 0) continue;
         values[l] = fibers[first_thread + l]->value;
         ballot |= (values[l] != 0 ? 1u : 0u) << l;
+    }
+    if (fibers[first_thread]->op == WarpOp::kRun) {
+        void* lanes[kWarp];
+        for (unsigned l = 0; l < kWarp; ++l) lanes[l] = reinterpret_cast<void*>(values[l]);
+        fibers[first_thread]->work(lanes);
     }
     for (unsigned l = 0; l < kWarp; ++l) {
         if ((mask >> l & 1u) == 0) continue;
@@ -259,6 +276,31 @@ std::uint64_t warp_wait(WarpOp op, unsigned mask, std::uint64_t value, unsigned 
     if (complete) resolve_warp(first, mask);
     switch_context(fiber.context, scheduler, false);
     return fiber.value;
+}
+
+void warp_run(void* mine, void (*work)(void* const* lanes), const char* file, int line) {
+    fibers[current]->work = work;
+    warp_wait(WarpOp::kRun, ~0u, reinterpret_cast<std::uint64_t>(mine), 0, file, line);
+}
+
+void copy_async(void* to, const void* from, std::size_t bytes, std::size_t valid) {
+    Fiber& fiber = *fibers[current];
+    fill_with_noise(static_cast<unsigned char*>(to), bytes);
+    fiber.copies.push_back({to, from, bytes, valid, fiber.groups});
+}
+
+void commit_copies() { ++fibers[current]->groups; }
+
+void wait_for_copies(std::size_t open) {
+    Fiber& fiber = *fibers[current];
+    const auto lands = [&](const Copy& copy) { return copy.group + open < fiber.groups; };
+    for (const Copy& copy : fiber.copies) {
+        if (!lands(copy)) continue;
+        std::memset(copy.to, 0, copy.bytes);
+        std::memcpy(copy.to, copy.from, copy.valid);
+    }
+    const auto rest = std::remove_if(fiber.copies.begin(), fiber.copies.end(), lands);
+    fiber.copies.erase(rest, fiber.copies.end());
 }
 
 void before_atomic() {

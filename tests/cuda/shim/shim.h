@@ -66,13 +66,24 @@ bool add_kernel(const char* name, void (*kernel)(P...)) {
     return true;
 }
 
-enum class WarpOp : unsigned { kSync, kShuffle, kBallot };
+enum class WarpOp : unsigned { kSync, kShuffle, kBallot, kRun };
 
 unsigned char* dynamic_shared() noexcept;
 void block_barrier(const char* file, int line);
 /// kShuffle: the value of lane `from`; kBallot: the lanes whose value is not zero.
 std::uint64_t warp_wait(WarpOp op, unsigned mask, std::uint64_t value, unsigned from,
                         const char* file, int line);
+/// Runs work once, when all 32 lanes are there, with what each of them gave: an instruction of a warp.
+void warp_run(void* mine, void (*work)(void* const* lanes), const char* file = __builtin_FILE(),
+              int line = __builtin_LINE());
+
+/// An asynchronous copy of this thread: `to` is noise until the thread has waited for the copy's group.
+/// What is beyond `valid` bytes becomes zero.
+void copy_async(void* to, const void* from, std::size_t bytes, std::size_t valid);
+void commit_copies();
+/// Until at most `open` groups are under way.
+void wait_for_copies(std::size_t open);
+
 /// Lets other threads run first, sometimes.
 void before_atomic();
 /// Ends the launch with an error.
@@ -218,6 +229,11 @@ inline long long __double_as_longlong(double value) {
     std::memcpy(&bits, &value, sizeof bits);
     return bits;
 }
+inline float __double2float_ru(double value) {
+    const float near = static_cast<float>(value);
+    return static_cast<double>(near) < value ? std::nextafterf(near, INFINITY) : near;
+}
+inline int __float2int_rn(float value) { return static_cast<int>(std::nearbyintf(value)); }
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int __clz(int bits) { return bits == 0 ? 32 : __builtin_clz(static_cast<unsigned>(bits)); }
