@@ -40,7 +40,16 @@ struct bf16 {
     u16 bits;
 };
 
+/// A signed byte stored as its value + 128.
+struct e8 {
+    u8 bits;
+};
+
 static __device__ __forceinline__ float to_float(float x) { return x; }
+static __device__ __forceinline__ float to_float(u8 x) { return static_cast<float>(x); }
+static __device__ __forceinline__ float to_float(e8 x) {
+    return static_cast<float>(static_cast<i32>(x.bits) - 128);
+}
 static __device__ __forceinline__ float to_float(bf16 x) {
     return __uint_as_float(static_cast<u32>(x.bits) << 16);
 }
@@ -100,6 +109,8 @@ static __device__ __forceinline__ T warp_max(T x) {
     }
     return x;
 }
+
+enum Metric : u32 { kIp = 0, kL2 = 1, kCosine = 2 };
 
 static __device__ __forceinline__ u32 lane_id() { return threadIdx.x % kWarp; }
 static __device__ __forceinline__ u32 warp_id() { return threadIdx.x / kWarp; }

@@ -10,7 +10,8 @@ from architecture.source_tree import ROOT, includes, relative
 
 KERNELS = ROOT / "cuda" / "kernels"
 SOURCES = sorted(KERNELS.glob("*.cu*"))
-DEFINED = re.compile(r'extern "C" __global__ void(?: __launch_bounds__\([\d, ]+\))? (\w+(?:##\w+)*)\(')
+BOUNDS = r"(?: __launch_bounds__\([\d, ]+\))?"
+DEFINED = re.compile(rf'extern "C" __global__ void{BOUNDS} (\w+(?:##\w+)*)\(')
 REGISTERED = re.compile(r"NEARFIELD_KERNEL\(([\w#]+)\)")
 COMMENT = re.compile(r"//[^\n]*")
 MACRO = re.compile(r"#define NEARFIELD_KERNEL[^\n]*")

@@ -31,6 +31,10 @@ class ShimError(RuntimeError):
     """A launch that the shim refused or stopped, with its message."""
 
 
+class UnknownKernelError(ShimError):
+    """A library without that kernel."""
+
+
 class Shim:
     """A library of kernels. Arrays are passed as pointers, NumPy scalars by value, None as null."""
 
@@ -63,7 +67,23 @@ class Shim:
             ctypes.c_size_t(len(message)),
         )
         if failed:
-            raise ShimError(message.value.decode())
+            text = message.value.decode()
+            raise (UnknownKernelError if "no kernel of that name" in text else ShimError)(text)
+
+
+class Overlaid:
+    """Kernels of one library, and where it has none of that name, of another."""
+
+    def __init__(self, first: Shim, second: Shim) -> None:
+        self._libraries = (first, second)
+
+    def launch(self, name: str, *arguments: Any, **how: Any) -> None:
+        """See Shim.launch."""
+        first, second = self._libraries
+        try:
+            first.launch(name, *arguments, **how)
+        except UnknownKernelError:
+            second.launch(name, *arguments, **how)
 
 
 def _cell(argument: np.ndarray | np.generic | None) -> Any:

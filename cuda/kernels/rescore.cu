@@ -1,0 +1,128 @@
+// Pass 3 of a scan: the groups that may hold one of the k best, and the exact scores of their rows.
+//
+// Among the groups with the k largest maxima are k rows whose exact scores are at least the k-th maximum
+// less the margin; a group below that less another margin holds none of the k best. So collect_groups takes
+// every group with maximum >= k-th - 2 margin: all winners and all ties are among them, whatever pass 1
+// rounded. Lists longer than their capacity are cut, and counts says so: scan such a query again with more.
+// rescore writes keys in the engine's exact order (canonical.cuh): <q, x>, -|q - x|^2 or <q, x> / |x|,
+// larger is better; select_k_radix_f64 ranks them, finish_scores turns them into what users see.
+// Cost: one read of the maxima; 32 rows a group. Source: own; margins as in margin.cuh.
+
+#include "canonical.cuh"
+
+namespace nearfield {
+namespace {
+
+using f32 = float;
+constexpr u32 kGroupRows = 32;
+
+template <class T>
+__device__ double exact_key(const float* q, const T* x, u32 dim, u32 metric, double norm) {
+    if (metric == kL2) return -warp_l2(q, x, dim);
+    const double product = warp_ip(q, x, dim);
+    if (metric == kIp) return product;
+    return norm > 0.0 ? product / norm : 0.0;
+}
+
+/// The rows of a query's groups, a warp each; see NEARFIELD_RESCORE.
+template <class T>
+__device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count, u32 dim,
+                        u32 metric, const double* norms, const u32* groups, u32 count, double* keys,
+                        u32* ids) {
+    for (u32 slot = blockIdx.y; slot < count; slot += gridDim.y) {
+        for (u32 r = warp_id(); r < kGroupRows; r += blockDim.x / kWarp) {
+            const u32 row = groups[slot] * kGroupRows + r;
+            const bool is_row = row < row_count;
+            double key = -infinity();
+            if (is_row) {
+                const double norm = metric == kCosine ? norms[row] : 1.0;
+                key = exact_key(q, rows + row * stride, dim, metric, norm);
+            }
+            if (lane_id() == 0) {
+                const u64 at = static_cast<u64>(slot) * kGroupRows + r;
+                keys[at] = key;
+                ids[at] = is_row ? row : kNoId;
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace nearfield
+
+/// Grid (queries, slices), blocks of a multiple of 32 threads. best: the k largest maxima of every query,
+/// falling. counts: zero before; afterwards how many groups there are, which may be more than capacity.
+/// lists: query q from q * capacity on, in no order.
+extern "C" __global__ void collect_groups(const float* maxima, nearfield::u64 stride,
+                                          nearfield::u32 groups, const float* best,
+                                          nearfield::u32 k, const float* margin,
+                                          nearfield::u32 capacity, nearfield::u32* lists,
+                                          nearfield::u32* counts) {
+    using namespace nearfield;
+    const u32 q = blockIdx.x;
+    const u64 list = static_cast<u64>(q) * capacity;
+    const float floor = best[static_cast<u64>(q) * k + k - 1] - 2.0f * margin[q];
+    const u32 step = gridDim.y * blockDim.x;
+    for (u32 first = blockIdx.y * blockDim.x; first < groups; first += step) {
+        const u32 group = first + threadIdx.x;
+        // What is no number is taken.
+        const bool is_taken = group < groups && !(maxima[q * stride + group] < floor);
+        const u32 taken = __ballot_sync(kAllLanes, is_taken);
+        u32 place = 0;
+        if (lane_id() == 0 && taken != 0)
+            place = atomicAdd(&counts[q], static_cast<u32>(__popc(taken)));
+        place = __shfl_sync(kAllLanes, place, 0) + __popc(taken & ((1u << lane_id()) - 1));
+        if (is_taken && place < capacity) lists[list + place] = group;
+    }
+}
+NEARFIELD_KERNEL(collect_groups)
+
+/// Grid (queries, slices), blocks of a multiple of 32 threads. Query q has counts[q] groups from
+/// lists[q * capacity] on; keys and ids of its rows, 32 a group, go to (q * capacity) * 32 and on, and
+/// pairs[q] says how many. Strides in elements. Rows past the last are -infinity and kNoId. norms: of rows,
+/// for cosine.
+#define NEARFIELD_RESCORE(T)                                                                      \
+    extern "C" __global__ void rescore_##T(                                                       \
+        const float* queries, nearfield::u64 query_stride, const nearfield::T* rows,              \
+        nearfield::u64 stride, nearfield::u32 row_count, nearfield::u32 dim,                      \
+        nearfield::u32 metric, const double* norms, const nearfield::u32* lists,                  \
+        const nearfield::u32* counts, nearfield::u32 capacity, double* keys, nearfield::u32* ids, \
+        nearfield::u32* pairs) {                                                                  \
+        using namespace nearfield;                                                                \
+        const u64 q = blockIdx.x;                                                                 \
+        const u32 count = min(counts[q], capacity);                                               \
+        if (blockIdx.y == 0 && threadIdx.x == 0) pairs[q] = count * kGroupRows;                   \
+        rescore(queries + q * query_stride, rows, stride, row_count, dim, metric, norms,          \
+                lists + q * capacity, count, keys + q * capacity * kGroupRows,                    \
+                ids + q * capacity * kGroupRows);                                                 \
+    }                                                                                             \
+    NEARFIELD_KERNEL(rescore_##T)
+
+NEARFIELD_RESCORE(f32)
+NEARFIELD_RESCORE(f16)
+NEARFIELD_RESCORE(bf16)
+NEARFIELD_RESCORE(u8)
+NEARFIELD_RESCORE(e8)
+
+/// One thread a result, `count` of them, k a query. Where there is none: NaN, and the smallest int64.
+extern "C" __global__ void finish_scores(const double* keys, const nearfield::u32* ids,
+                                         nearfield::u64 count, nearfield::u32 k,
+                                         nearfield::u32 metric, const double* query_norms,
+                                         float* scores, nearfield::i64* labels) {
+    using namespace nearfield;
+    const u64 at = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= count) return;
+    if (ids[at] == kNoId) {
+        scores[at] = __uint_as_float(0x7fc00000u);
+        labels[at] = static_cast<i64>(1ull << 63);
+        return;
+    }
+    double score = metric == kL2 ? -keys[at] : keys[at];
+    if (metric == kCosine) {
+        const double norm = query_norms[at / k];
+        score = norm > 0.0 ? score / norm : 0.0;
+    }
+    scores[at] = static_cast<float>(score);
+    labels[at] = ids[at];
+}
+NEARFIELD_KERNEL(finish_scores)
