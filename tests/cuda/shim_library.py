@@ -101,7 +101,7 @@ class GuardedArray:
 
     def __init__(self, shape: tuple[int, ...] | int, dtype: Any, rng: np.random.Generator) -> None:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        self._memory = rng.integers(0, 256, size + 512, dtype=np.uint8)
+        self._memory = rng.integers(0, 256, size + 8192, dtype=np.uint8)
         self._start = 128 - self._memory.ctypes.data % 128
         self._before = self._memory.copy()
         self._end = self._start + size

@@ -151,11 +151,14 @@ FAULTS = {
     "rows past the last count": ("if (row >= rows) return -infinity();", ""),
     "bytes past the depth count": ("chunk.left < 16 ? chunk.left : 16", "16"),
     "the last group of four columns is left out": (
-        "best = fmaxf(best, __shfl_xor_sync(kAllLanes, best, 2));",
-        "",
+        "for (u32 step = Tile::kShare / 2; step",
+        "for (u32 step = 1; step",
     ),
     "fragments of the second half are the first's": ("16 * (i % 2)", "0 * (i % 2)"),
-    "a query past the last is stored": ("query < queries && first_row", "first_row"),
+    "a query past the last is stored": (
+        "q < queries.count && row < rows.count",
+        "row < rows.count",
+    ),
 }
 
 
