@@ -29,6 +29,15 @@ static __device__ double warp_l2(const A* a, const B* b, u32 dim) {
     return warp_sum(sum);
 }
 
+/// The engine's key of a pair, larger is better. norm: |x|, for cosine.
+template <class A, class B>
+static __device__ double exact_key(const A* q, const B* x, u32 dim, u32 metric, double norm) {
+    if (metric == kL2) return -warp_l2(q, x, dim);
+    const double product = warp_ip(q, x, dim);
+    if (metric == kIp) return product;
+    return norm > 0.0 ? product / norm : 0.0;
+}
+
 /// The largest |x|; NaN counts as infinite.
 template <class A>
 static __device__ float warp_largest(const A* x, u32 dim) {

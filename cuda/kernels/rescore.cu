@@ -16,14 +16,6 @@ namespace {
 using f32 = float;
 constexpr u32 kGroupRows = 32;
 
-template <class T>
-__device__ double exact_key(const float* q, const T* x, u32 dim, u32 metric, double norm) {
-    if (metric == kL2) return -warp_l2(q, x, dim);
-    const double product = warp_ip(q, x, dim);
-    if (metric == kIp) return product;
-    return norm > 0.0 ? product / norm : 0.0;
-}
-
 /// The rows of a query's groups, a warp each; see NEARFIELD_RESCORE.
 template <class T>
 __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count, u32 dim,

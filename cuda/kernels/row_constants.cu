@@ -6,6 +6,7 @@
 // where float32 cannot carry the sums. Set both to 0 before.
 // encode_rows: code = round(x / step) + 128 in 1..255, step = max |x| / 127; scale has the step in it.
 // These are the codes of cpp/quant/raw, bit by bit; rows of zeros have the code 128 throughout.
+// round_rows: float32 rows to halves, constants of the rows as they were.
 // A warp a row, blocks of a multiple of 32 threads. Metric: 0 ip, 1 l2, 2 cosine.
 // Cost: one or two reads of the rows. Source: own.
 
@@ -73,6 +74,28 @@ __device__ void encode_row(const T* rows, u64 stride, u32 count, u32 dim, u32 me
     raise(limits + 1, __double2float_ru(metric == kCosine ? share_of_norm : residual));
 }
 
+template <class T>
+__device__ void round_row(const float* rows, u64 stride, u32 count, u32 dim, u32 metric, T* out,
+                          u64 out_stride, double* norms, float* scale, float* bias, float* limits) {
+    const u32 row = row_of_warp();
+    if (row >= count) return;
+    const float* const x = rows + row * stride;
+    T* const y = out + row * out_stride;
+    const double norm = sqrt(warp_ip(x, x, dim));
+    double residual = 0.0;
+    for (u32 k = lane_id(); k < out_stride; k += kWarp) {
+        const float value = k < dim ? x[k] : 0.0f;
+        from_float(value, y[k]);
+        const double off = static_cast<double>(value) - static_cast<double>(to_float(y[k]));
+        residual += off * off;
+    }
+    residual = sqrt(warp_sum(residual));
+    if (lane_id() != 0) return;
+    write_constants(norm, 1.0, metric, row, norms, scale, bias, limits);
+    const double share_of_norm = norm > 0.0 ? residual / norm : 0.0;
+    raise(limits + 1, __double2float_ru(metric == kCosine ? share_of_norm : residual));
+}
+
 }  // namespace
 }  // namespace nearfield
 
@@ -108,3 +131,17 @@ NEARFIELD_ROW_CONSTANTS(e8)
 NEARFIELD_ENCODE_ROWS(f32)
 NEARFIELD_ENCODE_ROWS(f16)
 NEARFIELD_ENCODE_ROWS(bf16)
+
+/// Strides in elements, out_stride >= dim; elements past dim are zero.
+#define NEARFIELD_ROUND_ROWS(T)                                                               \
+    extern "C" __global__ void round_rows_##T(                                                \
+        const float* rows, nearfield::u64 stride, nearfield::u32 count, nearfield::u32 dim,   \
+        nearfield::u32 metric, nearfield::T* out, nearfield::u64 out_stride, double* norms,   \
+        float* scale, float* bias, float* limits) {                                           \
+        nearfield::round_row(rows, stride, count, dim, metric, out, out_stride, norms, scale, \
+                             bias, limits);                                                   \
+    }                                                                                         \
+    NEARFIELD_KERNEL(round_rows_##T)
+
+NEARFIELD_ROUND_ROWS(f16)
+NEARFIELD_ROUND_ROWS(bf16)

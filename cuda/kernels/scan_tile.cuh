@@ -67,7 +67,7 @@ __device__ __forceinline__ void over_slices(const Rows& queries, const Rows& row
 template <class Mma, u32 QM_, u32 RN_>
 struct MmaTile {
     static constexpr u32 QM = QM_, RN = RN_;
-    static constexpr u32 kAcross = RN / kGroupRows;                     // warps along the rows
+    static constexpr u32 kAcross = RN / kGroupRows;  // warps with the same queries
     static constexpr u32 kQueries = QM / (kThreads / kWarp / kAcross);  // of a warp
     static constexpr u32 QT = kQueries / 16, RT = kGroupRows / 8;
     static constexpr u32 kParts = QT * 2, kCells = RT * 2, kShare = 4, kGroupCells = 8;
@@ -124,6 +124,7 @@ struct MmaTile {
 template <u32 QM_, u32 RN_>
 struct FmaTile {
     static constexpr u32 QM = QM_, RN = RN_;
+    static constexpr u32 kAcross = 1;
     static constexpr u32 kParts = QM / 16, kCells = RN / 16, kShare = 16, kGroupCells = 2;
 
     float sum[kParts][kCells] = {};
