@@ -37,15 +37,7 @@ __device__ void write_maxima(const Rows& queries, const Rows& rows, const Scorin
         const i32 init = scoring.init_of(q);
 #pragma unroll
         for (u32 first = 0; first < Tile::kCells; first += Tile::kGroupCells) {
-            float best = -infinity();
-#pragma unroll
-            for (u32 cell = first; cell < first + Tile::kGroupCells; ++cell) {
-                const u32 row = first_row + Tile::row_of(cell);
-                best = fmaxf(best, scoring.of(tile.product(part, cell, init), row, unit));
-            }
-            for (u32 step = Tile::kShare / 2; step > 0; step /= 2) {
-                best = fmaxf(best, __shfl_xor_sync(kAllLanes, best, static_cast<i32>(step)));
-            }
+            const float best = group_maximum(tile, part, first, first_row, scoring, unit, init);
             const u32 row = first_row + Tile::row_of(first);
             if (lane_id() % Tile::kShare == 0 && q < queries.count && row < rows.count) {
                 maxima[q * stride + row / kGroupRows] = best;

@@ -16,15 +16,38 @@ namespace {
 using f32 = float;
 constexpr u32 kGroupRows = 32;
 
+/// Where the groups of one query's lists are: group g of them belongs to the last probe whose place is not
+/// above it. Without lists groups are those of all rows.
+struct Probed {
+    const u32* lists;    // the query's
+    const u32* places;   // likewise, one more than lists
+    const u32* offsets;  // of all lists
+    const u32* labels;   // of rows, or null
+    u32 count;
+
+    /// First row of a group, and where its list ends.
+    __device__ void find(u32 group, u32* first, u32* last) const {
+        u32 low = 0, high = count;
+        while (high - low > 1) {
+            const u32 middle = (low + high) / 2;
+            (places[middle] <= group ? low : high) = middle;
+        }
+        *first = offsets[lists[low]] + (group - places[low]) * kGroupRows;
+        *last = offsets[lists[low] + 1];
+    }
+};
+
 /// The rows of a query's groups, a warp each; see NEARFIELD_RESCORE.
 template <class T>
 __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count, u32 dim,
                         u32 metric, const double* norms, const u32* groups, u32 count, double* keys,
-                        u32* ids) {
+                        u32* ids, const Probed* probed) {
     for (u32 slot = blockIdx.y; slot < count; slot += gridDim.y) {
+        u32 first = groups[slot] * kGroupRows, last = row_count;
+        if (probed != nullptr) probed->find(groups[slot], &first, &last);
         for (u32 r = warp_id(); r < kGroupRows; r += blockDim.x / kWarp) {
-            const u32 row = groups[slot] * kGroupRows + r;
-            const bool is_row = row < row_count;
+            const u32 row = first + r;
+            const bool is_row = row < last;
             double key = -infinity();
             if (is_row) {
                 const double norm = metric == kCosine ? norms[row] : 1.0;
@@ -33,7 +56,8 @@ __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count
             if (lane_id() == 0) {
                 const u64 at = static_cast<u64>(slot) * kGroupRows + r;
                 keys[at] = key;
-                ids[at] = is_row ? row : kNoId;
+                const u32* const labels = probed != nullptr ? probed->labels : nullptr;
+                ids[at] = !is_row ? kNoId : labels != nullptr ? labels[row] : row;
             }
         }
     }
@@ -43,11 +67,11 @@ __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count
 }  // namespace nearfield
 
 /// Grid (queries, slices), blocks of a multiple of 32 threads. best: the k largest maxima of every query,
-/// falling. counts: zero before; afterwards how many groups there are, which may be more than capacity.
+/// falling. group_counts: null, or how many groups each query has, at most `groups`. counts: zero before; afterwards how many groups there are, which may be more than capacity.
 /// lists: query q from q * capacity on, in no order.
 extern "C" __global__ void collect_groups(const float* maxima, nearfield::u64 stride,
-                                          nearfield::u32 groups, const float* best,
-                                          nearfield::u32 k, const float* margin,
+                                          nearfield::u32 groups, const nearfield::u32* group_counts,
+                                          const float* best, nearfield::u32 k, const float* margin,
                                           nearfield::u32 capacity, nearfield::u32* lists,
                                           nearfield::u32* counts) {
     using namespace nearfield;
@@ -55,6 +79,7 @@ extern "C" __global__ void collect_groups(const float* maxima, nearfield::u64 st
     const u64 list = static_cast<u64>(q) * capacity;
     const float floor = best[static_cast<u64>(q) * k + k - 1] - 2.0f * margin[q];
     const u32 step = gridDim.y * blockDim.x;
+    if (group_counts != nullptr) groups = group_counts[q];
     for (u32 first = blockIdx.y * blockDim.x; first < groups; first += step) {
         const u32 group = first + threadIdx.x;
         // What is no number is taken.
@@ -86,7 +111,7 @@ NEARFIELD_KERNEL(collect_groups)
         if (blockIdx.y == 0 && threadIdx.x == 0) pairs[q] = count * kGroupRows;                   \
         rescore(queries + q * query_stride, rows, stride, row_count, dim, metric, norms,          \
                 lists + q * capacity, count, keys + q * capacity * kGroupRows,                    \
-                ids + q * capacity * kGroupRows);                                                 \
+                ids + q * capacity * kGroupRows, nullptr);                                        \
     }                                                                                             \
     NEARFIELD_KERNEL(rescore_##T)
 
@@ -95,6 +120,34 @@ NEARFIELD_RESCORE(f16)
 NEARFIELD_RESCORE(bf16)
 NEARFIELD_RESCORE(u8)
 NEARFIELD_RESCORE(e8)
+
+/// The same of groups of lists: each query has probes[q * nprobe + j] and their places, nprobe + 1 a query,
+/// as list_maxima.cuh has them. Rows lie in the order of lists; labels says which they are.
+#define NEARFIELD_RESCORE_LISTS(T)                                                                \
+    extern "C" __global__ void rescore_lists_##T(                                                 \
+        const float* queries, nearfield::u64 query_stride, const nearfield::T* rows,              \
+        nearfield::u64 stride, nearfield::u32 dim, nearfield::u32 metric, const double* norms,    \
+        const nearfield::u32* probes, const nearfield::u32* places, nearfield::u32 nprobe,        \
+        const nearfield::u32* offsets, const nearfield::u32* labels, const nearfield::u32* lists, \
+        const nearfield::u32* counts, nearfield::u32 capacity, double* keys, nearfield::u32* ids, \
+        nearfield::u32* pairs) {                                                                  \
+        using namespace nearfield;                                                                \
+        const u64 q = blockIdx.x;                                                                 \
+        const u32 count = min(counts[q], capacity);                                               \
+        if (blockIdx.y == 0 && threadIdx.x == 0) pairs[q] = count * kGroupRows;                   \
+        const Probed probed = {probes + q * nprobe, places + q * (nprobe + 1), offsets, labels,   \
+                               nprobe};                                                           \
+        rescore(queries + q * query_stride, rows, stride, 0, dim, metric, norms,                  \
+                lists + q * capacity, count, keys + q * capacity * kGroupRows,                    \
+                ids + q * capacity * kGroupRows, &probed);                                        \
+    }                                                                                             \
+    NEARFIELD_KERNEL(rescore_lists_##T)
+
+NEARFIELD_RESCORE_LISTS(f32)
+NEARFIELD_RESCORE_LISTS(f16)
+NEARFIELD_RESCORE_LISTS(bf16)
+NEARFIELD_RESCORE_LISTS(u8)
+NEARFIELD_RESCORE_LISTS(e8)
 
 /// One thread a result, `count` of them, k a query. Where there is none: NaN, and the smallest int64.
 extern "C" __global__ void finish_scores(const double* keys, const nearfield::u32* ids,

@@ -160,6 +160,22 @@ struct FmaTile {
     }
 };
 
+/// The largest score of a group: the cells from `first` on, of the lanes that share them.
+template <class Tile>
+__device__ __forceinline__ float group_maximum(const Tile& tile, u32 part, u32 first, u32 first_row,
+                                               const Scoring& scoring, float unit, i32 init) {
+    float best = -infinity();
+#pragma unroll
+    for (u32 cell = first; cell < first + Tile::kGroupCells; ++cell) {
+        const u32 row = first_row + Tile::row_of(cell);
+        best = fmaxf(best, scoring.of(tile.product(part, cell, init), row, unit));
+    }
+    for (u32 step = Tile::kShare / 2; step > 0; step /= 2) {
+        best = fmaxf(best, __shfl_xor_sync(kAllLanes, best, static_cast<i32>(step)));
+    }
+    return best;
+}
+
 struct Fma {};
 using MmaF16 = HalfMma<f16>;
 using MmaBF16 = HalfMma<bf16>;

@@ -12,12 +12,16 @@ namespace nearfield {
 constexpr u32 kSliceBytes = 64;
 constexpr u32 kPitch = kSliceBytes + 16;
 
-/// `count` rows of `depth` bytes, `stride` bytes apart.
+/// `count` rows of `depth` bytes, `stride` bytes apart; with an index, row i is row index[i] / divisor.
 struct Rows {
     const u8* data;
     u64 stride;
     u32 count;
     u32 depth;
+    const u32* index = nullptr;
+    u32 divisor = 1;
+
+    __device__ u32 number(u32 row) const { return index != nullptr ? index[row] / divisor : row; }
 
     __device__ bool is_aligned() const {
         return ((reinterpret_cast<u64>(data) | stride) & 15) == 0;
@@ -32,7 +36,7 @@ struct SliceChunk {
     __device__ SliceChunk(const Rows& rows, u32 row, u32 slice, u32 chunk) {
         const u32 offset = slice * kSliceBytes + chunk * 16;
         left = row < rows.count && offset < rows.depth ? rows.depth - offset : 0;
-        from = rows.data + (left > 0 ? row * rows.stride + offset : 0);
+        from = rows.data + (left > 0 ? rows.number(row) * rows.stride + offset : 0);
     }
 };
 

@@ -11,7 +11,7 @@ from architecture.source_tree import ROOT, includes, relative
 KERNELS = ROOT / "cuda" / "kernels"
 SOURCES = sorted(KERNELS.glob("*.cu*"))
 BOUNDS = r"(?: __launch_bounds__\([\d, ]+\))?"
-DEFINED = re.compile(rf'extern "C" __global__ void{BOUNDS} (\w+(?:##\w+)*)\(')
+DEFINED = re.compile(rf'extern "C" __global__ void{BOUNDS}\s+(\w+(?:##\w+)*)\(')
 REGISTERED = re.compile(r"NEARFIELD_KERNEL\(([\w#]+)\)")
 COMMENT = re.compile(r"//[^\n]*")
 MACRO = re.compile(r"#define NEARFIELD_KERNEL[^\n]*")
