@@ -63,36 +63,52 @@ __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count
     }
 }
 
+/// See collect_groups.
+__device__ void collect(const float* maxima, u32 groups, float floor, u32 capacity, u32* list,
+                        u32* count) {
+    const u32 step = gridDim.y * blockDim.x;
+    for (u32 first = blockIdx.y * blockDim.x; first < groups; first += step) {
+        const u32 group = first + threadIdx.x;
+        // What is no number is taken.
+        const bool is_taken = group < groups && !(maxima[group] < floor);
+        const u32 taken = __ballot_sync(kAllLanes, is_taken);
+        u32 place = 0;
+        if (lane_id() == 0 && taken != 0) place = atomicAdd(count, static_cast<u32>(__popc(taken)));
+        place = __shfl_sync(kAllLanes, place, 0) + __popc(taken & ((1u << lane_id()) - 1));
+        if (is_taken && place < capacity) list[place] = group;
+    }
+}
+
 }  // namespace
 }  // namespace nearfield
 
 /// Grid (queries, slices), blocks of a multiple of 32 threads. best: the k largest maxima of every query,
-/// falling. group_counts: null, or how many groups each query has, at most `groups`. counts: zero before; afterwards how many groups there are, which may be more than capacity.
+/// falling. counts: zero before; afterwards how many groups there are, which may be more than capacity.
 /// lists: query q from q * capacity on, in no order.
 extern "C" __global__ void collect_groups(const float* maxima, nearfield::u64 stride,
-                                          nearfield::u32 groups, const nearfield::u32* group_counts,
-                                          const float* best, nearfield::u32 k, const float* margin,
+                                          nearfield::u32 groups, const float* best,
+                                          nearfield::u32 k, const float* margin,
                                           nearfield::u32 capacity, nearfield::u32* lists,
                                           nearfield::u32* counts) {
-    using namespace nearfield;
-    const u32 q = blockIdx.x;
-    const u64 list = static_cast<u64>(q) * capacity;
-    const float floor = best[static_cast<u64>(q) * k + k - 1] - 2.0f * margin[q];
-    const u32 step = gridDim.y * blockDim.x;
-    if (group_counts != nullptr) groups = group_counts[q];
-    for (u32 first = blockIdx.y * blockDim.x; first < groups; first += step) {
-        const u32 group = first + threadIdx.x;
-        // What is no number is taken.
-        const bool is_taken = group < groups && !(maxima[q * stride + group] < floor);
-        const u32 taken = __ballot_sync(kAllLanes, is_taken);
-        u32 place = 0;
-        if (lane_id() == 0 && taken != 0)
-            place = atomicAdd(&counts[q], static_cast<u32>(__popc(taken)));
-        place = __shfl_sync(kAllLanes, place, 0) + __popc(taken & ((1u << lane_id()) - 1));
-        if (is_taken && place < capacity) lists[list + place] = group;
-    }
+    const nearfield::u64 q = blockIdx.x;
+    const float floor = best[q * k + k - 1] - 2.0f * margin[q];
+    nearfield::collect(maxima + q * stride, groups, floor, capacity, lists + q * capacity,
+                       counts + q);
 }
 NEARFIELD_KERNEL(collect_groups)
+
+/// The same where query q has groups[q] groups, those of its lists.
+extern "C" __global__ void collect_list_groups(const float* maxima, nearfield::u64 stride,
+                                               const nearfield::u32* groups, const float* best,
+                                               nearfield::u32 k, const float* margin,
+                                               nearfield::u32 capacity, nearfield::u32* lists,
+                                               nearfield::u32* counts) {
+    const nearfield::u64 q = blockIdx.x;
+    const float floor = best[q * k + k - 1] - 2.0f * margin[q];
+    nearfield::collect(maxima + q * stride, groups[q], floor, capacity, lists + q * capacity,
+                       counts + q);
+}
+NEARFIELD_KERNEL(collect_list_groups)
 
 /// Grid (queries, slices), blocks of a multiple of 32 threads. Query q has counts[q] groups from
 /// lists[q * capacity] on; keys and ids of its rows, 32 a group, go to (q * capacity) * 32 and on, and

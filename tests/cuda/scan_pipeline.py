@@ -151,7 +151,7 @@ class Scan:
         counts = np.zeros(count, np.uint32)
         self.shim.launch(
             *("collect_groups", (count, 2), (64,), maxima, np.uint64(groups), np.uint32(groups)),
-            *(None, best, np.uint32(k), margin, np.uint32(capacity), lists.array, counts),
+            *(best, np.uint32(k), margin, np.uint32(capacity), lists.array, counts),
             seed=self.seed,
         )
         lists.check()

@@ -124,8 +124,8 @@ class Lists:
         lists, counts = self.new((count, stride), np.uint32), np.zeros(count, np.uint32)
         capacity = np.uint32(stride)
         self.shim.launch(
-            *("collect_groups", (count,), (64,), maxima, np.uint64(stride), np.uint32(stride)),
-            *(groups, best.check(), np.uint32(k), margin, capacity, lists.array, counts),
+            *("collect_list_groups", (count,), (64,), maxima, np.uint64(stride), groups),
+            *(best.check(), np.uint32(k), margin, capacity, lists.array, counts),
             seed=self.seed,
         )
         keys = self.new((count, stride * 32), np.float64)

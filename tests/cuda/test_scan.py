@@ -173,7 +173,7 @@ FAULTS = {
     ),
     "a row past the last is scored": ("rescore.cu", BYTES, "row < row_count;", "row <= row_count;"),
     "the last place of a list is left as it was": (
-        *("rescore.cu", BYTES, "place < capacity) lists", "place + 1 < capacity) lists"),
+        *("rescore.cu", BYTES, "place < capacity) list", "place + 1 < capacity) list"),
     ),
     "float64 sums in another order": (
         *(
