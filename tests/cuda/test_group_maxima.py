@@ -139,6 +139,7 @@ FAULTS = {
         "  // the slice",
     ),
     "a slice is used before it is there": ("kStages - 2>();", "kStages - 1>();"),
+    "rows that are not aligned are copied as if they were": ("| stride) & 15) == 0", ") & 0) == 0"),
     "rows past the last count": ("if (row >= rows) return -infinity();", ""),
     "bytes past the depth count": ("chunk.left < 16 ? chunk.left : 16", "16"),
     "the last group of four columns is left out": (

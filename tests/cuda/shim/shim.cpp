@@ -285,6 +285,10 @@ void warp_run(void* mine, void (*work)(void* const* lanes), const char* file, in
 
 void copy_async(void* to, const void* from, std::size_t bytes, std::size_t valid) {
     Fiber& fiber = *fibers[current];
+    const auto places =
+        reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from);
+    if (places % bytes != 0) fail("an asynchronous copy that is not aligned to its size");
+    if (valid > bytes) fail("an asynchronous copy of more than its size");
     fill_with_noise(static_cast<unsigned char*>(to), bytes);
     fiber.copies.push_back({to, from, bytes, valid, fiber.groups});
 }

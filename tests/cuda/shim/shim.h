@@ -6,7 +6,8 @@
 // in a random order; shared memory starts each block as noise.
 // `__shared__` variables may stand in kernels only, not in templates or inline functions.
 // Errors, not undefined results: a barrier that some threads do not reach or reach elsewhere, a warp
-// operation whose lanes differ from its mask, a shuffle from a lane outside it, a launch no GPU takes.
+// operation whose lanes differ from its mask, a shuffle from a lane outside it, an asynchronous copy that is
+// not aligned, a launch no GPU takes.
 // Cost: about 20 ns a switch. Source: own.
 #pragma once
 
