@@ -105,10 +105,15 @@ __device__ void narrow(const Layer& layer, const float* x, float* hidden) {
             for (u32 r = 0; r < kTileRows; ++r) sum[r] = fmaf(weight, x[r * layer.dim + k], sum[r]);
         }
         const float shift = layer.inner_bias != nullptr ? layer.inner_bias[j] : 0.0f;
+        float own = 0.0f;  // lane r finishes row r
 #pragma unroll
         for (u32 r = 0; r < kTileRows; ++r) {
-            const float h = fmaf(warp_sum(sum[r]), layer.factor, shift);
-            if (lane_id() == 0) hidden[r * layer.width + j] = activate(h, layer.activation);
+            const float all = warp_sum(sum[r]);
+            if (lane_id() == r) own = all;
+        }
+        if (lane_id() < kTileRows) {
+            const float h = fmaf(own, layer.factor, shift);
+            hidden[lane_id() * layer.width + j] = activate(h, layer.activation);
         }
     }
     __syncwarp();
