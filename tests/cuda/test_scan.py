@@ -171,7 +171,7 @@ FAULTS = {
     "what rounding a row left is forgotten": (
         *("prepare_queries.cu", BYTES, "(query.norm + query.residual) * row_residual", "0.0"),
     ),
-    "a row past the last is scored": ("rescore.cu", BYTES, "row < row_count;", "row <= row_count;"),
+    "a row past the last is scored": ("rescore.cu", BYTES, "row < last;", "row <= last;"),
     "the last place of a list is left as it was": (
         *("rescore.cu", BYTES, "place < capacity) list", "place + 1 < capacity) list"),
     ),
