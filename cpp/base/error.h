@@ -25,6 +25,11 @@ struct NotTrained : std::logic_error {
     using std::logic_error::logic_error;
 };
 
+/// An accelerator or what drives it is missing, too old, failed, or ran out of memory.
+struct DeviceError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 /// A long call was stopped by a signal (Ctrl-C) or by its caller.
 struct Interrupted : std::runtime_error {
     Interrupted() : std::runtime_error("interrupted") {}

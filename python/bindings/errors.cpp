@@ -35,6 +35,8 @@ void translate(std::exception_ptr pending) {
         raise_named("CorruptFileError", error.what());
     } catch (const NotTrained& error) {
         raise_named("NotTrainedError", error.what());
+    } catch (const DeviceError& error) {
+        raise_named("DeviceError", error.what());
     } catch (const IoError& error) {
         raise_os_error(error);
     } catch (const Interrupted&) {

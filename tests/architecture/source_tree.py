@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CPP = ROOT / "cpp"
+CUDA = ROOT / "cuda"
 BINDINGS = ROOT / "python" / "bindings"
 PACKAGE = ROOT / "python" / "nearfield"
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
@@ -34,8 +35,8 @@ def relative(path: Path) -> str:
 
 
 def cpp_files(*folders: Path) -> list[Path]:
-    """Return the C++ files below the folders (default: engine and bindings)."""
-    found = (file for folder in folders or (CPP, BINDINGS) for file in folder.rglob("*"))
+    """Return the C++ files below the folders (default: engine, CUDA and bindings)."""
+    found = (file for folder in folders or (CPP, CUDA, BINDINGS) for file in folder.rglob("*"))
     return sorted(file for file in found if file.suffix in {".h", ".cpp"})
 
 
@@ -51,8 +52,8 @@ def includes(file: Path) -> Iterator[Include]:
 
 
 def resolve(include: Include) -> Path | None:
-    """Return the file one of our includes means: relative to cpp/ or to where it stands."""
-    for base in (CPP, include.file.parent):
+    """Return the file one of our includes means: below cpp/, "cuda/...", or where it stands."""
+    for base in (CPP, ROOT, include.file.parent):
         if (base / include.name).is_file():
             return (base / include.name).resolve()
     return None

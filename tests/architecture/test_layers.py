@@ -9,6 +9,7 @@ import pytest
 from architecture.source_tree import (
     BINDINGS,
     CPP,
+    CUDA,
     PACKAGE,
     Include,
     cpp_files,
@@ -32,6 +33,7 @@ MAY_INCLUDE = {
     "index": (L3 | {"index"}) - {"kernels"},  # kernels are reached through scorers
     "score": (L3 | {"score"}) - {"kernels"},
     "interop": L4 | {"interop"},
+    "cuda": L4 | {"cuda"},
     "bindings": L4 | {"interop", "cuda", "bindings"},
 }
 ISA_FOLDERS = sorted(
@@ -44,8 +46,10 @@ FOREIGN = ("pybind11", "Python.h", "cuda", "omp.h", "tbb/", "cblas")
 
 
 def layer(file: Path) -> str:
-    """Return the layer a file belongs to: its first folder below cpp/, or the bindings."""
-    return "bindings" if BINDINGS in file.parents else file.relative_to(CPP).parts[0]
+    """Return the layer a file belongs to: its first folder below cpp/, cuda, or the bindings."""
+    if BINDINGS in file.parents:
+        return "bindings"
+    return "cuda" if CUDA in file.parents else file.relative_to(CPP).parts[0]
 
 
 def broken_rule(include: Include) -> str | None:
@@ -60,6 +64,8 @@ def broken_rule(include: Include) -> str | None:
     other = layer(target)
     if other not in MAY_INCLUDE[own]:
         return f"{include}: {own} may include {sorted(MAY_INCLUDE[own])}"
+    if other == "cuda" and own != "cuda" and target != CUDA / "cuda.h":
+        return f"{include}: cuda/cuda.h is the only door"
     if own == other and own in {"index", "score"}:
         mine, theirs = include.file.relative_to(CPP).parts, target.relative_to(CPP).parts
         if len(theirs) > 2 and mine[1] != theirs[1] and len(mine) > 2:

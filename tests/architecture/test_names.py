@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pytest
-from architecture.source_tree import CPP, ROOT, cpp_files, python_files, relative
+from architecture.source_tree import CPP, CUDA, ROOT, cpp_files, python_files, relative
 
 EMPTY_WORDS = {"util", "utils", "helper", "helpers", "manager", "common", "misc", "stuff"}
 NOTES = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")
@@ -62,7 +62,7 @@ def test_headers_open_once_and_say_what_they_are() -> None:
 
 
 def test_engine_code_lives_in_its_namespace() -> None:
-    for file in cpp_files(CPP):
+    for file in cpp_files(CPP, CUDA):
         text = file.read_text(encoding="utf-8")
         assert "namespace nearfield" in text, relative(file)
         assert not re.search(r"^\s*using namespace std\b", text, re.MULTILINE), relative(file)

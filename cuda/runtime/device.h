@@ -1,0 +1,76 @@
+// Device: one GPU, its primary context and the kernels compiled for it.
+//
+// The primary context is the one torch, CuPy and JAX use, so pointers and streams are shared with them.
+// It is retained at the first use and kept for the life of the process. Every call into the driver
+// stands within an OnDevice, which makes that context current on its thread and afterwards restores
+// what was: threads need not know of each other.
+// Source: own.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cuda/runtime/compile.h"
+#include "cuda/runtime/driver.h"
+
+namespace nearfield::cuda {
+
+class Device {
+public:
+    /// DeviceError where there is no such device; the same object at every call.
+    static Device& at(int ordinal);
+    static int count();
+
+    int ordinal() const noexcept { return ordinal_; }
+    std::string label() const { return "cuda:" + std::to_string(ordinal_); }
+    const std::string& name() const noexcept { return name_; }
+    Capability capability() const noexcept { return capability_; }
+    std::size_t memory_bytes() const noexcept { return memory_bytes_; }
+    int multiprocessors() const noexcept { return multiprocessors_; }
+    std::size_t shared_bytes() const noexcept { return shared_bytes_; }
+    bool has_memory_pools() const noexcept { return has_memory_pools_; }
+    CUcontext context() const noexcept { return context_; }
+
+    /// Free bytes now.
+    std::size_t free_bytes() const;
+
+    /// A kernel of cuda/kernels/<source>, compiled and loaded at its first use.
+    CUfunction kernel(const std::string& source, const std::string& name);
+
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+private:
+    Device(int ordinal, CUdevice handle);
+    CUmodule module_of(const std::string& source);
+
+    int ordinal_;
+    CUcontext context_ = nullptr;
+    std::string name_;
+    Capability capability_;
+    std::size_t memory_bytes_ = 0;
+    std::size_t shared_bytes_ = 0;
+    int multiprocessors_ = 0;
+    bool has_memory_pools_ = false;
+
+    std::mutex loading_;
+    std::map<std::string, CUmodule> modules_;
+    std::map<std::string, CUfunction> functions_;  // "source:name"
+};
+
+/// Makes the device's context current on this thread while it lives.
+class OnDevice {
+public:
+    explicit OnDevice(const Device& device);
+    ~OnDevice();
+    OnDevice(const OnDevice&) = delete;
+    OnDevice& operator=(const OnDevice&) = delete;
+
+private:
+    const Driver& driver_;
+};
+
+}  // namespace nearfield::cuda
