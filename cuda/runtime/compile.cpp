@@ -113,8 +113,8 @@ std::string architecture_of(Capability capability, const Nvrtc& compiler) {
 }
 
 std::string compile(const std::string& name, std::span<const Source> sources,
-                    const std::string& architecture, const Nvrtc& compiler,
-                    const CubinCache& cache) {
+                    const std::string& architecture, const Nvrtc& compiler, const CubinCache& cache,
+                    bool* compiled_now) {
     const auto source = std::find_if(sources.begin(), sources.end(),
                                      [&](const Source& s) { return name == s.name; });
     if (source == sources.end()) throw DeviceError("no kernel source is called " + name);
@@ -124,6 +124,7 @@ std::string compile(const std::string& name, std::span<const Source> sources,
     if (auto found = cache.find(key)) return *std::move(found);
     std::string cubin = compiled(*source, sources, options, architecture, compiler);
     cache.keep(key, cubin);
+    if (compiled_now != nullptr) *compiled_now = true;
     return cubin;
 }
 

@@ -25,9 +25,9 @@ inline constexpr int kOldestCapability = 80;
 std::string architecture_of(Capability capability, const Nvrtc& compiler);
 
 /// The cubin of sources[name]; the others are what it may include. DeviceError with the compiler's log
-/// where it does not compile.
+/// where it does not compile. compiled_now: set where the cache had nothing; may be null.
 std::string compile(const std::string& name, std::span<const Source> sources,
-                    const std::string& architecture, const Nvrtc& compiler,
-                    const CubinCache& cache);
+                    const std::string& architecture, const Nvrtc& compiler, const CubinCache& cache,
+                    bool* compiled_now = nullptr);
 
 }  // namespace nearfield::cuda

@@ -1,6 +1,7 @@
 #include "cuda/runtime/device.h"
 
 #include <array>
+#include <chrono>
 
 namespace nearfield::cuda {
 namespace {
@@ -63,18 +64,28 @@ std::size_t Device::free_bytes() const {
     return free;
 }
 
-CUmodule Device::module_of(const std::string& source) {
+CUmodule Device::module_of(const std::string& source, bool* compiled) {
     const auto known = modules_.find(source);
     if (known != modules_.end()) return known->second;
     const Nvrtc& compiler = nvrtc(driver().version);
     const std::string cubin =
         compile(source, kernel_sources(), architecture_of(capability_, compiler), compiler,
-                CubinCache::usual());
+                CubinCache::usual(), compiled);
     CUmodule module = nullptr;
     check(driver().cuModuleLoadData(&module, cubin.data()),
           "load the kernels of " + source + " on " + label());
     modules_.emplace(source, module);
     return module;
+}
+
+Built Device::build(const std::string& source) {
+    const OnDevice here(*this);
+    const std::lock_guard lock(loading_);
+    bool compiled = false;
+    const auto start = std::chrono::steady_clock::now();
+    module_of(source, &compiled);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    return {took.count(), !compiled};
 }
 
 CUfunction Device::kernel(const std::string& source, const std::string& name) {

@@ -18,6 +18,12 @@
 
 namespace nearfield::cuda {
 
+/// What building a source took.
+struct Built {
+    double seconds = 0.0;
+    bool from_cache = false;
+};
+
 class Device {
 public:
     /// DeviceError where there is no such device; the same object at every call.
@@ -40,12 +46,15 @@ public:
     /// A kernel of cuda/kernels/<source>, compiled and loaded at its first use.
     CUfunction kernel(const std::string& source, const std::string& name);
 
+    /// Compiles and loads a source before a search needs it.
+    Built build(const std::string& source);
+
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
 private:
     Device(int ordinal, CUdevice handle);
-    CUmodule module_of(const std::string& source);
+    CUmodule module_of(const std::string& source, bool* compiled = nullptr);
 
     int ordinal_;
     CUcontext context_ = nullptr;

@@ -1,0 +1,174 @@
+#include "cuda/search/group_pass.h"
+
+#include <algorithm>
+#include <string>
+
+#include "cuda/runtime/launch.h"
+#include "cuda/search/exact_pass.h"
+
+namespace nearfield::cuda {
+namespace {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+constexpr std::size_t kGroupRows = 32;
+constexpr std::size_t kMaximaBytes = std::size_t{256} << 20;
+constexpr std::size_t kMostTile = 4096;
+constexpr unsigned kThreads = 128;
+constexpr std::size_t kPreparedAlign = 16;  // elements
+
+/// Groups that a query's list takes: k hold the winners, the margin lets some more in.
+std::size_t capacity_for(std::size_t k) noexcept { return 2 * k + 64; }
+
+std::size_t groups_of(const SearchRequest& r) noexcept {
+    return (r.rows.rows + kGroupRows - 1) / kGroupRows;
+}
+
+/// Queries and rows of a tile of group_maxima, and the end of the kernel's name.
+struct Shape {
+    std::size_t queries;
+    std::size_t rows;
+    const char* name;
+};
+
+Shape shape_for(DType dtype, std::size_t queries) {
+    if (dtype == DType::kF32) {
+        return queries > 16 ? Shape{64, 128, "_q64"} : Shape{16, 128, "_q16"};
+    }
+    if (queries > 32) return {128, 128, "_q128"};
+    return queries > 16 ? Shape{32, 256, "_q32"} : Shape{16, 256, "_q16"};
+}
+
+unsigned blocks_of(std::size_t count, std::size_t each) {
+    return static_cast<unsigned>((count + each - 1) / each);
+}
+
+void clear(const StreamRef& stream, CUdeviceptr at, std::size_t bytes) {
+    const OnDevice here(*stream.device);
+    check(driver().cuMemsetD8Async(at, 0, bytes, stream.handle), "clear scratch memory");
+}
+
+}  // namespace
+
+bool GroupPass::suits(const SearchRequest& r) noexcept {
+    const bool is_float =
+        r.rows.dtype == DType::kF32 || r.rows.dtype == DType::kF16 || r.rows.dtype == DType::kBF16;
+    return is_float && r.mask == 0 && !r.exclude_self && r.queries.rows != 0 &&
+           groups_of(r) > std::max(capacity_for(r.k), 4 * r.k);
+}
+
+GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch) : r_(request) {
+    const std::size_t n = r_.rows.rows;
+    const std::size_t k = r_.k;
+    groups_ = groups_of(r_);
+    // Below all groups: where all are taken, as with rows that are not finite, the list is cut for sure.
+    capacity_ = capacity_for(k);
+    const std::size_t fitting = std::max(kMaximaBytes / (4 * groups_), std::size_t{128});
+    tile_ = std::min({fitting / 128 * 128, r_.queries.rows, kMostTile});
+    prepared_stride_ = round_up(r_.rows.cols, kPreparedAlign);
+    norms_ = scratch.take(n * sizeof(double));
+    scale_ = scratch.take(n * sizeof(float));
+    bias_ = scratch.take(n * sizeof(float));
+    limits_ = scratch.take(2 * sizeof(float));
+    prepared_ = scratch.take(tile_ * prepared_stride_ * size_of(r_.rows.dtype));
+    unit_ = scratch.take(tile_ * sizeof(float));
+    margin_ = scratch.take(tile_ * sizeof(float));
+    query_norms_ = scratch.take(tile_ * sizeof(double));
+    maxima_ = scratch.take(tile_ * groups_ * sizeof(float));
+    best_ = scratch.take(tile_ * k * sizeof(float));
+    best_ids_ = scratch.take(tile_ * k * sizeof(u32));
+    best_keys_ = scratch.take(tile_ * k * sizeof(u64));
+    lists_ = scratch.take(tile_ * capacity_ * sizeof(u32));
+    counts_ = scratch.take(tile_ * sizeof(u32));
+    keys_ = scratch.take(tile_ * capacity_ * kGroupRows * sizeof(double));
+    rows_ = scratch.take(tile_ * capacity_ * kGroupRows * sizeof(u32));
+    pairs_ = scratch.take(tile_ * sizeof(u32));
+    select_keys_ = scratch.take(k > kMostSharedKeys ? tile_ * k * kKeyBytes : 0);
+    found_ = scratch.take(tile_ * k * sizeof(double));
+    found_rows_ = scratch.take(tile_ * k * sizeof(u32));
+    lengths_ = scratch.take(tile_ * sizeof(u32));
+}
+
+void GroupPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
+    const std::string name = std::string("row_constants_") + suffix(r_.rows.dtype);
+    clear(stream, at + limits_, 2 * sizeof(float));
+    launch(stream, {"row_constants.cu", name.c_str()},
+           {{blocks_of(r_.rows.rows, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, r_.rows.address,
+           u64{r_.rows.stride}, static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols),
+           kernel_metric(r_.metric), at + norms_,
+           r_.metric == Metric::kCosine ? at + scale_ : CUdeviceptr{0},
+           r_.metric == Metric::kL2 ? at + bias_ : CUdeviceptr{0}, at + limits_);
+}
+
+void GroupPass::prepare_queries(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
+    const std::string name = std::string("prepare_queries_") + suffix(r_.rows.dtype);
+    launch(stream, {"prepare_queries.cu", name.c_str()},
+           {{blocks_of(q.count, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, q.queries,
+           u64{r_.rows.cols}, static_cast<u32>(q.count), static_cast<u32>(r_.rows.cols),
+           kernel_metric(r_.metric), at + limits_, at + prepared_, u64{prepared_stride_},
+           at + unit_, at + margin_, at + query_norms_);
+}
+
+void GroupPass::scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
+    const Shape shape = shape_for(r_.rows.dtype, q.count);
+    const std::string type = suffix(r_.rows.dtype);
+    const std::string source = "group_maxima_" + type + ".cu";
+    const std::string name = "group_maxima_" + type + shape.name;
+    const std::size_t size = size_of(r_.rows.dtype);
+    const unsigned blocks = blocks_of(q.count, shape.queries) * blocks_of(r_.rows.rows, shape.rows);
+    const Grid grid{{blocks, 1, 1}, {256, 1, 1}, 240 * (shape.queries + shape.rows)};
+    launch(stream, {source.c_str(), name.c_str()}, grid, at + prepared_,
+           u64{prepared_stride_ * size}, static_cast<u32>(q.count), r_.rows.address,
+           u64{r_.rows.stride * size}, static_cast<u32>(r_.rows.rows),
+           static_cast<u32>(r_.rows.cols * size),
+           r_.metric == Metric::kCosine ? at + scale_ : CUdeviceptr{0},
+           r_.metric == Metric::kL2 ? at + bias_ : CUdeviceptr{0}, at + unit_, CUdeviceptr{0},
+           at + maxima_, u64{groups_});
+}
+
+void GroupPass::select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
+    const auto count = static_cast<unsigned>(q.count);
+    launch(stream, {"select_k.cu", "select_k_radix_f32"}, {{count, 1, 1}, {256, 1, 1}, 0},
+           at + maxima_, CUdeviceptr{0}, u64{groups_}, CUdeviceptr{0}, static_cast<u32>(groups_),
+           u32{0}, static_cast<u32>(r_.k), at + best_keys_, at + best_, at + best_ids_);
+    clear(stream, at + counts_, q.count * sizeof(u32));
+    const unsigned slices = std::min(blocks_of(groups_, 4096), 64U);
+    launch(stream, {"rescore.cu", "collect_groups"}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
+           at + maxima_, u64{groups_}, static_cast<u32>(groups_), at + best_,
+           static_cast<u32>(r_.k), at + margin_, static_cast<u32>(capacity_), at + lists_,
+           at + counts_);
+}
+
+void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
+    const auto count = static_cast<unsigned>(q.count);
+    const std::string name = std::string("rescore_") + suffix(r_.rows.dtype);
+    const unsigned slices = std::min(blocks_of(capacity_, 16), 16U);
+    launch(stream, {"rescore.cu", name.c_str()}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
+           q.queries, u64{r_.rows.cols}, r_.rows.address, u64{r_.rows.stride},
+           static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
+           at + norms_, at + lists_, at + counts_, static_cast<u32>(capacity_), at + keys_,
+           at + rows_, at + pairs_);
+    const bool shared = r_.k <= kMostSharedKeys;
+    const std::size_t length = capacity_ * kGroupRows;
+    launch(stream, {"select_k.cu", "select_k_radix_f64"},
+           {{count, 1, 1}, {kThreads, 1, 1}, shared ? r_.k * kKeyBytes : 0}, at + keys_, at + rows_,
+           u64{length}, at + pairs_, static_cast<u32>(length), u32{0}, static_cast<u32>(r_.k),
+           shared ? CUdeviceptr{0} : at + select_keys_, at + found_, at + found_rows_);
+}
+
+CUdeviceptr GroupPass::run(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
+                           CUdeviceptr at) const {
+    prepare_queries(stream, q, at);
+    scan(stream, q, at);
+    select_groups(stream, q, at);
+    rescore(stream, q, at);
+    finish(stream, r_, out, q, {at + found_, at + found_rows_}, r_.k);
+    launch(stream, {"exact.cu", "find_cut_lists"},
+           {{blocks_of(q.count, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, at + counts_,
+           static_cast<u32>(capacity_), static_cast<u32>(q.count), static_cast<u32>(r_.rows.rows),
+           at + lengths_);
+    return at + lengths_;
+}
+
+}  // namespace nearfield::cuda

@@ -1,0 +1,87 @@
+// What a search on a device is asked, and the scratch memory it works in.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/types.h"
+#include "cuda/runtime/driver_api.h"
+
+namespace nearfield::cuda {
+
+/// A matrix on a device, rows `stride` elements apart.
+struct DeviceRows {
+    CUdeviceptr address = 0;
+    std::size_t rows = 0;
+    std::size_t cols = 0;
+    std::size_t stride = 0;
+    DType dtype = DType::kF32;
+};
+
+struct SearchRequest {
+    DeviceRows queries;
+    DeviceRows rows;
+    Metric metric = Metric::kL2;
+    std::size_t k = 1;
+    CUdeviceptr mask = 0;    // one byte per row, zero for no; 0: every row may answer
+    CUdeviceptr labels = 0;  // int64 per row; 0: a row is called by its number
+    bool exclude_self = false;
+};
+
+/// Where results go: queries x k int64 and float32, queries int64.
+struct SearchOut {
+    CUdeviceptr ids = 0;
+    CUdeviceptr scores = 0;
+    CUdeviceptr counts = 0;
+};
+
+/// Queries [first, first + count) of a request, dense and float32.
+struct QueryTile {
+    CUdeviceptr queries = 0;
+    std::size_t first = 0;
+    std::size_t count = 0;
+};
+
+/// Pairs of a float64 key and a row, `found` a query.
+struct Pairs {
+    CUdeviceptr keys = 0;
+    CUdeviceptr rows = 0;
+};
+
+/// Hands out parts of scratch memory, by offset.
+class Scratch {
+public:
+    std::size_t take(std::size_t bytes) {
+        const std::size_t at = bytes_;
+        bytes_ += round_up(bytes, 256);
+        return at;
+    }
+    std::size_t bytes() const noexcept { return bytes_; }
+
+private:
+    std::size_t bytes_ = 0;
+};
+
+/// As the kernels number them (kernels/device.cuh).
+constexpr std::uint32_t kernel_metric(Metric metric) noexcept {
+    switch (metric) {
+        case Metric::kIp: return 0;
+        case Metric::kL2: return 1;
+        case Metric::kCosine: return 2;
+    }
+    return 0;
+}
+
+/// As the kernels name them.
+constexpr const char* suffix(DType dtype) noexcept {
+    switch (dtype) {
+        case DType::kF32: return "f32";
+        case DType::kF16: return "f16";
+        case DType::kBF16: return "bf16";
+        case DType::kI8: return "i8";
+        case DType::kU8: return "u8";
+    }
+    return "";
+}
+
+}  // namespace nearfield::cuda

@@ -1,0 +1,100 @@
+#include "cuda/search/topk.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "cuda/runtime/launch.h"
+#include "cuda/search/exact_pass.h"
+#include "cuda/search/group_pass.h"
+
+namespace nearfield::cuda {
+namespace {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+void check_sizes(const SearchRequest& r) {
+    constexpr std::size_t kMost = std::numeric_limits<u32>::max() - 1;
+    if (r.k == 0 || r.k > kMost || r.rows.rows > kMost || r.queries.rows > kMost) {
+        throw std::invalid_argument("k, queries and rows: expected fewer than 2**32 - 1 of each");
+    }
+    if (r.queries.cols != r.rows.cols) {
+        throw std::invalid_argument("queries: got " + std::to_string(r.queries.cols) +
+                                    " columns, expected " + std::to_string(r.rows.cols) +
+                                    ", those of the rows");
+    }
+    if (r.exclude_self && r.queries.rows != r.rows.rows) {
+        throw std::invalid_argument("exclude_self: expected as many queries as rows");
+    }
+}
+
+/// The passes of a search and where each works.
+struct Search {
+    const SearchRequest& r;
+    Scratch scratch;
+    bool widens;
+    std::size_t widened = 0;
+    std::optional<GroupPass> groups;
+    std::size_t tile;  // queries at a time
+    ExactPass exact;
+
+    explicit Search(const SearchRequest& request)
+        : r(request),
+          widens(r.queries.dtype != DType::kF32 || r.queries.stride != r.queries.cols),
+          widened(widens ? scratch.take(r.queries.rows * r.queries.cols * sizeof(float)) : 0),
+          groups(GroupPass::suits(r) ? std::optional<GroupPass>(std::in_place, r, scratch)
+                                     : std::nullopt),
+          tile(groups ? groups->tile() : r.queries.rows),
+          exact(r, tile, scratch) {}
+
+    void widen(const StreamRef& stream, CUdeviceptr to) const {
+        constexpr std::size_t kMostBlocks = 1 << 16;
+        const std::string name = std::string("widen_") + suffix(r.queries.dtype);
+        const auto blocks = static_cast<unsigned>(std::min(r.queries.rows, kMostBlocks));
+        launch(stream, {"exact.cu", name.c_str()}, {{blocks, 1, 1}, {128, 1, 1}, 0},
+               r.queries.address, u64{r.queries.stride}, static_cast<u32>(r.queries.rows),
+               static_cast<u32>(r.queries.cols), to);
+    }
+
+    /// In tiles of tiles: what the groups leave undecided is scored exactly.
+    void run(const StreamRef& stream, const SearchOut& out, CUdeviceptr at) const {
+        const CUdeviceptr queries = widens ? at + widened : r.queries.address;
+        const auto part = [&](std::size_t first, std::size_t count) {
+            return QueryTile{queries + first * r.rows.cols * sizeof(float), first, count};
+        };
+        if (widens) widen(stream, queries);
+        if (groups) groups->prepare_rows(stream, at);
+        for (std::size_t first = 0; first < r.queries.rows; first += tile) {
+            const std::size_t count = std::min(tile, r.queries.rows - first);
+            CUdeviceptr lengths = 0;
+            if (groups) lengths = groups->run(stream, out, part(first, count), at);
+            for (std::size_t i = 0; i < count; i += exact.tile()) {
+                exact.run(stream, out, part(first + i, std::min(exact.tile(), count - i)), at,
+                          lengths != 0 ? lengths + i * sizeof(u32) : 0);
+            }
+        }
+    }
+};
+
+}  // namespace
+
+std::size_t scratch_bytes(const SearchRequest& request) {
+    check_sizes(request);
+    return Search(request).scratch.bytes();
+}
+
+void topk(const StreamRef& stream, const SearchRequest& request, const SearchOut& out,
+          CUdeviceptr scratch) {
+    check_sizes(request);
+    if (request.queries.rows == 0) return;
+    const Search search(request);
+    if (scratch != 0) return search.run(stream, out, scratch);
+    const DeviceBuffer own(stream, search.scratch.bytes());
+    search.run(stream, out, own.address());
+}
+
+}  // namespace nearfield::cuda
