@@ -10,6 +10,7 @@ void bind_kinds(pybind11::module_& module);
 void bind_kmeans(pybind11::module_& module);
 void bind_quant(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
+void bind_cuda(pybind11::module_& module);
 void bind_transforms(pybind11::module_& module);
 
 }  // namespace nearfield::bindings

@@ -19,4 +19,5 @@ PYBIND11_MODULE(_core, module) {
     nearfield::bindings::bind_kmeans(module);
     nearfield::bindings::bind_quant(module);
     nearfield::bindings::bind_runtime(module);
+    nearfield::bindings::bind_cuda(module);
 }

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CorruptFileError, DeviceError, NearfieldError, NotTrainedError
 
 if TYPE_CHECKING:
-    from . import quant, transforms
+    from . import quant, runtime, transforms
     from .bootstrap import BootstrapInterval, paired_bootstrap
     from .encoders import Encoder
     from .evaluate import evaluate, evaluate_per_query
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .mapping import map_corpus
     from .result import MISSING, RangeResult, SearchResult
     from .retriever import Hit, Retriever
-    from .runtime import cpu_features, isa, num_threads, set_num_threads
+    from .runtime import cpu_features, devices, isa, num_threads, set_num_threads
     from .transforms.tokens import Tokens
     from .tuning import Tuning, tune
 
@@ -81,6 +81,7 @@ __all__ = [
     "UpgradeReport",
     "__version__",
     "cpu_features",
+    "devices",
     "evaluate",
     "evaluate_per_query",
     "fit_adapter",
@@ -93,13 +94,14 @@ __all__ = [
     "num_threads",
     "paired_bootstrap",
     "quant",
+    "runtime",
     "set_num_threads",
     "topk",
     "transforms",
     "tune",
 ]
 
-_MODULES = {"quant", "transforms"}
+_MODULES = {"quant", "runtime", "transforms"}
 
 _HOME = {
     "AdapterFit": "fitting",
@@ -123,6 +125,7 @@ _HOME = {
     "UpgradeFit": "fitting",
     "UpgradeReport": "fitting",
     "cpu_features": "runtime",
+    "devices": "runtime",
     "evaluate": "evaluate",
     "evaluate_per_query": "evaluate",
     "fit_adapter": "fitting",

@@ -4,6 +4,7 @@ Private. Arrays passed in are already C-contiguous and of the stated type; bfloa
 uint16. ``threads=0`` is the default number of threads.
 """
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 MAX_THREADS: int
 MISSING: int
+cuda: ModuleType
 
 # k, batch, nprobe, rerank, ef_search, margin, level, recall, lower, seconds, rows
 _Setting = tuple[int, int, int, int, int, float, float, float, float, float, int]

@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STORAGES", "as_floats", "as_labels", "as_queries", "as_rows", "finite_rows", "to_numpy"]
+__all__ = [
+    "STORAGES",
+    "as_floats",
+    "as_labels",
+    "as_queries",
+    "as_rows",
+    "finite_rows",
+    "foreign_code",
+    "kind_of",
+    "to_numpy",
+]
 
 STORAGES = ("float32", "float16", "bfloat16", "int8", "uint8")
 """Element types an index can hold."""
@@ -217,7 +227,7 @@ def to_numpy(obj: Any, name: str) -> tuple[NDArray[Any], str]:
     if isinstance(obj, (list, tuple)):
         return _from_sequence(obj, name)
     if obj is None or isinstance(obj, (str, bytes, dict, set, frozenset, int, float, complex)):
-        raise TypeError(f"{name}: got {_kind_of(obj)}, expected an array of numbers")
+        raise TypeError(f"{name}: got {kind_of(obj)}, expected an array of numbers")
     return _from_protocol(obj, name)
 
 
@@ -257,7 +267,7 @@ def _from_sequence(obj: Any, name: str) -> tuple[NDArray[Any], str]:
     plain = (list, tuple, str, bytes, int, float, complex, np.generic, type(None))
     if len(obj) and not isinstance(obj[0], plain):
         return _from_arrays(obj, name)
-    with _foreign_code(obj, name):
+    with foreign_code(obj, name):
         try:
             return _named(np.asarray(obj))
         except (ValueError, OverflowError) as error:
@@ -285,15 +295,15 @@ def _from_arrays(obj: Any, name: str) -> tuple[NDArray[Any], str]:
 
 
 def _from_protocol(obj: Any, name: str) -> tuple[NDArray[Any], str]:
-    with _foreign_code(obj, name):
+    with foreign_code(obj, name):
         device = int(obj.__dlpack_device__()[0]) if hasattr(obj, "__dlpack_device__") else 1
     if device not in _HOST_DEVICES:
         raise TypeError(
-            f"{name}: got {_kind_of(obj)} on an accelerator (DLPack device {device}), "
+            f"{name}: got {kind_of(obj)} on an accelerator (DLPack device {device}), "
             "expected one on the CPU; copy it to the host first (.cpu(), .get() or "
             "jax.device_get)"
         )
-    with _foreign_code(obj, name):
+    with foreign_code(obj, name):
         if hasattr(obj, "__array__"):
             return _named(np.asarray(obj))
         if hasattr(obj, "__dlpack__"):
@@ -302,7 +312,7 @@ def _from_protocol(obj: Any, name: str) -> tuple[NDArray[Any], str]:
 
 
 @contextlib.contextmanager
-def _foreign_code(obj: Any, name: str) -> Iterator[None]:
+def foreign_code(obj: Any, name: str) -> Iterator[None]:
     """Turn what a foreign object's methods raise, which may be anything, into a TypeError.
 
     A lack of memory and a failing disk or network are no fault of the object: they pass.
@@ -321,7 +331,7 @@ def _foreign_code(obj: Any, name: str) -> Iterator[None]:
         elif callable(getattr(type(obj), "__iter__", None)) and not isinstance(obj, list):
             fix = "; pass list(x), or an array"
         raise TypeError(
-            f"{name}: got {_kind_of(obj)}, expected an array of numbers ({reason}){fix}"
+            f"{name}: got {kind_of(obj)}, expected an array of numbers ({reason}){fix}"
         ) from error
 
 
@@ -330,7 +340,7 @@ def _integers_of_list(obj: Any, name: str) -> NDArray[np.int64]:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise TypeError(
-                f"{name}: got {_kind_of(value)} ({value!r}) in a list, expected integers (int64)"
+                f"{name}: got {kind_of(value)} ({value!r}) in a list, expected integers (int64)"
             )
         if not -(2**63) <= int(value) < 2**63:
             raise ValueError(f"{name}: got {value}, expected labels that fit int64")
@@ -384,7 +394,8 @@ def _describe(array: NDArray[Any]) -> str:
     return f"an array of {kind}"
 
 
-def _kind_of(obj: Any) -> str:
+def kind_of(obj: Any) -> str:
+    """Return what messages call an object."""
     return "None" if obj is None else f"a {type(obj).__name__}"
 
 

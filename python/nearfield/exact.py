@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _core
@@ -41,6 +42,7 @@ def topk(
     tokens: Tokens | ArrayLike | None = None,
     exclude_self: bool = False,
     threads: int | None = None,
+    stream: Any = None,
 ) -> SearchResult:
     """Find the `k` nearest rows of `corpus` for every query, exactly, without an index.
 
@@ -65,6 +67,9 @@ def topk(
         Query ``i`` never answers row ``i``; `queries` must then have as many rows as `corpus`.
     threads : int, optional
         Threads for this call; :func:`nearfield.num_threads` by default. Never changes the result.
+    stream : int or object, optional
+        For arrays on a CUDA device: a stream of torch or CuPy, or a handle. By default the one that
+        is current in the library of `queries`, or the legacy stream.
 
     Returns
     -------
@@ -79,9 +84,16 @@ def topk(
         An argument of a type that would have to be guessed at.
     ValueError
         Wrong shapes, `k` below 1, an unknown metric, NaN or infinity in the vectors.
+    DeviceError
+        A device, its driver or its compiler is missing or fails, or has too little memory.
 
     Notes
     -----
+    Where both arrays are on one CUDA device (torch, CuPy, JAX, anything with ``__dlpack__`` or
+    ``__cuda_array_interface__``) the search runs there, and the results are arrays of the kind that
+    `queries` is. It is enqueued on the stream, and nothing waits for it: rows that hold NaN or
+    infinity never answer, and a query that does finds nothing. `transform` is not taken there.
+
     The order is that of float64 scores of the stored values, whatever the batch size, the number
     of threads and the processor. May be called from any number of threads.
 
@@ -99,6 +111,23 @@ def topk(
     metric = as_metric(metric)
     thread_count = as_threads(threads)
     leave_out_self = as_flag(exclude_self, name="exclude_self")
+    if type(queries) is not np.ndarray or type(corpus) is not np.ndarray:
+        from .cuda import search
+
+        if search.is_for_device(queries, corpus):
+            if transform is not None or transform_ids is not None or tokens is not None:
+                raise TypeError("transform: got one, expected None for arrays on a device")
+            return search.topk(
+                queries,
+                corpus,
+                k,
+                metric,
+                filter=filter,
+                exclude_self=leave_out_self,
+                stream=stream,
+            )
+    if stream is not None:
+        raise TypeError("stream: got one, expected None for arrays on the CPU")
     rows, dtype = as_rows(corpus, name="corpus")
     n, dim = rows.shape
     if dim > LARGEST_DIM:

@@ -1,4 +1,4 @@
-"""Threads and processor features of the native module.
+"""Threads, processor features and CUDA devices.
 
 ``NEARFIELD_NUM_THREADS`` sets the default number of threads and ``NEARFIELD_ISA`` (``portable``,
 ``avx2``, ``avx512``, ``amx``) forces an instruction set. A wrong value of either is an error
@@ -7,10 +7,81 @@ at import.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from . import _core
 from .arguments import as_positive
 
-__all__ = ["cpu_features", "isa", "num_threads", "set_num_threads"]
+__all__ = [
+    "DeviceInfo",
+    "cpu_features",
+    "cuda_report",
+    "devices",
+    "isa",
+    "num_threads",
+    "set_num_threads",
+]
+
+
+class DeviceInfo(NamedTuple):
+    """A CUDA device.
+
+    Attributes
+    ----------
+    device : str
+        ``"cuda:<number>"``, as :meth:`nearfield.Index.to` takes it.
+    name : str
+        What the driver calls it.
+    capability : str
+        Compute capability, such as ``"9.0"``.
+    memory, free : int
+        Bytes.
+    multiprocessors : int
+        How many.
+    """
+
+    device: str
+    name: str
+    capability: str
+    memory: int
+    free: int
+    multiprocessors: int
+
+
+def devices() -> tuple[DeviceInfo, ...]:
+    """Return the CUDA devices this process may use, none where there are none.
+
+    :func:`cuda_report` says why there are none.
+
+    Examples
+    --------
+    >>> import nearfield as nf
+    >>> all(device.memory > 0 for device in nf.devices())
+    True
+    """
+    return tuple(DeviceInfo(**described) for described in cuda_report()["devices"])
+
+
+def cuda_report() -> dict[str, Any]:
+    """Return what there is of CUDA: driver, compiler, cache of compiled kernels, devices.
+
+    Returns
+    -------
+    dict
+        ``driver``, ``driver_version``, ``driver_error``, and the same of ``compiler``: a path, a
+        version such as ``"12.8"``, and what a search would raise, each empty where it does not
+        apply; ``cache``, a folder; ``devices``, a list of dicts as :class:`DeviceInfo`.
+
+    Examples
+    --------
+    >>> from nearfield import runtime
+    >>> report = runtime.cuda_report()
+    >>> bool(report["driver"]) != bool(report["driver_error"])
+    True
+    """
+    from .cuda.library import library
+
+    return dict(library().report())
 
 
 def num_threads() -> int:

@@ -27,6 +27,7 @@ _OPTIONAL = (
     ("faiss-cpu", "comparison in the demo", "faiss-cpu"),
 )
 _HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/enabled"
+_CUDA_VARIABLES = ("NEARFIELD_LIBCUDA", "NEARFIELD_NVRTC", "NEARFIELD_CACHE")
 _LEVELS = ("portable", "avx2", "avx512", "amx")
 
 
@@ -40,6 +41,14 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     spelled = {key: value for key, value in report.items() if not isinstance(value, dict | list)}
     features = report["cpu_features"]
     spelled["cpu features"] = " ".join(name for name, present in features.items() if present)
+    cuda = report["cuda"]
+    spelled["cuda driver"] = _found(cuda, "driver")
+    spelled["cuda compiler"] = _found(cuda, "compiler")
+    for device in cuda["devices"]:
+        spelled[device["device"]] = (
+            f"{device['name']}, compute capability {device['capability']}, "
+            f"{device['free'] / 2**30:.1f} of {device['memory'] / 2**30:.1f} GiB free"
+        )
     spelled["not on this cpu"] = " ".join(name for name, has in features.items() if not has)
     output.table(("property", "value"), list(spelled.items()))
     output.heading("Optional packages")
@@ -79,6 +88,7 @@ def examine() -> dict[str, Any]:
         "processors": _processors(),
         "huge pages": _huge_pages(),
         "cpu_features": features,
+        "cuda": runtime.cuda_report(),
         "packages": [
             {
                 "name": name,
@@ -89,11 +99,23 @@ def examine() -> dict[str, Any]:
             for name, purpose, install in _OPTIONAL
         ],
     }
-    for variable in ("NEARFIELD_ISA", "NEARFIELD_NUM_THREADS", "NEARFIELD_PROGRESS"):
+    for variable in (
+        "NEARFIELD_ISA",
+        "NEARFIELD_NUM_THREADS",
+        "NEARFIELD_PROGRESS",
+        *_CUDA_VARIABLES,
+    ):
         if variable in os.environ:
             report[variable] = os.environ[variable]
     report["hints"] = _hints(report)
     return report
+
+
+def _found(cuda: dict[str, Any], part: str) -> str:
+    """Return where a part of CUDA is, or why it is not there."""
+    if cuda[part]:
+        return f"{cuda[part]} (CUDA {cuda[part + '_version']})"
+    return cuda[part + "_error"] or "not looked for"
 
 
 def _hints(report: dict[str, Any]) -> list[str]:

@@ -1,0 +1,187 @@
+// CUDA: devices, arrays on them, and exact search.
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <utility>
+
+#include "arrays.h"
+#include "bind.h"
+#include "device_array.h"
+
+namespace nearfield::bindings {
+namespace {
+
+// (address, rows, cols, stride in elements, dtype)
+using Matrix = std::tuple<std::uintptr_t, std::size_t, std::size_t, std::size_t, std::string>;
+
+cuda::DeviceRows rows_of(const Matrix& matrix) {
+    const auto& [address, rows, cols, stride, dtype] = matrix;
+    return {address, rows, cols, stride, dtype_from(dtype)};
+}
+
+cuda::SearchRequest request_of(const Matrix& queries, const Matrix& rows, const std::string& metric,
+                               std::size_t k, std::uintptr_t mask, std::uintptr_t labels,
+                               bool exclude_self) {
+    return {rows_of(queries), rows_of(rows), metric_from(metric), k, mask, labels, exclude_self};
+}
+
+py::dict description(const cuda::Device& device) {
+    py::dict d;
+    d["device"] = device.label();
+    d["name"] = device.name();
+    d["capability"] =
+        std::to_string(device.capability().major) + "." + std::to_string(device.capability().minor);
+    d["memory"] = device.memory_bytes();
+    d["free"] = device.free_bytes();
+    d["multiprocessors"] = device.multiprocessors();
+    return d;
+}
+
+py::list devices() {
+    py::list all;
+    for (int i = 0; i < cuda::Device::count(); ++i) all.append(description(cuda::Device::at(i)));
+    return all;
+}
+
+py::dict report() {
+    cuda::Report r;
+    {
+        const py::gil_scoped_release release;
+        r = cuda::report();
+    }
+    py::dict d;
+    d["driver"] = r.driver;
+    d["driver_version"] = r.driver_version != 0 ? cuda::version_text(r.driver_version) : "";
+    d["driver_error"] = r.driver_error;
+    d["compiler"] = r.compiler;
+    d["compiler_version"] = r.compiler_version != 0 ? cuda::version_text(r.compiler_version) : "";
+    d["compiler_error"] = r.compiler_error;
+    d["cache"] = r.cache;
+    py::list all;
+    for (const cuda::Device* device : r.devices) all.append(description(*device));
+    d["devices"] = all;
+    return d;
+}
+
+void search(const Matrix& queries, const Matrix& rows, const std::string& metric, std::size_t k,
+            std::uintptr_t mask, std::uintptr_t labels, bool exclude_self,
+            const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>& out,
+            std::uintptr_t scratch, int device, std::uintptr_t stream) {
+    const auto request = request_of(queries, rows, metric, k, mask, labels, exclude_self);
+    const auto& [ids, scores, counts] = out;
+    const py::gil_scoped_release release;
+    const cuda::StreamRef on = stream_of(device, stream);
+    on.check_alive();
+    cuda::topk(on, request, {ids, scores, counts}, scratch);
+}
+
+void upload(const DeviceArray& to, const py::buffer& from, std::size_t offset) {
+    const py::buffer_info info = from.request();
+    const auto bytes = static_cast<std::size_t>(info.size * info.itemsize);
+    if (offset > to.bytes() || bytes > to.bytes() - offset) {
+        throw py::value_error("upload: got " + std::to_string(bytes) + " bytes for byte " +
+                              std::to_string(offset) + " of " + std::to_string(to.bytes()));
+    }
+    const py::gil_scoped_release release;
+    cuda::copy_to_device(to.stream(), to.address() + offset, info.ptr, bytes);
+}
+
+void download(const py::buffer& to, std::uintptr_t from, int device, std::uintptr_t stream) {
+    const py::buffer_info info = to.request(true);
+    const py::gil_scoped_release release;
+    cuda::copy_to_host(stream_of(device, stream), info.ptr, from,
+                       static_cast<std::size_t>(info.size * info.itemsize));
+}
+
+void def_streams(py::module_& m) {
+    using Release = py::call_guard<py::gil_scoped_release>;
+    py::class_<cuda::Stream>(m, "Stream")
+        .def(py::init([](int device) {
+                 const py::gil_scoped_release release;
+                 return std::make_unique<cuda::Stream>(cuda::Device::at(device));
+             }),
+             py::arg("device"))
+        .def_property_readonly("handle", [](const cuda::Stream& stream) {
+            return reinterpret_cast<std::uintptr_t>(stream.ref().handle);
+        });
+    m.def(
+        "check_stream",
+        [](int device, std::uintptr_t stream) { stream_of(device, stream).check_alive(); },
+        py::arg("device"), py::arg("stream"), Release());
+    m.def(
+        "wait_for",
+        [](int device, std::uintptr_t stream, std::uintptr_t other) {
+            const cuda::StreamRef before = stream_of(device, other);
+            before.check_alive();
+            stream_of(device, stream).wait_for(before);
+        },
+        py::arg("device"), py::arg("stream"), py::arg("other"), Release());
+    m.def(
+        "synchronize",
+        [](int device, std::uintptr_t stream) { stream_of(device, stream).synchronize(); },
+        py::arg("device"), py::arg("stream"), Release());
+}
+
+void def_array(py::module_& m) {
+    py::class_<DeviceArray>(m, "DeviceArray",
+                            "An array on a device; torch.from_dlpack and cupy.asarray take it.")
+        .def(py::init<const std::vector<py::ssize_t>&, std::string, int, std::uintptr_t>(),
+             py::arg("shape"), py::arg("dtype"), py::arg("device"), py::arg("stream"))
+        .def_property_readonly("shape",
+                               [](const DeviceArray& a) { return py::tuple(py::cast(a.shape())); })
+        .def_property_readonly("dtype", &DeviceArray::dtype)
+        .def_property_readonly(
+            "device", [](const DeviceArray& a) { return "cuda:" + std::to_string(a.device()); })
+        .def_property_readonly("nbytes", &DeviceArray::bytes)
+        .def_property_readonly("_address", &DeviceArray::address)
+        .def("__dlpack__", &DeviceArray::dlpack, py::kw_only(), py::arg("stream") = py::none(),
+             py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
+             py::arg("copy") = py::none())
+        .def("__dlpack_device__",
+             [](const DeviceArray& a) { return py::make_tuple(2, a.device()); })
+        .def_property_readonly("__cuda_array_interface__", &DeviceArray::cuda_array_interface);
+}
+
+}  // namespace
+
+void bind_cuda(py::module_& module) {
+    py::module_ m = module.def_submodule("cuda", "Devices, arrays on them, and exact search.");
+    def_array(m);
+    def_streams(m);
+    m.def("devices", &devices);
+    m.def("report", &report);
+    m.def("sources", [] {
+        std::vector<std::string> names;
+        for (const cuda::Source& source : cuda::kernel_sources()) {
+            const std::string name = source.name;
+            if (name.ends_with(".cu")) names.push_back(name);
+        }
+        return names;
+    });
+    m.def(
+        "build",
+        [](int device, const std::string& source) {
+            const cuda::Built built = cuda::Device::at(device).build(source);
+            return std::pair(built.seconds, built.from_cache);
+        },
+        py::arg("device"), py::arg("source"), py::call_guard<py::gil_scoped_release>());
+    m.def("search_in", &cuda::search_in, py::arg("folders"));
+    m.def(
+        "device_of", [](std::uintptr_t address) { return cuda::device_of(address); },
+        py::arg("address"));
+    m.def("open_dlpack", &open_dlpack, py::arg("capsule"));
+    m.def("upload", &upload, py::arg("to"), py::arg("from_"), py::arg("offset"));
+    m.def("download", &download, py::arg("to"), py::arg("from_"), py::arg("device"),
+          py::arg("stream"));
+    m.def(
+        "scratch_bytes",
+        [](const Matrix& queries, const Matrix& rows, std::size_t k) {
+            return cuda::scratch_bytes(request_of(queries, rows, "l2", k, 0, 0, false));
+        },
+        py::arg("queries"), py::arg("rows"), py::arg("k"));
+    m.def("search", &search, py::arg("queries"), py::arg("rows"), py::arg("metric"), py::arg("k"),
+          py::arg("mask"), py::arg("labels"), py::arg("exclude_self"), py::arg("out"),
+          py::arg("scratch"), py::arg("device"), py::arg("stream"));
+}
+
+}  // namespace nearfield::bindings

@@ -1,0 +1,106 @@
+"""Who owns the arrays of a call: its current stream, and results as arrays of its kind.
+
+Results and the memory a search works in come from the owner's allocator (torch's cache, CuPy's
+pool), on the stream the search runs on, so that the pools do not fight over a device's memory.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol
+
+from .library import library
+from .streams import LEGACY
+
+__all__ = ["Owner", "owner_of"]
+
+
+class Owner(Protocol):
+    """A library of arrays on devices."""
+
+    def current_stream(self, device: int) -> int:
+        """Return the handle of the stream its work goes to now."""
+
+    def empty(
+        self, shape: tuple[int, ...], dtype: str, device: int, stream: int
+    ) -> tuple[Any, int]:
+        """Return an array that is not filled, for work on `stream`, and its address."""
+
+    def finished(self, array: Any) -> Any:
+        """Return what the caller gets for an array of :meth:`empty`."""
+
+
+class _Own:
+    """Arrays of nearfield's own kind."""
+
+    def current_stream(self, device: int) -> int:
+        return LEGACY
+
+    def empty(
+        self, shape: tuple[int, ...], dtype: str, device: int, stream: int
+    ) -> tuple[Any, int]:
+        array = library().DeviceArray(shape, dtype, device, stream)
+        return array, array._address
+
+    def finished(self, array: Any) -> Any:
+        return array
+
+
+class _Jax(_Own):
+    def finished(self, array: Any) -> Any:
+        return sys.modules["jax"].dlpack.from_dlpack(array)
+
+
+class _Torch:
+    def __init__(self) -> None:
+        self._torch: Any = sys.modules["torch"]
+
+    def current_stream(self, device: int) -> int:
+        return int(self._torch.cuda.current_stream(device).cuda_stream) or LEGACY
+
+    def empty(
+        self, shape: tuple[int, ...], dtype: str, device: int, stream: int
+    ) -> tuple[Any, int]:
+        cuda = self._torch.cuda
+        # torch calls the legacy stream 0.
+        on = cuda.ExternalStream(0 if stream == LEGACY else stream, device=device)
+        with cuda.stream(on):
+            kind = getattr(self._torch, dtype)
+            array = self._torch.empty(shape, dtype=kind, device=f"cuda:{device}")
+        return array, array.data_ptr()
+
+    def finished(self, array: Any) -> Any:
+        return array
+
+
+class _Cupy:
+    def __init__(self) -> None:
+        self._cupy: Any = sys.modules["cupy"]
+
+    def current_stream(self, device: int) -> int:
+        with self._cupy.cuda.Device(device):
+            return int(self._cupy.cuda.get_current_stream().ptr) or LEGACY
+
+    def empty(
+        self, shape: tuple[int, ...], dtype: str, device: int, stream: int
+    ) -> tuple[Any, int]:
+        cuda = self._cupy.cuda
+        with cuda.Device(device), cuda.ExternalStream(0 if stream == LEGACY else stream, device):
+            array = self._cupy.empty(shape, dtype=dtype)
+        return array, array.data.ptr
+
+    def finished(self, array: Any) -> Any:
+        return array
+
+
+def owner_of(obj: Any) -> Owner:
+    """Return the library an array belongs to; nearfield itself where it is none that is known."""
+    root = type(obj).__module__.partition(".")[0]
+    torch = getattr(sys.modules.get("torch"), "Tensor", None)
+    if torch is not None and isinstance(obj, torch):
+        return _Torch()
+    if root == "cupy" and "cupy" in sys.modules:
+        return _Cupy()
+    if root in ("jax", "jaxlib") and "jax" in sys.modules:
+        return _Jax()
+    return _Own()

@@ -1,0 +1,138 @@
+"""Exact search on a device: what :func:`nearfield.topk` does with arrays that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arguments import LARGEST_DIM, Metric
+from ..filters import LabelSpace, as_mask
+from ..result import SearchResult
+from .arrays import (
+    DeviceMatrix,
+    as_device_array,
+    as_device_matrix,
+    device_of,
+    is_on_device,
+    refuse_host_array,
+)
+from .library import library
+from .owners import Owner, owner_of
+from .streams import as_stream
+
+__all__ = ["is_for_device", "run", "topk"]
+
+
+def is_for_device(queries: Any, corpus: Any) -> bool:
+    """Tell whether a call belongs here: one of its arrays is on a device."""
+    return is_on_device(queries) or is_on_device(corpus)
+
+
+def topk(
+    queries: Any,
+    corpus: Any,
+    k: int,
+    metric: Metric,
+    *,
+    filter: Any,
+    exclude_self: bool,
+    stream: Any,
+) -> SearchResult:
+    """Search; the arguments but for the arrays are checked already.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An array on the host or on another device, of a type, shape or layout that is not taken.
+    DeviceError
+        The device fails or has too little memory, or the stream does not exist.
+    """
+    if not is_on_device(queries):
+        refuse_host_array(queries, "queries", device_of(corpus, "corpus"), "corpus")
+    device = device_of(queries, "queries")
+    if not is_on_device(corpus):
+        refuse_host_array(corpus, "corpus", device, "queries")
+    owner = owner_of(queries)
+    on = owner.current_stream(device) if stream is None else as_stream(stream, device)
+    rows = as_device_matrix(corpus, name="corpus", device=device, stream=on)
+    if rows.place[2] > LARGEST_DIM:
+        raise ValueError(f"corpus: got {rows.place[2]} columns, expected at most {LARGEST_DIM}")
+    q = as_device_matrix(queries, name="queries", device=device, stream=on, dim=rows.place[2])
+    if exclude_self and q.place[1] != rows.place[1]:
+        raise ValueError(
+            f"exclude_self: got {q.place[1]} queries for {rows.place[1]} rows, expected as many "
+            "queries as rows: query i leaves out row i"
+        )
+    mask = mask_on_device(filter, rows.place[1], device, on)
+    return run(owner, q, rows, k, metric, device, on, mask=mask, exclude_self=exclude_self)
+
+
+def run(
+    owner: Owner,
+    queries: DeviceMatrix,
+    rows: DeviceMatrix,
+    k: int,
+    metric: str,
+    device: int,
+    stream: int,
+    *,
+    mask: Any = None,
+    labels: Any = None,
+    exclude_self: bool = False,
+) -> SearchResult:
+    """Enqueue a search on the stream; results are the owner's arrays, one vector's without an axis.
+
+    Parameters
+    ----------
+    mask, labels : DeviceArray or tuple, optional
+        ``(keeper, address)`` of a byte and an int64 per row.
+    """
+    native = library()
+    n: tuple[int, ...] = () if queries.one_vector else (queries.place[1],)
+    needed = native.scratch_bytes(queries.place, rows.place, k)
+    ids, ids_at = owner.empty((*n, k), "int64", device, stream)
+    scores, scores_at = owner.empty((*n, k), "float32", device, stream)
+    counts, counts_at = owner.empty(n, "int64", device, stream)
+    scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", device, stream)
+    native.search(
+        queries.place,
+        rows.place,
+        metric,
+        k,
+        0 if mask is None else mask[1],
+        0 if labels is None else labels[1],
+        exclude_self,
+        (ids_at, scores_at, counts_at),
+        scratch_at,
+        device,
+        stream,
+    )
+    del scratch
+    return SearchResult(*map(owner.finished, (ids, scores, counts)))
+
+
+def mask_on_device(rows: Any, n: int, device: int, stream: int) -> Any:
+    """Return a filter as a byte per row on the device: ``(keeper, address)``, or None."""
+    if rows is None:
+        return None
+    if is_on_device(rows):
+        array = as_device_array(rows, name="filter", device=device, stream=stream)
+        if array.dtype not in ("bool", "uint8") or array.shape != (n,):
+            raise ValueError(
+                f"filter: got {array.dtype} of shape {array.shape} on cuda:{device}, expected bool "
+                f"of shape ({n},)"
+            )
+        if array.strides not in (None, (1,)) and n > 1:
+            raise ValueError(f"filter: got strides {array.strides}, expected a contiguous mask")
+        return array.keep, array.address
+    mask = as_mask(rows, LabelSpace(n))
+    return None if mask is None else uploaded(mask.view(np.uint8), device, stream)
+
+
+def uploaded(array: NDArray[Any], device: int, stream: int) -> tuple[Any, int]:
+    """Copy an array to the device: ``(keeper, address)``."""
+    there = library().DeviceArray((max(array.nbytes, 1),), "uint8", device, stream)
+    library().upload(there, np.ascontiguousarray(array).reshape(-1), 0)
+    return there, there._address
