@@ -27,6 +27,7 @@ from .arrays import as_labels, as_rows
 from .corpus_adapters import AdaptableIndex, CorpusAdapter, as_shares
 from .live import LiveRows
 from .mapping import MapsCorpus
+from .placement import PlacedIndex
 from .queries import as_mapped
 from .result import MISSING, RangeResult, SearchResult
 from .tuning import Tuning, as_recall, params_reaching, setting_of
@@ -42,7 +43,7 @@ __all__ = ["Index"]
 _TAKEN = ("filter", "transform", "corpus_adapter")
 
 
-class Index(AdaptableIndex, MapsCorpus):
+class Index(AdaptableIndex, MapsCorpus, PlacedIndex):
     """What every index can do: a :class:`FlatIndex`, :class:`IVFIndex` or :class:`HNSWIndex`.
 
     Notes
@@ -261,8 +262,9 @@ class Index(AdaptableIndex, MapsCorpus):
             another setting may be the fastest.
         **params
             What only some indexes take: `nprobe` and `margin` (:class:`IVFIndex`), `ef_search`,
-            `margin` and `rerank` (:class:`HNSWIndex`), and with `refine` either `rerank` or
-            `epsilon` (:class:`FlatIndex`, :class:`IVFIndex`). They and `recall` exclude each other.
+            `margin` and `rerank` (:class:`HNSWIndex`), with `refine` either `rerank` or `epsilon`
+            (:class:`FlatIndex`, :class:`IVFIndex`), and `stream` (:meth:`to`). They and `recall`
+            exclude each other.
 
         Returns
         -------
@@ -287,6 +289,9 @@ class Index(AdaptableIndex, MapsCorpus):
         >>> index.search(np.float32([1.9]), k=2, filter=range(1, 3)).ids
         array([1, 2])
         """
+        if self._resident is not None:
+            m = (transform, transform_ids, tokens)
+            return self._resident.answer(q, k, filter, m, corpus_adapter, recall, threads, params)
         asked = self._read_params("search", params)
         if recall is not None and params:
             raise TypeError(

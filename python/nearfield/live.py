@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,7 +37,7 @@ class LiveRows:
 
     def __init__(self, core: _core.Index) -> None:
         self._core = core
-        self._change_lock = threading.Lock()
+        self._change_lock = threading.RLock()  # a search that holds changes back may look again
         self._version = 0  # odd while rows change
         self._space: tuple[int, LabelSpace] | None = None
 
@@ -48,6 +49,17 @@ class LiveRows:
                 return action()
             finally:
                 self._version += 1
+
+    @property
+    def version(self) -> int:
+        """A number that changes whenever rows do."""
+        return self._version
+
+    @contextlib.contextmanager
+    def unchanging(self) -> Iterator[int]:
+        """Hold changes back; yields the version that stays."""
+        with self._change_lock:
+            yield self._version
 
     def masked(self, rows: Any, run: Callable[[NDArray[np.bool_] | None], _Answer]) -> _Answer:
         """Run a search with the mask of the filter `rows`.

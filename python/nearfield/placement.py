@@ -1,0 +1,68 @@
+"""Where an index is searched: :class:`PlacedIndex`, what indexes have of :mod:`nearfield.cuda`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .cuda.resident import ResidentRows
+
+__all__ = ["PlacedIndex"]
+
+
+class PlacedIndex:
+    """An index that is searched on the CPU or on a device."""
+
+    _resident: ResidentRows | None = None
+    """The rows on a device; None: searches run on the CPU."""
+
+    def to(self, device: str) -> Self:
+        """Return the index as it is searched on a device.
+
+        Parameters
+        ----------
+        device : str
+            ``"cpu"``, ``"cuda"`` (the first device) or ``"cuda:<number>"``.
+
+        Returns
+        -------
+        Index
+            Shares everything with this one: rows added to or removed from either are there in both,
+            and copied to the device before the next search. The index itself stays on the CPU,
+            where this object still searches it.
+
+        Raises
+        ------
+        ValueError
+            No such name of a device.
+        TypeError
+            Not a :class:`FlatIndex` of rows as they are: only those are searched on a device.
+        DeviceError
+            No device or driver, or too little memory.
+
+        Notes
+        -----
+        Queries on the device (torch, CuPy, anything with ``__dlpack__`` or
+        ``__cuda_array_interface__``) give results there, enqueued on the current stream of their
+        library or on ``stream=``; queries on the CPU give NumPy arrays. Either way ids are those of
+        the CPU. Everything but :meth:`search` runs on the CPU.
+
+        Examples
+        --------
+        >>> import numpy as np, nearfield as nf
+        >>> index = nf.FlatIndex(2)
+        >>> index.to("cpu").device
+        'cpu'
+        >>> if nf.devices():
+        ...     found = index.to("cuda").search(np.zeros((1, 2)), k=1)
+        """
+        from .cuda.resident import moved
+
+        return moved(self, device)
+
+    @property
+    def device(self) -> str:
+        """Where searches run: ``"cpu"`` or ``"cuda:<number>"``."""
+        return "cpu" if self._resident is None else f"cuda:{self._resident.device}"
