@@ -6,6 +6,7 @@ feature in its reason fails instead.
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Generator
 from typing import Any
@@ -36,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = sorted(required(config) & {"avx2", "avx512", "amx"} - cpu_levels())
     if missing:
         raise pytest.UsageError(f"--require: this CPU has no {', '.join(missing)}")
+    if "cuda" in required(config) and not cuda_devices():
+        raise pytest.UsageError("--require: this machine has no CUDA device, or no driver for it")
 
 
 def cpu_levels() -> set[str]:
@@ -52,6 +55,17 @@ def cpu_levels() -> set[str]:
     needs = {"avx2": {"avx2", "fma", "f16c"}, "avx512": {"avx512f", "avx512bw", "avx512_vnni"}}
     levels = {name for name, wanted in needs.items() if wanted <= flags}
     return levels | ({"amx"} if {"amx_tile", "amx_int8", "amx_bf16"} <= flags else set())
+
+
+def cuda_devices() -> int:
+    """Return how many devices the driver itself counts, asked without the code under test."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    started = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return count.value if started else 0
 
 
 @pytest.hookimpl(wrapper=True)
