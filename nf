@@ -28,7 +28,10 @@ VENV = BUILD / "venv"
 PYTHON = VENV / "bin" / "python"
 WHEELS = BUILD / "wheel"
 CONSTRAINTS = ROOT / "constraints.txt"
-WHEEL_SOURCES = ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "cpp", "cuda", "python")
+WHEEL_SOURCES = (
+    *("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE"),
+    *("cpp", "cuda", "python"),
+)
 EXTRAS = {"demo": "demo", "test": "test", "lint": "lint", "types": "lint"}
 
 
