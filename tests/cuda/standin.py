@@ -85,6 +85,11 @@ class Standin:
         assert handle.value is not None
         return handle.value
 
+    def synchronize(self, stream: int, device: int = 0) -> None:
+        """Run what a stream has to do, and what that waits for."""
+        with self.on(device):
+            self.call("cuStreamSynchronize", ctypes.c_void_p(stream))
+
     def destroy(self, stream: int) -> None:
         """Destroy a stream."""
         self.call("cuStreamDestroy", ctypes.c_void_p(stream))
@@ -210,9 +215,9 @@ class DlpackArray(Produced):
 
 
 def contents(array: Any, standin: Standin) -> np.ndarray:
-    """Return what a result of nearfield's own kind holds, all work being done."""
+    """Return what a result of nearfield's own kind holds, once its stream is done: no other is."""
     described = array.__cuda_array_interface__
-    standin.finish(int(array.device.partition(":")[2]))
+    standin.synchronize(described["stream"], int(array.device.partition(":")[2]))
     out = np.empty(described["shape"], described["typestr"])
     if out.size:
         ctypes.memmove(out.ctypes.data, described["data"][0], out.nbytes)
