@@ -42,7 +42,7 @@ Device& Device::at(int ordinal) {
     return *devices().emplace(ordinal, new Device(ordinal, handle)).first->second;
 }
 
-Device::Device(int ordinal, CUdevice handle) : ordinal_(ordinal) {
+Device::Device(int ordinal, CUdevice handle) : ordinal_(ordinal), handle_(handle) {
     const Driver& d = driver();
     std::array<char, 256> name{};
     check(d.cuDeviceGetName(name.data(), static_cast<int>(name.size()) - 1, handle),
@@ -53,7 +53,17 @@ Device::Device(int ordinal, CUdevice handle) : ordinal_(ordinal) {
     multiprocessors_ = attribute(d, kAttributeMultiprocessors, handle);
     shared_bytes_ = static_cast<std::size_t>(attribute(d, kAttributeSharedPerBlock, handle));
     has_memory_pools_ = attribute(d, kAttributeMemoryPools, handle) != 0;
-    check(d.cuDevicePrimaryCtxRetain(&context_, handle), "start " + label());
+}
+
+CUcontext Device::context() const {
+    if (CUcontext started = context_.load()) return started;
+    const std::lock_guard lock(starting_);
+    CUcontext context = context_.load();
+    if (context == nullptr) {
+        check(driver().cuDevicePrimaryCtxRetain(&context, handle_), "start " + label());
+        context_.store(context);
+    }
+    return context;
 }
 
 std::size_t Device::free_bytes() const {

@@ -1,12 +1,14 @@
 // Device: one GPU, its primary context and the kernels compiled for it.
 //
 // The primary context is the one torch, CuPy and JAX use, so pointers and streams are shared with them.
-// It is retained at the first use and kept for the life of the process. Every call into the driver
+// It is retained at the first use (not when a device is only described: a context takes time and some
+// hundred MB) and kept for the life of the process. Every call into the driver
 // stands within an OnDevice, which makes that context current on its thread and afterwards restores
 // what was: threads need not know of each other.
 // Source: own.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <map>
 #include <mutex>
@@ -38,9 +40,10 @@ public:
     int multiprocessors() const noexcept { return multiprocessors_; }
     std::size_t shared_bytes() const noexcept { return shared_bytes_; }
     bool has_memory_pools() const noexcept { return has_memory_pools_; }
-    CUcontext context() const noexcept { return context_; }
+    CUcontext context() const;
+    bool is_started() const noexcept { return context_.load() != nullptr; }
 
-    /// Free bytes now.
+    /// Free bytes now; starts the device.
     std::size_t free_bytes() const;
 
     /// A kernel of cuda/kernels/<source>, compiled and loaded at its first use.
@@ -57,7 +60,9 @@ private:
     CUmodule module_of(const std::string& source, bool* compiled = nullptr);
 
     int ordinal_;
-    CUcontext context_ = nullptr;
+    CUdevice handle_;
+    mutable std::atomic<CUcontext> context_{nullptr};
+    mutable std::mutex starting_;
     std::string name_;
     Capability capability_;
     std::size_t memory_bytes_ = 0;

@@ -25,6 +25,10 @@ std::size_t groups_of(const SearchRequest& r) noexcept {
     return (r.rows.rows + kGroupRows - 1) / kGroupRows;
 }
 
+bool is_scanned(DType dtype) noexcept {
+    return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
 /// Queries and rows of a tile of group_maxima, and the end of the kernel's name.
 struct Shape {
     std::size_t queries;
@@ -51,6 +55,23 @@ void clear(const StreamRef& stream, CUdeviceptr at, std::size_t bytes) {
 
 }  // namespace
 
+RowConstants::RowConstants(const DeviceRows& rows) : rows_(rows) {
+    if (!is_scanned(rows.dtype)) return;
+    norms_ = scratch_.take(rows.rows * sizeof(double));
+    scale_ = scratch_.take(rows.rows * sizeof(float));
+    bias_ = scratch_.take(rows.rows * sizeof(float));
+    limits_ = scratch_.take(2 * sizeof(float));
+}
+
+void RowConstants::compute(const StreamRef& stream, Metric metric, CUdeviceptr at) const {
+    const std::string name = std::string("row_constants_") + suffix(rows_.dtype);
+    clear(stream, limits(at), 2 * sizeof(float));
+    launch(stream, {"row_constants.cu", name.c_str()},
+           {{blocks_of(rows_.rows, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, rows_.address,
+           u64{rows_.stride}, static_cast<u32>(rows_.rows), static_cast<u32>(rows_.cols),
+           kernel_metric(metric), norms(at), scale(at, metric), bias(at, metric), limits(at));
+}
+
 bool GroupPass::suits(const SearchRequest& r) noexcept {
     const bool is_float =
         r.rows.dtype == DType::kF32 || r.rows.dtype == DType::kF16 || r.rows.dtype == DType::kBF16;
@@ -58,8 +79,8 @@ bool GroupPass::suits(const SearchRequest& r) noexcept {
            groups_of(r) > std::max(capacity_for(r.k), 4 * r.k);
 }
 
-GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch) : r_(request) {
-    const std::size_t n = r_.rows.rows;
+GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
+    : r_(request), constants_(request.rows) {
     const std::size_t k = r_.k;
     groups_ = groups_of(r_);
     // Below all groups: where all are taken, as with rows that are not finite, the list is cut for sure.
@@ -67,10 +88,7 @@ GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch) : r_(reques
     const std::size_t fitting = std::max(kMaximaBytes / (4 * groups_), std::size_t{128});
     tile_ = std::min({fitting / 128 * 128, r_.queries.rows, kMostTile});
     prepared_stride_ = round_up(r_.rows.cols, kPreparedAlign);
-    norms_ = scratch.take(n * sizeof(double));
-    scale_ = scratch.take(n * sizeof(float));
-    bias_ = scratch.take(n * sizeof(float));
-    limits_ = scratch.take(2 * sizeof(float));
+    own_constants_ = scratch.take(r_.constants != 0 ? 0 : constants_.bytes());
     prepared_ = scratch.take(tile_ * prepared_stride_ * size_of(r_.rows.dtype));
     unit_ = scratch.take(tile_ * sizeof(float));
     margin_ = scratch.take(tile_ * sizeof(float));
@@ -91,14 +109,7 @@ GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch) : r_(reques
 }
 
 void GroupPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
-    const std::string name = std::string("row_constants_") + suffix(r_.rows.dtype);
-    clear(stream, at + limits_, 2 * sizeof(float));
-    launch(stream, {"row_constants.cu", name.c_str()},
-           {{blocks_of(r_.rows.rows, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, r_.rows.address,
-           u64{r_.rows.stride}, static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols),
-           kernel_metric(r_.metric), at + norms_,
-           r_.metric == Metric::kCosine ? at + scale_ : CUdeviceptr{0},
-           r_.metric == Metric::kL2 ? at + bias_ : CUdeviceptr{0}, at + limits_);
+    if (r_.constants == 0) constants_.compute(stream, r_.metric, constants_at(at));
 }
 
 void GroupPass::prepare_queries(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
@@ -106,8 +117,8 @@ void GroupPass::prepare_queries(const StreamRef& stream, const QueryTile& q, CUd
     launch(stream, {"prepare_queries.cu", name.c_str()},
            {{blocks_of(q.count, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, q.queries,
            u64{r_.rows.cols}, static_cast<u32>(q.count), static_cast<u32>(r_.rows.cols),
-           kernel_metric(r_.metric), at + limits_, at + prepared_, u64{prepared_stride_},
-           at + unit_, at + margin_, at + query_norms_);
+           kernel_metric(r_.metric), constants_.limits(constants_at(at)), at + prepared_,
+           u64{prepared_stride_}, at + unit_, at + margin_, at + query_norms_);
 }
 
 void GroupPass::scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
@@ -121,10 +132,9 @@ void GroupPass::scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at
     launch(stream, {source.c_str(), name.c_str()}, grid, at + prepared_,
            u64{prepared_stride_ * size}, static_cast<u32>(q.count), r_.rows.address,
            u64{r_.rows.stride * size}, static_cast<u32>(r_.rows.rows),
-           static_cast<u32>(r_.rows.cols * size),
-           r_.metric == Metric::kCosine ? at + scale_ : CUdeviceptr{0},
-           r_.metric == Metric::kL2 ? at + bias_ : CUdeviceptr{0}, at + unit_, CUdeviceptr{0},
-           at + maxima_, u64{groups_});
+           static_cast<u32>(r_.rows.cols * size), constants_.scale(constants_at(at), r_.metric),
+           constants_.bias(constants_at(at), r_.metric), at + unit_, CUdeviceptr{0}, at + maxima_,
+           u64{groups_});
 }
 
 void GroupPass::select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
@@ -147,8 +157,8 @@ void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr
     launch(stream, {"rescore.cu", name.c_str()}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
            q.queries, u64{r_.rows.cols}, r_.rows.address, u64{r_.rows.stride},
            static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
-           at + norms_, at + lists_, at + counts_, static_cast<u32>(capacity_), at + keys_,
-           at + rows_, at + pairs_);
+           constants_.norms(constants_at(at)), at + lists_, at + counts_,
+           static_cast<u32>(capacity_), at + keys_, at + rows_, at + pairs_);
     const bool shared = r_.k <= kMostSharedKeys;
     const std::size_t length = capacity_ * kGroupRows;
     launch(stream, {"select_k.cu", "select_k_radix_f64"},

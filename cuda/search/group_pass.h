@@ -13,6 +13,33 @@
 
 namespace nearfield::cuda {
 
+/// What scans need of every row beyond its elements, for rows that are searched more than once.
+class RowConstants {
+public:
+    explicit RowConstants(const DeviceRows& rows);
+
+    /// Bytes they take; 0 for rows that are not scanned by groups.
+    std::size_t bytes() const noexcept { return scratch_.bytes(); }
+
+    /// Enqueues their computation, into memory aligned to 256 bytes.
+    void compute(const StreamRef& stream, Metric metric, CUdeviceptr at) const;
+
+    CUdeviceptr norms(CUdeviceptr at) const noexcept { return at + norms_; }
+    /// 0 where a metric has none.
+    CUdeviceptr scale(CUdeviceptr at, Metric metric) const noexcept {
+        return metric == Metric::kCosine ? at + scale_ : 0;
+    }
+    CUdeviceptr bias(CUdeviceptr at, Metric metric) const noexcept {
+        return metric == Metric::kL2 ? at + bias_ : 0;
+    }
+    CUdeviceptr limits(CUdeviceptr at) const noexcept { return at + limits_; }
+
+private:
+    DeviceRows rows_;
+    Scratch scratch_;
+    std::size_t norms_ = 0, scale_ = 0, bias_ = 0, limits_ = 0;
+};
+
 class GroupPass {
 public:
     /// For float rows, many more of them than are asked for, all of which may answer.
@@ -22,7 +49,7 @@ public:
 
     std::size_t tile() const noexcept { return tile_; }
 
-    /// Enqueues what all tiles need of the rows.
+    /// Enqueues what all tiles need of the rows, where it is not there yet.
     void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const;
 
     /// Enqueues the search of a tile; where, per query, the rows are counted that are left to an exact pass.
@@ -35,9 +62,14 @@ private:
     void select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
 
+    CUdeviceptr constants_at(CUdeviceptr at) const noexcept {
+        return r_.constants != 0 ? r_.constants : at + own_constants_;
+    }
+
     const SearchRequest& r_;
     std::size_t groups_, capacity_, tile_, prepared_stride_;
-    std::size_t norms_, scale_, bias_, limits_;                       // of rows
+    RowConstants constants_;
+    std::size_t own_constants_;
     std::size_t prepared_, unit_, margin_, query_norms_;              // of queries
     std::size_t maxima_, best_, best_ids_, best_keys_;                // of groups
     std::size_t lists_, counts_, keys_, rows_, pairs_, select_keys_;  // of the rows of groups

@@ -23,8 +23,9 @@ struct SearchRequest {
     DeviceRows rows;
     Metric metric = Metric::kL2;
     std::size_t k = 1;
-    CUdeviceptr mask = 0;    // one byte per row, zero for no; 0: every row may answer
-    CUdeviceptr labels = 0;  // int64 per row; 0: a row is called by its number
+    CUdeviceptr mask = 0;       // one byte per row, zero for no; 0: every row may answer
+    CUdeviceptr labels = 0;     // int64 per row; 0: a row is called by its number
+    CUdeviceptr constants = 0;  // of the rows, by RowConstants; 0: computed by every search
     bool exclude_self = false;
 };
 

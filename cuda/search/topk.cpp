@@ -82,6 +82,13 @@ struct Search {
 
 }  // namespace
 
+std::size_t constants_bytes(const DeviceRows& rows) { return RowConstants(rows).bytes(); }
+
+void compute_constants(const StreamRef& stream, const DeviceRows& rows, Metric metric,
+                       CUdeviceptr at) {
+    if (rows.rows != 0) RowConstants(rows).compute(stream, metric, at);
+}
+
 std::size_t scratch_bytes(const SearchRequest& request) {
     check_sizes(request);
     return Search(request).scratch.bytes();

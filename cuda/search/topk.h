@@ -9,6 +9,12 @@
 
 namespace nearfield::cuda {
 
+/// Bytes of what searches of the same rows can share: compute_constants() fills them once, and
+/// SearchRequest::constants names them. 0: nothing.
+std::size_t constants_bytes(const DeviceRows& rows);
+void compute_constants(const StreamRef& stream, const DeviceRows& rows, Metric metric,
+                       CUdeviceptr at);
+
 /// Bytes that topk() wants to work in. std::invalid_argument for sizes that do not fit.
 std::size_t scratch_bytes(const SearchRequest& request);
 

@@ -14,15 +14,19 @@ namespace {
 // (address, rows, cols, stride in elements, dtype)
 using Matrix = std::tuple<std::uintptr_t, std::size_t, std::size_t, std::size_t, std::string>;
 
+// Addresses of the mask, the labels and the constants of the rows; 0: none.
+using Extras = std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>;
+
 cuda::DeviceRows rows_of(const Matrix& matrix) {
     const auto& [address, rows, cols, stride, dtype] = matrix;
     return {address, rows, cols, stride, dtype_from(dtype)};
 }
 
 cuda::SearchRequest request_of(const Matrix& queries, const Matrix& rows, const std::string& metric,
-                               std::size_t k, std::uintptr_t mask, std::uintptr_t labels,
-                               bool exclude_self) {
-    return {rows_of(queries), rows_of(rows), metric_from(metric), k, mask, labels, exclude_self};
+                               std::size_t k, const Extras& extras, bool exclude_self) {
+    const auto& [mask, labels, constants] = extras;
+    return {rows_of(queries), rows_of(rows), metric_from(metric), k, mask,
+            labels,           constants,     exclude_self};
 }
 
 py::dict description(const cuda::Device& device) {
@@ -32,7 +36,8 @@ py::dict description(const cuda::Device& device) {
     d["capability"] =
         std::to_string(device.capability().major) + "." + std::to_string(device.capability().minor);
     d["memory"] = device.memory_bytes();
-    d["free"] = device.free_bytes();
+    // Starting every device to ask takes time and memory of each.
+    d["free"] = device.is_started() ? py::object(py::int_(device.free_bytes())) : py::none();
     d["multiprocessors"] = device.multiprocessors();
     return d;
 }
@@ -64,10 +69,10 @@ py::dict report() {
 }
 
 void search(const Matrix& queries, const Matrix& rows, const std::string& metric, std::size_t k,
-            std::uintptr_t mask, std::uintptr_t labels, bool exclude_self,
+            const Extras& extras, bool exclude_self,
             const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>& out,
             std::uintptr_t scratch, int device, std::uintptr_t stream) {
-    const auto request = request_of(queries, rows, metric, k, mask, labels, exclude_self);
+    const auto request = request_of(queries, rows, metric, k, extras, exclude_self);
     const auto& [ids, scores, counts] = out;
     const py::gil_scoped_release release;
     const cuda::StreamRef on = stream_of(device, stream);
@@ -134,6 +139,8 @@ void def_array(py::module_& m) {
             "device", [](const DeviceArray& a) { return "cuda:" + std::to_string(a.device()); })
         .def_property_readonly("nbytes", &DeviceArray::bytes)
         .def_property_readonly("_address", &DeviceArray::address)
+        .def("numpy", &DeviceArray::numpy,
+             "Return a copy on the host, once what writes the array is done; bfloat16 as uint16.")
         .def("__dlpack__", &DeviceArray::dlpack, py::kw_only(), py::arg("stream") = py::none(),
              py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
              py::arg("copy") = py::none())
@@ -176,12 +183,25 @@ void bind_cuda(py::module_& module) {
     m.def(
         "scratch_bytes",
         [](const Matrix& queries, const Matrix& rows, std::size_t k) {
-            return cuda::scratch_bytes(request_of(queries, rows, "l2", k, 0, 0, false));
+            return cuda::scratch_bytes(request_of(queries, rows, "l2", k, {}, false));
         },
         py::arg("queries"), py::arg("rows"), py::arg("k"));
+    m.def(
+        "constants_bytes", [](const Matrix& rows) { return cuda::constants_bytes(rows_of(rows)); },
+        py::arg("rows"));
+    m.def(
+        "compute_constants",
+        [](const Matrix& rows, const std::string& metric, std::uintptr_t at, int device,
+           std::uintptr_t stream) {
+            const cuda::DeviceRows there = rows_of(rows);
+            const Metric kind = metric_from(metric);
+            const py::gil_scoped_release release;
+            cuda::compute_constants(stream_of(device, stream), there, kind, at);
+        },
+        py::arg("rows"), py::arg("metric"), py::arg("at"), py::arg("device"), py::arg("stream"));
     m.def("search", &search, py::arg("queries"), py::arg("rows"), py::arg("metric"), py::arg("k"),
-          py::arg("mask"), py::arg("labels"), py::arg("exclude_self"), py::arg("out"),
-          py::arg("scratch"), py::arg("device"), py::arg("stream"));
+          py::arg("extras"), py::arg("exclude_self"), py::arg("out"), py::arg("scratch"),
+          py::arg("device"), py::arg("stream"));
 }
 
 }  // namespace nearfield::bindings

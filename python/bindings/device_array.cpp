@@ -189,6 +189,16 @@ py::dict DeviceArray::cuda_array_interface() const {
     return d;
 }
 
+py::array DeviceArray::numpy() const {
+    const std::string carrier = dtype_ == "bfloat16" ? "uint16" : dtype_;
+    py::array out(py::dtype(carrier), std::vector<py::ssize_t>(shape_.begin(), shape_.end()));
+    void* const to = out.mutable_data();
+    const py::gil_scoped_release release;
+    cuda::copy_to_host(stream(), to, address(), bytes());
+    stream().synchronize();
+    return out;
+}
+
 py::tuple open_dlpack(const py::capsule& capsule) {
     if (PyCapsule_IsValid(capsule.ptr(), kNew) != 0) {
         return opened<DlManagedVersioned>(capsule, kNew, "used_dltensor_versioned");

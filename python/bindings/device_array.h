@@ -1,6 +1,7 @@
 // DeviceArray: memory of a device as Python sees it, and arrays of others taken by DLPack.
 #pragma once
 
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
@@ -31,6 +32,8 @@ public:
     py::capsule dlpack(const py::object& stream, const py::object& max_version,
                        const py::object& dl_device, const py::object& copy) const;
     py::dict cuda_array_interface() const;
+    /// A copy on the host; waits.
+    py::array numpy() const;
 
 private:
     std::shared_ptr<cuda::DeviceBuffer> memory_;

@@ -36,6 +36,9 @@ class SearchResult(NamedTuple):
     A single query of shape ``(dim,)`` gives ``ids`` and ``scores`` of shape ``(k,)`` and one
     ``counts``.
 
+    A search on a CUDA device gives arrays there, of the kind that the queries are; where that is
+    none of torch's, CuPy's or JAX's, arrays with ``__dlpack__`` and ``numpy()``, which waits.
+
     Examples
     --------
     >>> import numpy as np, nearfield as nf

@@ -34,8 +34,10 @@ class DeviceInfo(NamedTuple):
         What the driver calls it.
     capability : str
         Compute capability, such as ``"9.0"``.
-    memory, free : int
+    memory : int
         Bytes.
+    free : int or None
+        Bytes that are free; None before this process has used the device.
     multiprocessors : int
         How many.
     """
@@ -44,7 +46,7 @@ class DeviceInfo(NamedTuple):
     name: str
     capability: str
     memory: int
-    free: int
+    free: int | None
     multiprocessors: int
 
 

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     for device in cuda["devices"]:
         spelled[device["device"]] = (
             f"{device['name']}, compute capability {device['capability']}, "
-            f"{device['free'] / 2**30:.1f} of {device['memory'] / 2**30:.1f} GiB free"
+            f"{device['memory'] / 2**30:.1f} GiB"
         )
     spelled["not on this cpu"] = " ".join(name for name, has in features.items() if not has)
     output.table(("property", "value"), list(spelled.items()))

@@ -6,6 +6,7 @@ pool), on the stream the search runs on, so that the pools do not fight over a d
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any, Protocol
 
@@ -26,6 +27,9 @@ class Owner(Protocol):
     ) -> tuple[Any, int]:
         """Return an array that is not filled, for work on `stream`, and its address."""
 
+    def read_on(self, array: Any, device: int, stream: int) -> None:
+        """Say that work on `stream` reads an array of the caller's."""
+
     def finished(self, array: Any) -> Any:
         """Return what the caller gets for an array of :meth:`empty`."""
 
@@ -41,6 +45,9 @@ class _Own:
     ) -> tuple[Any, int]:
         array = library().DeviceArray(shape, dtype, device, stream)
         return array, array._address
+
+    def read_on(self, array: Any, device: int, stream: int) -> None:
+        pass
 
     def finished(self, array: Any) -> Any:
         return array
@@ -61,13 +68,24 @@ class _Torch:
     def empty(
         self, shape: tuple[int, ...], dtype: str, device: int, stream: int
     ) -> tuple[Any, int]:
-        cuda = self._torch.cuda
-        # torch calls the legacy stream 0.
-        on = cuda.ExternalStream(0 if stream == LEGACY else stream, device=device)
-        with cuda.stream(on):
-            kind = getattr(self._torch, dtype)
-            array = self._torch.empty(shape, dtype=kind, device=f"cuda:{device}")
+        kind, place = getattr(self._torch, dtype), f"cuda:{device}"
+        with self._on(device, stream):
+            array = self._torch.empty(shape, dtype=kind, device=place)
         return array, array.data_ptr()
+
+    def read_on(self, array: Any, device: int, stream: int) -> None:
+        # What the caller frees meanwhile is not given away before the search has read it.
+        if isinstance(array, self._torch.Tensor) and stream != self.current_stream(device):
+            array.record_stream(self._stream(device, stream))
+
+    def _stream(self, device: int, stream: int) -> Any:
+        # torch calls the legacy stream 0.
+        return self._torch.cuda.ExternalStream(0 if stream == LEGACY else stream, device=device)
+
+    def _on(self, device: int, stream: int) -> Any:
+        if stream == self.current_stream(device):
+            return contextlib.nullcontext()
+        return self._torch.cuda.stream(self._stream(device, stream))
 
     def finished(self, array: Any) -> Any:
         return array
@@ -85,9 +103,15 @@ class _Cupy:
         self, shape: tuple[int, ...], dtype: str, device: int, stream: int
     ) -> tuple[Any, int]:
         cuda = self._cupy.cuda
-        with cuda.Device(device), cuda.ExternalStream(0 if stream == LEGACY else stream, device):
+        on: Any = contextlib.nullcontext()
+        if stream != self.current_stream(device):
+            on = cuda.ExternalStream(0 if stream == LEGACY else stream, device)
+        with cuda.Device(device), on:
             array = self._cupy.empty(shape, dtype=dtype)
         return array, array.data.ptr
+
+    def read_on(self, array: Any, device: int, stream: int) -> None:
+        pass  # CuPy's pool frees in the order of the stream that an array was made on
 
     def finished(self, array: Any) -> Any:
         return array

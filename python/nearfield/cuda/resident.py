@@ -35,6 +35,7 @@ class _Copy(NamedTuple):
     version: int
     rows: DeviceMatrix
     labels: tuple[Any, int] | None
+    constants: tuple[Any, int] | None
 
 
 def moved(index: Any, device: object) -> Any:
@@ -152,6 +153,7 @@ class ResidentRows:
             )
         on = owner_of(q).current_stream(device) if stream is None else as_stream(stream, device)
         there = as_device_matrix(q, name="q", device=device, stream=on, dim=self._core.dim)
+        owner_of(q).read_on(q, device, on)
         return self._run(q, there, k, rows, on)
 
     def _run(self, caller: Any, q: DeviceMatrix, k: int, rows: Any, stream: int) -> SearchResult:
@@ -170,6 +172,7 @@ class ResidentRows:
                 stream,
                 mask=mask,
                 labels=copy.labels,
+                constants=copy.constants,
             )
             library().wait_for(self.device, self.stream, stream)
             return found
@@ -203,7 +206,16 @@ class ResidentRows:
         numbered = bool((labels == np.arange(n)).all())
         names = None if numbered else uploaded(labels, self.device, self.stream)
         place = (rows._address, n, dim, dim, dtype)
-        return _Copy(version, DeviceMatrix(place, False, rows), names)
+        return _Copy(version, DeviceMatrix(place, False, rows), names, self._constants(place))
+
+    def _constants(self, place: tuple[int, int, int, int, str]) -> tuple[Any, int] | None:
+        needed = library().constants_bytes(place)
+        if needed == 0:
+            return None
+        there = library().DeviceArray((needed,), "uint8", self.device, self.stream)
+        at, metric = there._address, self._core.metric
+        library().compute_constants(place, metric, at, self.device, self.stream)
+        return there, at
 
 
 def _as_stored(block: NDArray[np.float32], dtype: str) -> NDArray[Any]:

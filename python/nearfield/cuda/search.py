@@ -66,6 +66,8 @@ def topk(
             "queries as rows: query i leaves out row i"
         )
     mask = mask_on_device(filter, rows.place[1], device, on)
+    for array in (queries, corpus):
+        owner_of(array).read_on(array, device, on)
     return run(owner, q, rows, k, metric, device, on, mask=mask, exclude_self=exclude_self)
 
 
@@ -80,14 +82,16 @@ def run(
     *,
     mask: Any = None,
     labels: Any = None,
+    constants: Any = None,
     exclude_self: bool = False,
 ) -> SearchResult:
     """Enqueue a search on the stream; results are the owner's arrays, one vector's without an axis.
 
     Parameters
     ----------
-    mask, labels : DeviceArray or tuple, optional
-        ``(keeper, address)`` of a byte and an int64 per row.
+    mask, labels, constants : tuple, optional
+        ``(keeper, address)`` of a byte and an int64 per row, and of what the native module keeps
+        of rows that are searched more than once.
     """
     native = library()
     n: tuple[int, ...] = () if queries.one_vector else (queries.place[1],)
@@ -101,8 +105,7 @@ def run(
         rows.place,
         metric,
         k,
-        0 if mask is None else mask[1],
-        0 if labels is None else labels[1],
+        (_address(mask), _address(labels), _address(constants)),
         exclude_self,
         (ids_at, scores_at, counts_at),
         scratch_at,
@@ -111,6 +114,10 @@ def run(
     )
     del scratch
     return SearchResult(*map(owner.finished, (ids, scores, counts)))
+
+
+def _address(kept: Any) -> int:
+    return 0 if kept is None else int(kept[1])
 
 
 def mask_on_device(rows: Any, n: int, device: int, stream: int) -> Any:

@@ -181,6 +181,22 @@ def test_results_travel_on(standin: Standin) -> None:
     assert contents(found.ids, standin).tolist() == IDS
 
 
+def test_results_can_be_copied_to_the_host(standin: Standin) -> None:
+    found = nf.topk(DlpackArray(standin, QUERY), DlpackArray(standin, ROWS), k=3)
+    assert found.ids.numpy().tolist() == IDS
+    assert found.counts.numpy().dtype == np.int64
+    one = nf.topk(DlpackArray(standin, QUERY[0]), DlpackArray(standin, ROWS), k=3)
+    assert one.counts.numpy() == 3
+    bits = nf._core.cuda.DeviceArray((2, 3), "bfloat16", 0, 1).numpy()
+    assert (bits.dtype, bits.shape) == (np.uint16, (2, 3))
+
+
+def test_devices_are_described_without_starting_them(standin: Standin) -> None:
+    started = standin.calls("cuDevicePrimaryCtxRetain")
+    assert [device.capability for device in nf.devices()] == ["9.0", "9.0"]
+    assert standin.calls("cuDevicePrimaryCtxRetain") == started
+
+
 def test_results_refuse_what_they_cannot_do(standin: Standin) -> None:
     array = nf._core.cuda.DeviceArray((2,), "bfloat16", 0, 1)
     with pytest.raises(BufferError, match="copy"):

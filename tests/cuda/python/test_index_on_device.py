@@ -47,6 +47,21 @@ def test_it_answers_as_on_the_cpu(
     same(nf.SearchResult(*(contents(part, standin) for part in found)), here)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_rows(standin: Standin, rng: np.random.Generator, metric: str) -> None:
+    """Enough for a scan by groups, with what it needs of the rows kept between searches."""
+    index = nf.FlatIndex(8, metric, quantizer="float16")
+    index.add(rng.standard_normal((2603, 8)), ids=np.arange(2603)[::-1])
+    there = index.to("cuda")
+    q = rng.standard_normal((3, 8)).astype(np.float32)
+    scans = standin.calls("cuMemsetD8Async")
+    for _ in range(2):
+        same(there.search(q, k=5), index.search(q, k=5))
+    assert standin.calls("cuMemsetD8Async") == scans + 2  # of the lists, not of the constants
+    index.add(3 * q, ids=[9000, 9001, 9002])
+    same(there.search(q, k=5), index.search(q, k=5))
+
+
 def test_changes_are_there_in_both(standin: Standin, rng: np.random.Generator) -> None:
     index = filled(rng)
     there = index.to("cuda")
