@@ -7,7 +7,7 @@ changed; searches run there. What fails on the device leaves the index as it was
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from .streams import as_stream
 
 if TYPE_CHECKING:
     from ..index import Index
+    from ..placement import PlacedIndex
+
+_Placed = TypeVar("_Placed", bound="PlacedIndex")
 
 __all__ = ["ResidentRows", "moved"]
 
@@ -38,14 +41,14 @@ class _Copy(NamedTuple):
     constants: tuple[Any, int] | None
 
 
-def moved(index: Any, device: object) -> Any:
+def moved(index: _Placed, device: object) -> _Placed:
     """Return an index that shares everything with `index` and is searched on `device`."""
     ordinal = as_ordinal(device)
     here = index._resident
     if ordinal == (None if here is None else here.device):
         return index
-    resident = None if ordinal is None else ResidentRows(index, ordinal)
-    other = type(index).__new__(type(index))
+    resident = None if ordinal is None else ResidentRows(cast("Index", index), ordinal)
+    other = object.__new__(type(index))
     other.__dict__.update(index.__dict__)
     other._resident = resident
     return other
