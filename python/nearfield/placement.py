@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .cuda.resident import ResidentRows
+    from .cuda.resident import Resident
 
 __all__ = ["PlacedIndex"]
 
@@ -15,7 +15,7 @@ __all__ = ["PlacedIndex"]
 class PlacedIndex:
     """An index that is searched on the CPU or on a device."""
 
-    _resident: ResidentRows | None = None
+    _resident: Resident | None = None
     """The rows on a device; None: searches run on the CPU."""
 
     def to(self, device: str) -> Self:

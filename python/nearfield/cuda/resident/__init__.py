@@ -1,0 +1,47 @@
+"""Indexes on a device: :func:`moved`, and a class for each kind that can be searched there.
+
+The index stays whole on the CPU. What a search reads is copied to the device once, and again when
+the index has changed; searches run there. What fails on the device leaves the index as it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from ..library import as_ordinal
+from .base import Resident
+from .rows import ResidentRows
+
+if TYPE_CHECKING:
+    from ...index import Index
+    from ...placement import PlacedIndex
+
+_Placed = TypeVar("_Placed", bound="PlacedIndex")
+
+__all__ = ["KINDS", "Resident", "moved"]
+
+KINDS: tuple[type[Resident], ...] = (ResidentRows,)
+"""The first that takes an index holds it."""
+
+
+def moved(index: _Placed, device: object) -> _Placed:
+    """Return an index that shares everything with `index` and is searched on `device`."""
+    ordinal = as_ordinal(device)
+    here = index._resident
+    if ordinal == (None if here is None else here.device):
+        return index
+    resident = None if ordinal is None else _resident(cast("Index", index), ordinal)
+    other = object.__new__(type(index))
+    other.__dict__.update(index.__dict__)
+    other._resident = resident
+    return other
+
+
+def _resident(index: Index, device: int) -> Resident:
+    for kind in KINDS:
+        if kind.takes(index):
+            return kind(index, device)
+    raise TypeError(
+        f"to: got {index!r}, expected {' or '.join(kind.what for kind in KINDS)}: a "
+        f"{type(index).__name__} with {index.quantizer} codes is searched on the CPU only"
+    )

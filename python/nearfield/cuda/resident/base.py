@@ -1,0 +1,214 @@
+"""What every index on a device shares: :class:`Resident`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._core import map_queries
+from ...arguments import as_positive, as_threads, check_result_size
+from ...queries import Queries, as_mapped
+from ...result import SearchResult
+from ...tuning import as_recall
+from ..arrays import DeviceMatrix, as_device_matrix, device_of, is_on_device
+from ..library import library
+from ..owners import Owner, owner_of
+from ..search import mask_on_device, uploaded
+from ..streams import as_stream
+
+if TYPE_CHECKING:
+    from ...index import Index
+
+__all__ = ["Copy", "Resident"]
+
+
+class Copy(Protocol):
+    """What searches read on the device, as the index was at one version."""
+
+    @property
+    def version(self) -> int:
+        """Of the index's rows."""
+
+    @property
+    def row_count(self) -> int:
+        """Rows that are there: as long is the mask of a filter."""
+
+
+class Resident(ABC):
+    """An index on one device, in a stream of its own.
+
+    A kind says which indexes it takes, what it copies, and how a search of the copy is enqueued.
+
+    Parameters
+    ----------
+    index : Index
+        One that the kind takes.
+    device : int
+        Number of the device.
+
+    Raises
+    ------
+    DeviceError
+        No device, or too little memory on it.
+    """
+
+    what: ClassVar[str]
+    """The indexes it takes, in words for messages."""
+
+    parameters: ClassVar[frozenset[str]] = frozenset()
+    """What a search takes beside filter, transform, recall, threads and stream."""
+
+    def __init__(self, index: Index, device: int) -> None:
+        self.device = device
+        self._core = index._core
+        self._live = index._rows
+        self._stream = library().Stream(device)
+        with self._live.unchanging() as version:
+            self._copy = self._copied(version)
+
+    @staticmethod
+    @abstractmethod
+    def takes(index: Index) -> bool:
+        """Tell whether an index can be searched on a device by this kind."""
+
+    @abstractmethod
+    def _copied(self, version: int) -> Copy:
+        """Copy what searches read; the index does not change meanwhile."""
+
+    @abstractmethod
+    def _enqueue(
+        self,
+        owner: Owner,
+        q: DeviceMatrix,
+        copy: Any,
+        k: int,
+        mask: Any,
+        params: Mapping[str, Any],
+        stream: int,
+    ) -> SearchResult:
+        """Enqueue a search on `stream`; results are the owner's arrays.
+
+        mask is ``(keeper, address)`` of a byte per row, or None; params are the search's own, those
+        that :attr:`parameters` names.
+        """
+
+    @property
+    def stream(self) -> int:
+        """Handle of the stream the copy belongs to."""
+        return int(self._stream.handle)
+
+    def answer(
+        self,
+        q: Any,
+        k: int,
+        rows: Any,
+        mapped: tuple[Any, Any, Any],
+        corpus_adapter: Any,
+        recall: Any,
+        threads: Any,
+        params: Mapping[str, Any],
+    ) -> SearchResult:
+        """Answer a search of the index, as its ``search`` takes arguments.
+
+        Queries on the device give results there, and nothing waits; queries on the CPU give NumPy
+        arrays.
+        """
+        unknown = [name for name in params if name not in self.parameters | {"stream"}]
+        if corpus_adapter is not None or unknown:
+            unknown += ["corpus_adapter"] if corpus_adapter is not None else []
+            taken = ", ".join(
+                ["filter", "transform", "recall", "threads", *sorted(self.parameters)]
+            )
+            raise TypeError(
+                f"search() got {', '.join(unknown)} for rows on cuda:{self.device}, which "
+                f"takes only {taken} and stream; use index.to('cpu')"
+            )
+        if recall is not None:
+            as_recall(recall)
+        own = {name: value for name, value in params.items() if name != "stream"}
+        stream, threads = params.get("stream"), as_threads(threads)
+        k = as_positive(k, name="k")
+        if not is_on_device(q):
+            if stream is not None:
+                raise TypeError(
+                    "stream: got one for queries on the CPU, expected None: results are awaited"
+                )
+            queries = as_mapped("q", q, self._core.dim, *mapped)
+            check_result_size(queries.searched, k, self._core)
+            return queries.shaped(self._search_here(queries, k, rows, own, threads))
+        if mapped != (None, None, None):
+            raise TypeError(
+                "transform: got one for queries on a device, expected None: transform them there, "
+                "or pass them from the CPU"
+            )
+        return self._search_there(q, k, rows, own, stream)
+
+    def _search_here(
+        self, queries: Queries, k: int, rows: Any, own: Mapping[str, Any], threads: int
+    ) -> SearchResult:
+        q = queries.rows
+        if queries.map is not None:
+            q = map_queries(queries.map, q, threads)
+        if not np.isfinite(q).all():
+            where = int(np.argwhere(~np.isfinite(q))[0, 0])
+            raise ValueError(f"q: got NaN or infinity in row {where}, expected finite numbers")
+        keep, address = uploaded(q, self.device, self.stream)
+        place = (address, len(q), self._core.dim, self._core.dim, "float32")
+        there = DeviceMatrix(place, False, keep)
+        found = self._run(None, there, k, rows, own, self.stream)
+        ids, scores, counts = map(self._downloaded, found)
+        library().synchronize(self.device, self.stream)
+        return SearchResult(ids, scores, counts)
+
+    def _search_there(
+        self, q: Any, k: int, rows: Any, own: Mapping[str, Any], stream: Any
+    ) -> SearchResult:
+        device = device_of(q, "q")
+        if device != self.device:
+            raise ValueError(
+                f"q: got an array on cuda:{device}, expected one on cuda:{self.device}, where the "
+                "rows of the index are"
+            )
+        on = owner_of(q).current_stream(device) if stream is None else as_stream(stream, device)
+        there = as_device_matrix(q, name="q", device=device, stream=on, dim=self._core.dim)
+        owner_of(q).read_on(q, device, on)
+        return self._run(q, there, k, rows, own, on)
+
+    def _run(
+        self,
+        caller: Any,
+        q: DeviceMatrix,
+        k: int,
+        rows: Any,
+        own: Mapping[str, Any],
+        stream: int,
+    ) -> SearchResult:
+        def enqueued(filter_rows: Any) -> SearchResult:
+            copy = self._current()
+            # After the copy of the rows, and before they are freed.
+            library().wait_for(self.device, stream, self.stream)
+            mask = mask_on_device(filter_rows, copy.row_count, self.device, stream)
+            found = self._enqueue(owner_of(caller), q, copy, k, mask, own, stream)
+            library().wait_for(self.device, self.stream, stream)
+            return found
+
+        return enqueued(rows) if is_on_device(rows) else self._live.masked(rows, enqueued)
+
+    def _downloaded(self, array: Any) -> NDArray[Any]:
+        out = np.empty(array.shape, array.dtype)
+        library().download(out.reshape(-1), array._address, self.device, self.stream)
+        return out
+
+    def _current(self) -> Copy:
+        """Return a copy of the index as it is now."""
+        copy = self._copy
+        if copy.version == self._live.version:
+            return copy
+        with self._live.unchanging() as version:
+            if self._copy.version != version:
+                self._copy = self._copied(version)
+            return self._copy
