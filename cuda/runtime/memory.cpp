@@ -74,6 +74,11 @@ void copy_to_host(const StreamRef& stream, void* to, CUdeviceptr from, std::size
           "copy " + std::to_string(bytes) + " bytes from " + stream.device->label());
 }
 
+void clear(const StreamRef& stream, CUdeviceptr at, std::size_t bytes) {
+    const OnDevice here(*stream.device);
+    check(driver().cuMemsetD8Async(at, 0, bytes, stream.handle), "clear scratch memory");
+}
+
 int device_of(CUdeviceptr address) {
     int ordinal = -1;
     const CUresult result = driver().cuPointerGetAttribute(&ordinal, kPointerOrdinal, address);

@@ -51,6 +51,9 @@ private:
 void copy_to_device(const StreamRef& stream, CUdeviceptr to, const void* from, std::size_t bytes);
 void copy_to_host(const StreamRef& stream, void* to, CUdeviceptr from, std::size_t bytes);
 
+/// Enqueues the writing of zeros.
+void clear(const StreamRef& stream, CUdeviceptr at, std::size_t bytes);
+
 /// The device on whose memory `address` lies; DeviceError where it is no device memory.
 int device_of(CUdeviceptr address);
 

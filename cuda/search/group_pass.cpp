@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
 #include "cuda/search/exact_pass.h"
 
 namespace nearfield::cuda {
@@ -44,19 +46,14 @@ Shape shape_for(DType dtype, std::size_t queries) {
     return queries > 16 ? Shape{32, 256, "_q32"} : Shape{16, 256, "_q16"};
 }
 
-unsigned blocks_of(std::size_t count, std::size_t each) {
-    return static_cast<unsigned>((count + each - 1) / each);
-}
-
-void clear(const StreamRef& stream, CUdeviceptr at, std::size_t bytes) {
-    const OnDevice here(*stream.device);
-    check(driver().cuMemsetD8Async(at, 0, bytes, stream.handle), "clear scratch memory");
-}
-
 }  // namespace
 
-RowConstants::RowConstants(const DeviceRows& rows) : rows_(rows) {
-    if (!is_scanned(rows.dtype)) return;
+RowConstants::RowConstants(const DeviceRows& rows)
+    : RowConstants(rows, is_scanned(rows.dtype) ? suffix(rows.dtype) : "") {}
+
+RowConstants::RowConstants(const DeviceRows& rows, std::string type)
+    : rows_(rows), type_(std::move(type)) {
+    if (type_.empty()) return;
     norms_ = scratch_.take(rows.rows * sizeof(double));
     scale_ = scratch_.take(rows.rows * sizeof(float));
     bias_ = scratch_.take(rows.rows * sizeof(float));
@@ -64,7 +61,7 @@ RowConstants::RowConstants(const DeviceRows& rows) : rows_(rows) {
 }
 
 void RowConstants::compute(const StreamRef& stream, Metric metric, CUdeviceptr at) const {
-    const std::string name = std::string("row_constants_") + suffix(rows_.dtype);
+    const std::string name = "row_constants_" + type_;
     clear(stream, limits(at), 2 * sizeof(float));
     launch(stream, {"row_constants.cu", name.c_str()},
            {{blocks_of(rows_.rows, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, rows_.address,

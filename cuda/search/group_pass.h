@@ -8,6 +8,8 @@
 // Source: kernels/group_maxima.cuh.
 #pragma once
 
+#include <string>
+
 #include "cuda/runtime/stream.h"
 #include "cuda/search/request.h"
 
@@ -17,6 +19,8 @@ namespace nearfield::cuda {
 class RowConstants {
 public:
     explicit RowConstants(const DeviceRows& rows);
+    /// Of rows whose type the kernels name otherwise than suffix() does; "": none.
+    RowConstants(const DeviceRows& rows, std::string type);
 
     /// Bytes they take; 0 for rows that are not scanned by groups.
     std::size_t bytes() const noexcept { return scratch_.bytes(); }
@@ -36,6 +40,7 @@ public:
 
 private:
     DeviceRows rows_;
+    std::string type_;
     Scratch scratch_;
     std::size_t norms_ = 0, scale_ = 0, bias_ = 0, limits_ = 0;
 };

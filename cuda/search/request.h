@@ -63,6 +63,11 @@ private:
     std::size_t bytes_ = 0;
 };
 
+/// Blocks for `count` things, `each` of them to a block.
+constexpr unsigned blocks_of(std::size_t count, std::size_t each) noexcept {
+    return static_cast<unsigned>((count + each - 1) / each);
+}
+
 /// As the kernels number them (kernels/device.cuh).
 constexpr std::uint32_t kernel_metric(Metric metric) noexcept {
     switch (metric) {

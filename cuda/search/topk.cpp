@@ -7,15 +7,14 @@
 #include <string>
 #include <utility>
 
-#include "cuda/runtime/launch.h"
 #include "cuda/search/exact_pass.h"
 #include "cuda/search/group_pass.h"
+#include "cuda/search/plain_queries.h"
 
 namespace nearfield::cuda {
 namespace {
 
 using u32 = std::uint32_t;
-using u64 = std::uint64_t;
 
 void check_sizes(const SearchRequest& r) {
     constexpr std::size_t kMost = std::numeric_limits<u32>::max() - 1;
@@ -36,37 +35,25 @@ void check_sizes(const SearchRequest& r) {
 struct Search {
     const SearchRequest& r;
     Scratch scratch;
-    bool widens;
-    std::size_t widened = 0;
+    PlainQueries queries;
     std::optional<GroupPass> groups;
     std::size_t tile;  // queries at a time
     ExactPass exact;
 
     explicit Search(const SearchRequest& request)
         : r(request),
-          widens(r.queries.dtype != DType::kF32 || r.queries.stride != r.queries.cols),
-          widened(widens ? scratch.take(r.queries.rows * r.queries.cols * sizeof(float)) : 0),
+          queries(r.queries, scratch),
           groups(GroupPass::suits(r) ? std::optional<GroupPass>(std::in_place, r, scratch)
                                      : std::nullopt),
           tile(groups ? groups->tile() : r.queries.rows),
           exact(r, tile, scratch) {}
 
-    void widen(const StreamRef& stream, CUdeviceptr to) const {
-        constexpr std::size_t kMostBlocks = 1 << 16;
-        const std::string name = std::string("widen_") + suffix(r.queries.dtype);
-        const auto blocks = static_cast<unsigned>(std::min(r.queries.rows, kMostBlocks));
-        launch(stream, {"exact.cu", name.c_str()}, {{blocks, 1, 1}, {128, 1, 1}, 0},
-               r.queries.address, u64{r.queries.stride}, static_cast<u32>(r.queries.rows),
-               static_cast<u32>(r.queries.cols), to);
-    }
-
     /// In tiles of tiles: what the groups leave undecided is scored exactly.
     void run(const StreamRef& stream, const SearchOut& out, CUdeviceptr at) const {
-        const CUdeviceptr queries = widens ? at + widened : r.queries.address;
+        const CUdeviceptr plain = queries.make(stream, at);
         const auto part = [&](std::size_t first, std::size_t count) {
-            return QueryTile{queries + first * r.rows.cols * sizeof(float), first, count};
+            return QueryTile{plain + first * r.rows.cols * sizeof(float), first, count};
         };
-        if (widens) widen(stream, queries);
         if (groups) groups->prepare_rows(stream, at);
         for (std::size_t first = 0; first < r.queries.rows; first += tile) {
             const std::size_t count = std::min(tile, r.queries.rows - first);
