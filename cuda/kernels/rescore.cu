@@ -42,12 +42,15 @@ template <class T>
 __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count, u32 dim,
                         u32 metric, const double* norms, const u32* groups, u32 count, double* keys,
                         u32* ids, const Probed* probed) {
+    const u32* const labels = probed != nullptr ? probed->labels : nullptr;
     for (u32 slot = blockIdx.y; slot < count; slot += gridDim.y) {
-        u32 first = groups[slot] * kGroupRows, last = row_count;
-        if (probed != nullptr) probed->find(groups[slot], &first, &last);
+        const u32 group = groups != nullptr ? groups[slot] : slot;
+        u32 first = group * kGroupRows, last = row_count;
+        if (probed != nullptr) probed->find(group, &first, &last);
         for (u32 r = warp_id(); r < kGroupRows; r += blockDim.x / kWarp) {
             const u32 row = first + r;
-            const bool is_row = row < last;
+            const u32 label = row >= last ? kNoId : labels != nullptr ? labels[row] : row;
+            const bool is_row = label != kNoId;
             double key = -infinity();
             if (is_row) {
                 const double norm = metric == kCosine ? norms[row] : 1.0;
@@ -56,8 +59,7 @@ __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count
             if (lane_id() == 0) {
                 const u64 at = static_cast<u64>(slot) * kGroupRows + r;
                 keys[at] = key;
-                const u32* const labels = probed != nullptr ? probed->labels : nullptr;
-                ids[at] = !is_row ? kNoId : labels != nullptr ? labels[row] : row;
+                ids[at] = label;
             }
         }
     }
@@ -103,10 +105,12 @@ extern "C" __global__ void collect_list_groups(const float* maxima, nearfield::u
                                                nearfield::u32 k, const float* margin,
                                                nearfield::u32 capacity, nearfield::u32* lists,
                                                nearfield::u32* counts) {
-    const nearfield::u64 q = blockIdx.x;
-    const float floor = best[q * k + k - 1] - 2.0f * margin[q];
-    nearfield::collect(maxima + q * stride, groups[q], floor, capacity, lists + q * capacity,
-                       counts + q);
+    using namespace nearfield;
+    const u64 q = blockIdx.x;
+    float floor = best[q * k + k - 1] - 2.0f * margin[q];
+    // Nothing that is within a margin is as low as a group of which no row may answer.
+    if (margin[q] < infinity()) floor = fmaxf(floor, -0x1.fffffep127f);
+    collect(maxima + q * stride, groups[q], floor, capacity, lists + q * capacity, counts + q);
 }
 NEARFIELD_KERNEL(collect_list_groups)
 
@@ -138,7 +142,8 @@ NEARFIELD_RESCORE(u8)
 NEARFIELD_RESCORE(e8)
 
 /// The same of groups of lists: each query has probes[q * nprobe + j] and their places, nprobe + 1 a query,
-/// as list_maxima.cuh has them. Rows lie in the order of lists; labels says which they are.
+/// as list_maxima.cuh has them. Rows lie in the order of lists; labels says which they are, kNoId of one that
+/// may not answer. lists null: all groups, counts[q] of them.
 #define NEARFIELD_RESCORE_LISTS(T)                                                                \
     extern "C" __global__ void rescore_lists_##T(                                                 \
         const float* queries, nearfield::u64 query_stride, const nearfield::T* rows,              \
@@ -154,8 +159,8 @@ NEARFIELD_RESCORE(e8)
         const Probed probed = {probes + q * nprobe, places + q * (nprobe + 1), offsets, labels,   \
                                nprobe};                                                           \
         rescore(queries + q * query_stride, rows, stride, 0, dim, metric, norms,                  \
-                lists + q * capacity, count, keys + q * capacity * kGroupRows,                    \
-                ids + q * capacity * kGroupRows, &probed);                                        \
+                lists != nullptr ? lists + q * capacity : nullptr, count,                         \
+                keys + q * capacity * kGroupRows, ids + q * capacity * kGroupRows, &probed);      \
     }                                                                                             \
     NEARFIELD_KERNEL(rescore_lists_##T)
 

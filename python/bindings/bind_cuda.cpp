@@ -7,20 +7,15 @@
 #include "arrays.h"
 #include "bind.h"
 #include "device_array.h"
+#include "device_rows.h"
 
 namespace nearfield::bindings {
 namespace {
 
-// (address, rows, cols, stride in elements, dtype)
-using Matrix = std::tuple<std::uintptr_t, std::size_t, std::size_t, std::size_t, std::string>;
+using Matrix = DeviceMatrix;
 
 // Addresses of the mask, the labels and the constants of the rows; 0: none.
 using Extras = std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>;
-
-cuda::DeviceRows rows_of(const Matrix& matrix) {
-    const auto& [address, rows, cols, stride, dtype] = matrix;
-    return {address, rows, cols, stride, dtype_from(dtype)};
-}
 
 cuda::SearchRequest request_of(const Matrix& queries, const Matrix& rows, const std::string& metric,
                                std::size_t k, const Extras& extras, bool exclude_self) {
@@ -155,6 +150,7 @@ void bind_cuda(py::module_& module) {
     py::module_ m = module.def_submodule("cuda", "Devices, arrays on them, and exact search.");
     def_array(m);
     def_streams(m);
+    bind_cuda_lists(m);
     m.def("devices", &devices);
     m.def("report", &report);
     m.def("sources", [] {

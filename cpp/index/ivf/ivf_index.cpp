@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "index/coded_search.h"
+#include "index/ivf/list_order.h"
 #include "index/ivf/margin.h"
 #include "index/query_subset.h"
 #include "index/train_coding.h"
@@ -33,23 +34,6 @@ RowStore empty_lists(std::size_t dim, Metric metric, DType dtype, std::size_t nl
     }
     store.lists = std::make_shared<Lists>(nlist);
     return store;
-}
-
-/// Live rows list by list, and how many each list has.
-std::vector<Id> rows_by_list(const RowStore& store, std::vector<std::uint32_t>& counts) {
-    std::vector<Id> rows;
-    rows.reserve(store.live_count());
-    counts.assign(store.lists->size(), 0);
-    for (std::size_t list = 0; list < counts.size(); ++list) {
-        const std::size_t before = rows.size();
-        for (const Run& run : store.lists->runs(list)) {
-            for (Id row = run.first; row < run.first + run.count; ++row) {
-                if (store.is_live(row)) rows.push_back(row);
-            }
-        }
-        counts[list] = static_cast<std::uint32_t>(rows.size() - before);
-    }
-    return rows;
 }
 
 /// The live rows of `store` in the order of its lists.

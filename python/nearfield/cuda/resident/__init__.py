@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..library import as_ordinal
 from .base import Resident
+from .lists import ResidentLists
 from .rows import ResidentRows
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _Placed = TypeVar("_Placed", bound="PlacedIndex")
 
 __all__ = ["KINDS", "Resident", "moved"]
 
-KINDS: tuple[type[Resident], ...] = (ResidentRows,)
+KINDS: tuple[type[Resident], ...] = (ResidentRows, ResidentLists)
 """The first that takes an index holds it."""
 
 

@@ -13,7 +13,7 @@ from ..._core import map_queries
 from ...arguments import as_positive, as_threads, check_result_size
 from ...queries import Queries, as_mapped
 from ...result import SearchResult
-from ...tuning import as_recall
+from ...tuning import as_recall, params_reaching
 from ..arrays import DeviceMatrix, as_device_matrix, device_of, is_on_device
 from ..library import library
 from ..owners import Owner, owner_of
@@ -64,6 +64,7 @@ class Resident(ABC):
 
     def __init__(self, index: Index, device: int) -> None:
         self.device = device
+        self._index = index  # it stays on the CPU
         self._core = index._core
         self._live = index._rows
         self._stream = library().Stream(device)
@@ -93,7 +94,7 @@ class Resident(ABC):
         """Enqueue a search on `stream`; results are the owner's arrays.
 
         mask is ``(keeper, address)`` of a byte per row, or None; params are the search's own, those
-        that :attr:`parameters` names.
+        that :attr:`parameters` names, and what the index has where a call does not give them.
         """
 
     @property
@@ -127,9 +128,12 @@ class Resident(ABC):
                 f"search() got {', '.join(unknown)} for rows on cuda:{self.device}, which "
                 f"takes only {taken} and stream; use index.to('cpu')"
             )
-        if recall is not None:
-            as_recall(recall)
         own = {name: value for name, value in params.items() if name != "stream"}
+        if recall is not None and own:
+            raise TypeError(
+                f"search() got recall together with {', '.join(own)}: recall chooses them"
+            )
+        own = self._read(own)
         stream, threads = params.get("stream"), as_threads(threads)
         k = as_positive(k, name="k")
         if not is_on_device(q):
@@ -139,13 +143,22 @@ class Resident(ABC):
                 )
             queries = as_mapped("q", q, self._core.dim, *mapped)
             check_result_size(queries.searched, k, self._core)
+            own |= self._reaching(recall, k, queries.searched)
             return queries.shaped(self._search_here(queries, k, rows, own, threads))
         if mapped != (None, None, None):
             raise TypeError(
                 "transform: got one for queries on a device, expected None: transform them there, "
                 "or pass them from the CPU"
             )
-        return self._search_there(q, k, rows, own, stream)
+        return self._search_there(q, k, rows, own, recall, stream)
+
+    def _read(self, own: dict[str, Any]) -> dict[str, Any]:
+        """Return the search's own parameters, checked, and those that the index has by default."""
+        return self._index._read_params("search", own)
+
+    def _reaching(self, recall: Any, k: int, n: int) -> dict[str, Any]:
+        """Return the parameters that reach a recall for n queries; none where none is asked for."""
+        return {} if recall is None else params_reaching(self._index, as_recall(recall), k, n)
 
     def _search_here(
         self, queries: Queries, k: int, rows: Any, own: Mapping[str, Any], threads: int
@@ -165,7 +178,7 @@ class Resident(ABC):
         return SearchResult(ids, scores, counts)
 
     def _search_there(
-        self, q: Any, k: int, rows: Any, own: Mapping[str, Any], stream: Any
+        self, q: Any, k: int, rows: Any, own: dict[str, Any], recall: Any, stream: Any
     ) -> SearchResult:
         device = device_of(q, "q")
         if device != self.device:
@@ -176,6 +189,7 @@ class Resident(ABC):
         on = owner_of(q).current_stream(device) if stream is None else as_stream(stream, device)
         there = as_device_matrix(q, name="q", device=device, stream=on, dim=self._core.dim)
         owner_of(q).read_on(q, device, on)
+        own |= self._reaching(recall, k, there.place[1])
         return self._run(q, there, k, rows, own, on)
 
     def _run(

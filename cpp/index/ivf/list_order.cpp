@@ -1,0 +1,62 @@
+#include "index/ivf/list_order.h"
+
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace nearfield {
+
+std::vector<Id> rows_by_list(const RowStore& store, std::vector<std::uint32_t>& counts) {
+    std::vector<Id> rows;
+    rows.reserve(store.live_count());
+    counts.assign(store.lists->size(), 0);
+    for (std::size_t list = 0; list < counts.size(); ++list) {
+        const std::size_t before = rows.size();
+        for (const Run& run : store.lists->runs(list)) {
+            for (Id row = run.first; row < run.first + run.count; ++row) {
+                if (store.is_live(row)) rows.push_back(row);
+            }
+        }
+        counts[list] = static_cast<std::uint32_t>(rows.size() - before);
+    }
+    return rows;
+}
+
+ListOrder::ListOrder(std::shared_ptr<const RowStore> store)
+    : store_(std::move(store)), rows_(rows_by_list(*store_, sizes_)) {}
+
+std::vector<std::int64_t> ListOrder::labels() const {
+    std::vector<std::int64_t> out;
+    out.reserve(rows_.size());
+    for (const Id row : rows_) out.push_back(store_->label(row));
+    return out;
+}
+
+std::vector<Id> ListOrder::places() const {
+    const std::vector<Id> live = store_->live_rows();
+    std::vector<Id> place(store_->count);
+    for (std::size_t i = 0; i < live.size(); ++i) place[live[i]] = static_cast<Id>(i);
+    std::vector<Id> out;
+    out.reserve(rows_.size());
+    for (const Id row : rows_) out.push_back(place[row]);
+    return out;
+}
+
+void ListOrder::copy_rows(std::size_t first, std::size_t count, std::size_t stride,
+                          std::uint8_t* out) const {
+    const RowsView stored = store_->view(nullptr).rows;
+    if (stored.data == nullptr && count != 0) {
+        throw std::invalid_argument("the index keeps codes alone, no rows");
+    }
+    if (first > size() || count > size() - first || stride < row_bytes()) {
+        throw std::invalid_argument("rows: got " + std::to_string(count) + " from " +
+                                    std::to_string(first) + " on, expected some of " +
+                                    std::to_string(size()));
+    }
+    for (std::size_t i = 0; i < count; ++i, out += stride) {
+        std::memcpy(out, stored.row(rows_[first + i]), row_bytes());
+        std::memset(out + row_bytes(), 0, stride - row_bytes());
+    }
+}
+
+}  // namespace nearfield

@@ -1,0 +1,93 @@
+// Rows in inverted lists on a device, and what a search of them is asked.
+//
+// How rows are multiplied and scored follows from their type (ScanForm); everything else of a search by lists
+// takes them as they come.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "cuda/search/request.h"
+
+namespace nearfield::cuda {
+
+inline constexpr std::size_t kGroupRows = 32;  // rows of which a scan keeps one maximum
+
+/// What the host has to know of lists: how much room any of them take, how many rows any of them hold.
+class ListSizes {
+public:
+    explicit ListSizes(std::span<const std::uint32_t> rows_of_lists);
+
+    std::size_t lists() const noexcept { return most_groups_.size() - 1; }
+    std::size_t rows() const noexcept { return fewest_rows_.back(); }
+    std::size_t longest() const noexcept { return longest_; }
+    /// Of any `nprobe` lists, at most lists().
+    std::size_t most_groups(std::size_t nprobe) const noexcept { return most_groups_[nprobe]; }
+    std::size_t fewest_rows(std::size_t nprobe) const noexcept { return fewest_rows_[nprobe]; }
+
+private:
+    std::vector<std::size_t> most_groups_;
+    std::vector<std::size_t> fewest_rows_;
+    std::size_t longest_ = 0;
+};
+
+/// How rows of a type are scanned, by the kernels' names.
+struct ScanForm {
+    const char* stored;  // what scores are made of
+    const char* query;   // what queries become
+    const char* source;  // of the scan
+    const char* scan;
+    std::size_t tile_queries;
+    std::size_t tile_rows;
+    std::size_t query_size;   // bytes of an element
+    bool is_bytes;            // products of whole numbers
+    std::int32_t zero_point;  // what bytes are above their values
+
+    std::size_t shared_bytes() const noexcept { return 240 * (tile_queries + tile_rows); }
+};
+
+ScanForm scan_form(DType dtype) noexcept;
+
+/// Where rows lie that are searched by lists. Addresses are of the device.
+struct ListedRows {
+    DeviceRows rows;            // list by list; int8 as the value + 128
+    CUdeviceptr constants = 0;  // of the rows, by RowConstants
+    CUdeviceptr offsets = 0;    // uint32, lists + 2: where each starts; the last list is empty
+    CUdeviceptr names = 0;      // uint32 a row: by which ties are decided, and what labels are by
+    CUdeviceptr order = 0;      // uint32 a row: its place in masks
+    DeviceRows centroids;       // float32, a list each
+    CUdeviceptr centroid_constants = 0;
+    ListSizes sizes;
+};
+
+struct ListRequest {
+    DeviceRows queries;
+    const ListedRows& listed;
+    Metric metric = Metric::kL2;
+    std::size_t k = 1;
+    std::size_t nprobe = 1;
+    double margin = std::numeric_limits<double>::infinity();
+    CUdeviceptr mask = 0;    // a byte a row, zero for no; 0: every row may answer
+    CUdeviceptr labels = 0;  // int64 a name; 0: a row is called by its name
+
+    /// As it is answered: where every row does, no list is left out.
+    ListRequest resolved() const noexcept;
+
+    bool is_exhaustive() const noexcept {
+        return nprobe == listed.sizes.lists() && margin == std::numeric_limits<double>::infinity();
+    }
+    /// Whether the lists near a query may hold fewer than k rows that may answer, others not.
+    bool may_widen() const noexcept {
+        const bool is_plain = mask == 0 && margin == std::numeric_limits<double>::infinity();
+        return !is_exhaustive() && !(is_plain && listed.sizes.fewest_rows(nprobe) >= k);
+    }
+    /// What the last steps, which know nothing of lists, are asked.
+    SearchRequest by_names() const noexcept {
+        return {queries, listed.rows, metric, k, 0, labels, 0, false};
+    }
+};
+
+}  // namespace nearfield::cuda

@@ -1,0 +1,58 @@
+// What ListPass leaves open, scored exactly: queries with more groups than there was room for, and those whose
+// lists hold fewer than k rows that may answer.
+//
+// The latter look into four times as many lists, and again, until there are enough, as on the CPU. Which
+// queries these are is found on the device; the kernels are always launched and leave the others alone.
+// Cost: dim float64 multiply-adds a row of their lists.
+#pragma once
+
+#include <optional>
+
+#include "cuda/runtime/stream.h"
+#include "cuda/search/exact_pass.h"
+#include "cuda/search/listed_rows.h"
+#include "cuda/search/row_mask.h"
+
+namespace nearfield::cuda {
+
+class OpenPass {
+public:
+    /// Whether a search can leave anything open. may_cut: that of ListPass.
+    static bool is_needed(const ListRequest& request, bool may_cut) noexcept {
+        return may_cut || request.may_widen();
+    }
+
+    /// For tiles of at most `most_queries`; capacity: that of ListPass.
+    OpenPass(const ListRequest& request, std::size_t most_queries, std::size_t capacity,
+             Scratch& scratch);
+    OpenPass(const OpenPass&) = delete;
+    OpenPass& operator=(const OpenPass&) = delete;
+
+    /// Enqueues the search of what is open in a tile. counts: of groups, by ListPass.
+    void run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
+             CUdeviceptr probes, CUdeviceptr counts, const Answering& rows,
+             CUdeviceptr scratch) const;
+
+private:
+    void find(const StreamRef& stream, const QueryTile& q, CUdeviceptr probes, CUdeviceptr counts,
+              const Answering& rows, CUdeviceptr at) const;
+    void search(const StreamRef& stream, const SearchOut& out, const QueryTile& q, CUdeviceptr open,
+                CUdeviceptr probes, const Answering& rows, CUdeviceptr at) const;
+    void widen(const StreamRef& stream, const QueryTile& q, CUdeviceptr open, CUdeviceptr probes,
+               const Answering& rows, CUdeviceptr at) const;
+
+    const ListRequest& r_;
+    std::size_t capacity_;
+    std::uint32_t enough_;  // rows that a query's lists should hold
+    std::size_t most_;      // lists that a query looks into
+    std::size_t stride_;    // groups that those have
+    std::size_t found_count_;
+    std::size_t tile_;
+    SearchRequest ranked_;  // all lists, nearest first
+    std::optional<ExactPass> ranking_;
+    std::size_t open_, ids_ = 0, scores_ = 0, counts_ = 0;
+    std::size_t probes_, places_, groups_, keys_, rows_, pairs_;
+    std::size_t select_keys_, found_, found_rows_;
+};
+
+}  // namespace nearfield::cuda

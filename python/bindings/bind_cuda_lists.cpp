@@ -1,0 +1,120 @@
+// CUDA: rows in inverted lists, copied to a device and searched there.
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "arrays.h"
+#include "bind.h"
+#include "cuda/cuda.h"
+#include "device_array.h"
+#include "device_rows.h"
+#include "index/ivf/ivf_index.h"
+#include "index/ivf/list_order.h"
+
+namespace nearfield::bindings {
+namespace {
+
+using Address = std::uintptr_t;
+
+template <class T>
+py::array_t<T> array_of(const std::vector<T>& values) {
+    auto out = make_array<T>({static_cast<py::ssize_t>(values.size())});
+    std::copy(values.begin(), values.end(), out.mutable_data());
+    return out;
+}
+
+py::array rows_of_order(const ListOrder& order, std::size_t first, std::size_t count,
+                        std::size_t stride) {
+    auto out = make_array<std::uint8_t>(
+        {static_cast<py::ssize_t>(count), static_cast<py::ssize_t>(stride)});
+    std::uint8_t* const to = out.mutable_data();
+    const py::gil_scoped_release release;
+    order.copy_rows(first, count, stride, to);
+    return out;
+}
+
+void def_order(py::module_& m) {
+    py::class_<ListOrder>(m, "ListOrder", "The live rows of an IVFIndex, list by list.")
+        .def(py::init([](const IvfIndex& index) {
+                 const py::gil_scoped_release release;
+                 return std::make_unique<ListOrder>(index.snapshot());
+             }),
+             py::arg("index"))
+        .def("__len__", &ListOrder::size)
+        .def_property_readonly("row_bytes", &ListOrder::row_bytes)
+        .def("sizes", [](const ListOrder& order) { return array_of(order.sizes()); })
+        .def("labels", [](const ListOrder& order) { return array_of(order.labels()); })
+        .def("places", [](const ListOrder& order) { return array_of(order.places()); })
+        .def("rows", &rows_of_order, py::arg("first"), py::arg("count"), py::arg("stride"));
+}
+
+/// Addresses: (constants, offsets, names, order) of the rows.
+std::unique_ptr<cuda::ListedRows> listed_from(
+    const DeviceMatrix& rows, const std::tuple<Address, Address, Address, Address>& of_rows,
+    const DeviceMatrix& centroids, Address centroid_constants, const Exact<std::uint32_t>& sizes) {
+    const auto& [constants, offsets, names, order] = of_rows;
+    const std::span<const std::uint32_t> lists(sizes.data(),
+                                               static_cast<std::size_t>(sizes.size()));
+    return std::make_unique<cuda::ListedRows>(
+        cuda::ListedRows{rows_of(rows), constants, offsets, names, order, rows_of(centroids),
+                         centroid_constants, cuda::ListSizes(lists)});
+}
+
+/// What a search is asked beside the queries: metric, k, nprobe, margin, addresses of mask and labels.
+using Asked = std::tuple<std::string, std::size_t, std::size_t, double, Address, Address>;
+
+cuda::ListRequest request_of(const DeviceMatrix& queries, const cuda::ListedRows& listed,
+                             const Asked& asked) {
+    const auto& [metric, k, nprobe, margin, mask, labels] = asked;
+    return {rows_of(queries), listed, metric_from(metric), k, nprobe, margin, mask, labels};
+}
+
+void search(const DeviceMatrix& queries, const cuda::ListedRows& listed, const Asked& asked,
+            const std::tuple<Address, Address, Address>& out, Address scratch, int device,
+            Address stream) {
+    const cuda::ListRequest request = request_of(queries, listed, asked);
+    const auto& [ids, scores, counts] = out;
+    const py::gil_scoped_release release;
+    const cuda::StreamRef on = stream_of(device, stream);
+    on.check_alive();
+    cuda::search_lists(on, request, {ids, scores, counts}, scratch);
+}
+
+void def_search(py::module_& m) {
+    py::class_<cuda::ListedRows>(m, "ListedRows", "Where rows lie that are searched by lists.")
+        .def(py::init(&listed_from), py::arg("rows"), py::arg("of_rows"), py::arg("centroids"),
+             py::arg("centroid_constants"), py::arg("sizes"));
+    m.def(
+        "list_constants_bytes",
+        [](const DeviceMatrix& rows) { return cuda::list_constants_bytes(rows_of(rows)); },
+        py::arg("rows"));
+    m.def(
+        "compute_list_constants",
+        [](const DeviceMatrix& rows, const std::string& metric, Address at, int device,
+           Address stream) {
+            const cuda::DeviceRows there = rows_of(rows);
+            const Metric kind = metric_from(metric);
+            const py::gil_scoped_release release;
+            cuda::compute_list_constants(stream_of(device, stream), there, kind, at);
+        },
+        py::arg("rows"), py::arg("metric"), py::arg("at"), py::arg("device"), py::arg("stream"));
+    m.def(
+        "list_scratch_bytes",
+        [](const DeviceMatrix& queries, const cuda::ListedRows& listed, const Asked& asked) {
+            return cuda::list_scratch_bytes(request_of(queries, listed, asked));
+        },
+        py::arg("queries"), py::arg("listed"), py::arg("asked"));
+    m.def("search_lists", &search, py::arg("queries"), py::arg("listed"), py::arg("asked"),
+          py::arg("out"), py::arg("scratch"), py::arg("device"), py::arg("stream"));
+}
+
+}  // namespace
+
+void bind_cuda_lists(py::module_& m) {
+    def_order(m);
+    def_search(m);
+}
+
+}  // namespace nearfield::bindings

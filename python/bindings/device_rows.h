@@ -1,0 +1,22 @@
+// Matrices on a device as Python names them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <tuple>
+
+#include "arrays.h"
+#include "cuda/cuda.h"
+
+namespace nearfield::bindings {
+
+/// (address, rows, cols, stride in elements, dtype)
+using DeviceMatrix = std::tuple<std::uintptr_t, std::size_t, std::size_t, std::size_t, std::string>;
+
+inline cuda::DeviceRows rows_of(const DeviceMatrix& matrix) {
+    const auto& [address, rows, cols, stride, dtype] = matrix;
+    return {address, rows, cols, stride, dtype_from(dtype)};
+}
+
+}  // namespace nearfield::bindings
