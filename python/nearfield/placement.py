@@ -38,7 +38,8 @@ class PlacedIndex:
         ValueError
             No such name of a device.
         TypeError
-            Not a :class:`FlatIndex` of rows as they are: only those are searched on a device.
+            Not a :class:`FlatIndex`, or an :class:`IVFIndex` with ``coarse="flat"``, of rows as
+            they are: only those are searched on a device.
         DeviceError
             No device or driver, or too little memory.
 
@@ -47,7 +48,8 @@ class PlacedIndex:
         Queries on the device (torch, CuPy, anything with ``__dlpack__`` or
         ``__cuda_array_interface__``) give results there, enqueued on the current stream of their
         library or on ``stream=``; queries on the CPU give NumPy arrays. Either way ids are those of
-        the CPU. Everything but :meth:`search` runs on the CPU.
+        the CPU, for the same `nprobe`, `margin` or `recall` where the index has lists. Everything
+        but :meth:`search` runs on the CPU.
 
         Examples
         --------
