@@ -33,6 +33,7 @@ class Lists:
         rows: np.ndarray,
         of: np.ndarray,
         lists: int,
+        answers: np.ndarray | None = None,
     ) -> None:
         self.shim, self.seed, self.rng = shim, seed, np.random.default_rng(seed)
         self.kind, self.by_bytes = stored.split()[0], "bytes" in stored
@@ -57,6 +58,15 @@ class Lists:
             *(self.norms.array, self.scale, self.bias, self.limits),
             seed=seed,
         )
+        if answers is not None:
+            self.leave_out(~answers[order])
+
+    def leave_out(self, rows: np.ndarray) -> None:
+        """Take the names of some rows, and give them the lowest bias."""
+        self.labels[rows] = NOTHING
+        if self.bias is None:
+            self.bias = np.zeros(len(rows), np.float32)
+        self.bias[rows] = -np.inf
 
     def new(self, shape: tuple[int, ...] | int, dtype: type) -> GuardedArray:
         return GuardedArray(shape, dtype, self.rng)
@@ -162,10 +172,13 @@ def check(shim: Shim | Overlaid, seed: int, stored: str, metric: str) -> None:
     of = np.minimum(rng.geometric(0.4, count) - 1, lists - 1)  # skewed, some lists empty
     queries = rng.standard_normal((int(rng.integers(1, 40)), dim)).astype(np.float32)
     probes = np.stack([rng.choice(lists, nprobe, replace=False) for _ in queries]).astype(np.uint32)
-    found = Lists(shim, seed, stored, metric, rows, of, lists).search(queries, probes, k)
+    answers = rng.random(count) < rng.choice([0.02, 0.5]) if rng.integers(2) else None
+    prepared = Lists(shim, seed, stored, metric, rows, of, lists, answers)
+    found = prepared.search(queries, probes, k)
     keys = keys_of(queries, rows.astype(np.float32).astype(np.float64), metric)
     for q in range(len(queries)):
-        probed = np.flatnonzero(np.isin(of, probes[q]))
+        is_wanted = np.isin(of, probes[q]) & (True if answers is None else answers)
+        probed = np.flatnonzero(is_wanted)
         order = probed[np.lexsort((probed, -keys[q, probed]))][:k]
         np.testing.assert_array_equal(found[1][q, : len(order)], order)
         np.testing.assert_array_equal(found[0][q, : len(order)], keys[q, order])
@@ -200,6 +213,8 @@ FAULTS = {
     ),
     "a list's last pairs are left out": ("probes.cu", "(pairs + qm - 1) / qm", "pairs / qm"),
     "a list's last rows are left out": ("probes.cu", "(rows + rn - 1) / rn", "rows / rn"),
+    "rows that may not answer do": ("rescore.cu", "is_row = label != kNoId", "is_row = row < last"),
+    "no group is taken where few rows answer": ("rescore.cu", "-0x1.fffffep127f", "0.0f"),
     "a group of another list is scored": (
         "rescore.cu",
         "places[middle] <= group",

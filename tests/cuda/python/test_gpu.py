@@ -63,6 +63,19 @@ def test_an_index_on_the_device() -> None:
     np.testing.assert_array_equal(there.search(rows[:50]).ids, index.search(rows[:50]).ids)
 
 
+def test_lists_on_the_device() -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((20_000, 64), dtype=np.float32)
+    for quantizer in ("float32", "bfloat16"):
+        index = nf.IVFIndex(64, 100, quantizer=quantizer)
+        index.train(rows)
+        index.add(rows)
+        there, chosen = index.to("cuda"), rng.random(20_000) < 0.1
+        for asked in ({"nprobe": 8}, {"nprobe": 1, "k": 300}, {"filter": chosen}):
+            here = index.search(rows[:500], **asked)
+            np.testing.assert_array_equal(there.search(rows[:500], **asked).ids, here.ids)
+
+
 def test_the_check_itself(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.gpu_check", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
