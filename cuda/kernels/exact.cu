@@ -15,15 +15,6 @@ namespace {
 constexpr u32 kQueries = 8;  // of one warp
 constexpr i64 kMissing = static_cast<i64>(1ull << 63);
 
-template <class T>
-__device__ __forceinline__ float widened(T x) {
-    return to_float(x);
-}
-template <>
-__device__ __forceinline__ float widened(i8 x) {
-    return static_cast<float>(x);
-}
-
 __device__ __forceinline__ bool is_finite(double x) { return x - x == 0.0; }
 
 template <class T>
@@ -40,7 +31,7 @@ __device__ void add_up(const float* queries, const Matrix<T>& rows, u32 row, u32
     norm = 0.0;
     for (u32 j = 0; j < kQueries; ++j) sums[j] = 0.0;
     for (u32 d = lane_id(); d < rows.dim; d += kWarp) {
-        const double element = static_cast<double>(widened(x[d]));
+        const double element = static_cast<double>(to_float(x[d]));
         norm += element * element;
 #pragma unroll
         for (u32 j = 0; j < kQueries; ++j) {
@@ -88,7 +79,7 @@ template <class T>
 __device__ void widen(const T* in, u64 stride, u32 rows, u32 dim, float* out) {
     for (u32 row = blockIdx.x; row < rows; row += gridDim.x) {
         for (u32 d = threadIdx.x; d < dim; d += blockDim.x) {
-            out[static_cast<u64>(row) * dim + d] = widened(in[row * stride + d]);
+            out[static_cast<u64>(row) * dim + d] = to_float(in[row * stride + d]);
         }
     }
 }

@@ -1,10 +1,10 @@
 // Pass 1 of a scan: for every query the largest score among each 32 consecutive rows.
 //
-// score = (init[q] + <q, x>) * scale[x] + bias[x] * unit[q]; scale, bias and init may be null. The scores
-// themselves are never stored: a block multiplies a tile of queries with a tile of rows, slice by slice,
-// and keeps one maximum a group. f16 and bf16: tensor cores, products exact, sums float32. u8: rows of
-// unsigned bytes, queries signed, sums of whole numbers, exact (where -128 is an excess, init is -128 times
-// the sum of the query's bytes). f32: fused multiply-adds in the order of elements.
+// score = (init[q] + <q, x>) * scale[x] + bias[x] * unit[q]; scale, bias and init may be null. A row
+// whose bias is -infinity never counts. The scores themselves are never stored: a block multiplies a tile of
+// queries with a tile of rows, slice by slice, and keeps one maximum a group. f16 and bf16: tensor cores, products exact, sums float32. u8, i8:
+// rows of bytes, queries signed, sums of whole numbers, exact (where 128 is an excess in u8, init is -128
+// times the sum of the query's bytes). f32: fused multiply-adds in the order of elements.
 // Tiles (queries x rows): q128 128 x 128; q32 32 x 256 and q16 16 x 256, for few queries: rows are read
 // once, and memory is the limit. f32: q64 64 x 128, q16 16 x 128.
 //

@@ -5,7 +5,8 @@
 //   a[r]  row g + 8 (r % 2),  bytes 4 t + 16 (r / 2) and the 3 after it
 //   b[r]  column g,           the same bytes of the other operand, r = 0, 1 as a's r / 2
 //   d[r]  row g + 8 (r / 2),  column 2 t + r % 2
-// Elements: bf16 or f16, float32 sums; or signed times unsigned bytes, integer sums, which are exact.
+// Elements: bf16 or f16, float32 sums; or signed bytes times signed or unsigned ones, integer sums, which
+// are exact.
 // Source: PTX ISA.
 #pragma once
 
@@ -73,6 +74,13 @@ struct ByteMma {
     }
 };
 
+struct SignedMma {
+    using Sum = i32;
+    static void add_products(i32& sum, const u8* a, const u8* b) {
+        for (u32 k = 0; k < 32; ++k) sum += static_cast<i8>(a[k]) * static_cast<i8>(b[k]);
+    }
+};
+
 #else
 
 #define NEARFIELD_MMA(SHAPE_AND_TYPES, CONSTRAINT)                                               \
@@ -102,6 +110,12 @@ struct ByteMma {
     using Sum = i32;
     static __device__ __forceinline__ void run(i32 (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
         NEARFIELD_MMA("mma.sync.aligned.m16n8k32.row.col.s32.s8.u8.s32", "r");
+    }
+};
+struct SignedMma {
+    using Sum = i32;
+    static __device__ __forceinline__ void run(i32 (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+        NEARFIELD_MMA("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32", "r");
     }
 };
 

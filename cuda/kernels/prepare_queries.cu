@@ -1,8 +1,9 @@
 // Queries as pass 1 multiplies them, with the margin of their scores.
 //
 // q / t becomes elements of the rows' type: t the power of two that brings the largest element to 1..2
-// (f32, f16, bf16), or that element over 127 (i8, for rows of bytes). unit[q] = 1 / t; norms[q] = |q|, which
-// the final scores of cosine need. i8: init[q] = -zero_point times the sum of the codes.
+// (f32, f16, bf16), or that element over 127 (i8, for rows of bytes), or 1 where bytes then are the query.
+// unit[q] = 1 / t; norms[q] = |q|, which the final scores of cosine need. i8: init[q] = -zero_point times the
+// sum of the codes.
 // point_margins: of queries that are multiplied as they are, with unit 1.
 // limits: as row_constants.cu leaves them. Elements past dim are zero, up to out_stride.
 // A warp a query, blocks of a multiple of 32 threads. Source: own.
@@ -43,11 +44,24 @@ __device__ void prepare(const float* q, u32 dim, u32 metric, const float* limits
     margin[query] = margin_of(of, limits, dim, metric);
 }
 
+/// Every element is a whole number.
+__device__ bool is_whole(const float* q, u32 dim) {
+    bool all = true;
+    for (u32 k = lane_id(); k < dim; k += kWarp) {
+        const float size = fabsf(q[k]);
+        // Adding 2^23 leaves no bits for a fraction.
+        all = all && (size + 0x1p23f) - 0x1p23f == size;
+    }
+    return __ballot_sync(kAllLanes, all) == kAllLanes;
+}
+
 __device__ void prepare(const float* q, u32 dim, u32 metric, const float* limits, i8* out,
                         u64 out_stride, u32 query, float* unit, float* margin, double* norms,
                         i32 zero_point, i32* init) {
-    const double share = static_cast<double>(warp_largest(q, dim)) / 127.0;
-    const double step = share > 0x1p-60 ? share : 0x1p-60;
+    const float largest = warp_largest(q, dim);
+    const double share = static_cast<double>(largest) / 127.0;
+    const bool fits = largest <= 127.0f && is_whole(q, dim);
+    const double step = fits ? 1.0 : share > 0x1p-60 ? share : 0x1p-60;
     const float inverse = static_cast<float>(1.0 / step);
     double residual = 0.0;
     i32 sum = 0;

@@ -37,11 +37,22 @@ struct Probed {
     }
 };
 
+/// Which rows may answer a query: those the mask has, but for one.
+struct Answering {
+    const u8* mask;  // null: all
+    u32 but;         // kNoId: none
+
+    __device__ bool takes(u32 row) const {
+        return row != but && (mask == nullptr || mask[row] != 0);
+    }
+};
+
 /// The rows of a query's groups, a warp each; see NEARFIELD_RESCORE.
 template <class T>
 __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count, u32 dim,
-                        u32 metric, const double* norms, const u32* groups, u32 count, double* keys,
-                        u32* ids, const Probed* probed) {
+                        u32 metric, const double* norms, const Answering& answering,
+                        const u32* groups, u32 count, double* keys, u32* ids,
+                        const Probed* probed) {
     const u32* const labels = probed != nullptr ? probed->labels : nullptr;
     for (u32 slot = blockIdx.y; slot < count; slot += gridDim.y) {
         const u32 group = groups != nullptr ? groups[slot] : slot;
@@ -49,7 +60,8 @@ __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count
         if (probed != nullptr) probed->find(group, &first, &last);
         for (u32 r = warp_id(); r < kGroupRows; r += blockDim.x / kWarp) {
             const u32 row = first + r;
-            const u32 label = row >= last ? kNoId : labels != nullptr ? labels[row] : row;
+            const bool is_there = row < last && answering.takes(row);
+            const u32 label = !is_there ? kNoId : labels != nullptr ? labels[row] : row;
             const bool is_row = label != kNoId;
             double key = -infinity();
             if (is_row) {
@@ -63,6 +75,13 @@ __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count
             }
         }
     }
+}
+
+/// What a group must reach whose rows may be among the k best: see above. Where no score can overflow a
+/// group of -infinity has no row that may answer.
+__device__ float floor_of(float kth, float margin) {
+    const float floor = kth - 2.0f * margin, lowest = -3.402823466e38f;
+    return margin < infinity() && floor < lowest ? lowest : floor;
 }
 
 /// See collect_groups.
@@ -93,7 +112,7 @@ extern "C" __global__ void collect_groups(const float* maxima, nearfield::u64 st
                                           nearfield::u32 capacity, nearfield::u32* lists,
                                           nearfield::u32* counts) {
     const nearfield::u64 q = blockIdx.x;
-    const float floor = best[q * k + k - 1] - 2.0f * margin[q];
+    const float floor = nearfield::floor_of(best[q * k + k - 1], margin[q]);
     nearfield::collect(maxima + q * stride, groups, floor, capacity, lists + q * capacity,
                        counts + q);
 }
@@ -107,30 +126,31 @@ extern "C" __global__ void collect_list_groups(const float* maxima, nearfield::u
                                                nearfield::u32* counts) {
     using namespace nearfield;
     const u64 q = blockIdx.x;
-    float floor = best[q * k + k - 1] - 2.0f * margin[q];
-    // Nothing that is within a margin is as low as a group of which no row may answer.
-    if (margin[q] < infinity()) floor = fmaxf(floor, -0x1.fffffep127f);
+    const float floor = floor_of(best[q * k + k - 1], margin[q]);
     collect(maxima + q * stride, groups[q], floor, capacity, lists + q * capacity, counts + q);
 }
 NEARFIELD_KERNEL(collect_list_groups)
 
 /// Grid (queries, slices), blocks of a multiple of 32 threads. Query q has counts[q] groups from
 /// lists[q * capacity] on; keys and ids of its rows, 32 a group, go to (q * capacity) * 32 and on, and
-/// pairs[q] says how many. Strides in elements. Rows past the last are -infinity and kNoId. norms: of rows,
-/// for cosine.
+/// pairs[q] says how many. Strides in elements. norms: of rows, for cosine. mask: a byte a row, 0 for one that
+/// may not answer; null: all may. leaves_out_self: query q may not get row first_query + q. Rows past the last
+/// and those that may not answer are -infinity and kNoId.
 #define NEARFIELD_RESCORE(T)                                                                      \
     extern "C" __global__ void rescore_##T(                                                       \
         const float* queries, nearfield::u64 query_stride, const nearfield::T* rows,              \
         nearfield::u64 stride, nearfield::u32 row_count, nearfield::u32 dim,                      \
-        nearfield::u32 metric, const double* norms, const nearfield::u32* lists,                  \
+        nearfield::u32 metric, const double* norms, const nearfield::u8* mask,                    \
+        nearfield::u32 first_query, nearfield::u32 leaves_out_self, const nearfield::u32* lists,  \
         const nearfield::u32* counts, nearfield::u32 capacity, double* keys, nearfield::u32* ids, \
         nearfield::u32* pairs) {                                                                  \
         using namespace nearfield;                                                                \
         const u64 q = blockIdx.x;                                                                 \
         const u32 count = min(counts[q], capacity);                                               \
         if (blockIdx.y == 0 && threadIdx.x == 0) pairs[q] = count * kGroupRows;                   \
+        const u32 own = leaves_out_self != 0 ? first_query + blockIdx.x : kNoId;                  \
         rescore(queries + q * query_stride, rows, stride, row_count, dim, metric, norms,          \
-                lists + q * capacity, count, keys + q * capacity * kGroupRows,                    \
+                {mask, own}, lists + q * capacity, count, keys + q * capacity * kGroupRows,       \
                 ids + q * capacity * kGroupRows, nullptr);                                        \
     }                                                                                             \
     NEARFIELD_KERNEL(rescore_##T)
@@ -139,29 +159,30 @@ NEARFIELD_RESCORE(f32)
 NEARFIELD_RESCORE(f16)
 NEARFIELD_RESCORE(bf16)
 NEARFIELD_RESCORE(u8)
+NEARFIELD_RESCORE(i8)
 NEARFIELD_RESCORE(e8)
 
 /// The same of groups of lists: each query has probes[q * nprobe + j] and their places, nprobe + 1 a query,
 /// as list_maxima.cuh has them. Rows lie in the order of lists; labels says which they are, kNoId of one that
 /// may not answer. lists null: all groups, counts[q] of them.
-#define NEARFIELD_RESCORE_LISTS(T)                                                                \
-    extern "C" __global__ void rescore_lists_##T(                                                 \
-        const float* queries, nearfield::u64 query_stride, const nearfield::T* rows,              \
-        nearfield::u64 stride, nearfield::u32 dim, nearfield::u32 metric, const double* norms,    \
-        const nearfield::u32* probes, const nearfield::u32* places, nearfield::u32 nprobe,        \
-        const nearfield::u32* offsets, const nearfield::u32* labels, const nearfield::u32* lists, \
-        const nearfield::u32* counts, nearfield::u32 capacity, double* keys, nearfield::u32* ids, \
-        nearfield::u32* pairs) {                                                                  \
-        using namespace nearfield;                                                                \
-        const u64 q = blockIdx.x;                                                                 \
-        const u32 count = min(counts[q], capacity);                                               \
-        if (blockIdx.y == 0 && threadIdx.x == 0) pairs[q] = count * kGroupRows;                   \
-        const Probed probed = {probes + q * nprobe, places + q * (nprobe + 1), offsets, labels,   \
-                               nprobe};                                                           \
-        rescore(queries + q * query_stride, rows, stride, 0, dim, metric, norms,                  \
-                lists != nullptr ? lists + q * capacity : nullptr, count,                         \
-                keys + q * capacity * kGroupRows, ids + q * capacity * kGroupRows, &probed);      \
-    }                                                                                             \
+#define NEARFIELD_RESCORE_LISTS(T)                                                                 \
+    extern "C" __global__ void rescore_lists_##T(                                                  \
+        const float* queries, nearfield::u64 query_stride, const nearfield::T* rows,               \
+        nearfield::u64 stride, nearfield::u32 dim, nearfield::u32 metric, const double* norms,     \
+        const nearfield::u32* probes, const nearfield::u32* places, nearfield::u32 nprobe,         \
+        const nearfield::u32* offsets, const nearfield::u32* labels, const nearfield::u32* lists,  \
+        const nearfield::u32* counts, nearfield::u32 capacity, double* keys, nearfield::u32* ids,  \
+        nearfield::u32* pairs) {                                                                   \
+        using namespace nearfield;                                                                 \
+        const u64 q = blockIdx.x;                                                                  \
+        const u32 count = min(counts[q], capacity);                                                \
+        if (blockIdx.y == 0 && threadIdx.x == 0) pairs[q] = count * kGroupRows;                    \
+        const Probed probed = {probes + q * nprobe, places + q * (nprobe + 1), offsets, labels,    \
+                               nprobe};                                                            \
+        rescore(queries + q * query_stride, rows, stride, 0, dim, metric, norms, {nullptr, kNoId}, \
+                lists != nullptr ? lists + q * capacity : nullptr, count,                          \
+                keys + q * capacity * kGroupRows, ids + q * capacity * kGroupRows, &probed);       \
+    }                                                                                              \
     NEARFIELD_KERNEL(rescore_lists_##T)
 
 NEARFIELD_RESCORE_LISTS(f32)

@@ -20,15 +20,16 @@ constexpr std::size_t kMostTile = 4096;
 constexpr unsigned kThreads = 128;
 constexpr std::size_t kPreparedAlign = 16;  // elements
 
-/// Groups that a query's list takes: k hold the winners, the margin lets some more in.
-std::size_t capacity_for(std::size_t k) noexcept { return 2 * k + 64; }
+bool are_bytes(DType dtype) noexcept { return dtype == DType::kI8 || dtype == DType::kU8; }
+
+/// Groups that a query's list takes: k hold the winners, the margin lets some more in; most where queries
+/// are rounded to bytes.
+std::size_t capacity_for(const SearchRequest& r) noexcept {
+    return are_bytes(r.rows.dtype) ? 4 * r.k + 128 : 2 * r.k + 64;
+}
 
 std::size_t groups_of(const SearchRequest& r) noexcept {
     return (r.rows.rows + kGroupRows - 1) / kGroupRows;
-}
-
-bool is_scanned(DType dtype) noexcept {
-    return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
 
 /// Queries and rows of a tile of group_maxima, and the end of the kernel's name.
@@ -48,12 +49,10 @@ Shape shape_for(DType dtype, std::size_t queries) {
 
 }  // namespace
 
-RowConstants::RowConstants(const DeviceRows& rows)
-    : RowConstants(rows, is_scanned(rows.dtype) ? suffix(rows.dtype) : "") {}
+RowConstants::RowConstants(const DeviceRows& rows) : RowConstants(rows, suffix(rows.dtype)) {}
 
 RowConstants::RowConstants(const DeviceRows& rows, std::string type)
     : rows_(rows), type_(std::move(type)) {
-    if (type_.empty()) return;
     norms_ = scratch_.take(rows.rows * sizeof(double));
     scale_ = scratch_.take(rows.rows * sizeof(float));
     bias_ = scratch_.take(rows.rows * sizeof(float));
@@ -70,10 +69,7 @@ void RowConstants::compute(const StreamRef& stream, Metric metric, CUdeviceptr a
 }
 
 bool GroupPass::suits(const SearchRequest& r) noexcept {
-    const bool is_float =
-        r.rows.dtype == DType::kF32 || r.rows.dtype == DType::kF16 || r.rows.dtype == DType::kBF16;
-    return is_float && r.mask == 0 && !r.exclude_self && r.queries.rows != 0 &&
-           groups_of(r) > std::max(capacity_for(r.k), 4 * r.k);
+    return r.queries.rows != 0 && groups_of(r) > std::max(capacity_for(r), 4 * r.k);
 }
 
 GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
@@ -81,19 +77,22 @@ GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
     const std::size_t k = r_.k;
     groups_ = groups_of(r_);
     // Below all groups: where all are taken, as with rows that are not finite, the list is cut for sure.
-    capacity_ = capacity_for(k);
+    capacity_ = capacity_for(r_);
+    wanted_ = k + (r_.exclude_self ? 1 : 0);
     const std::size_t fitting = std::max(kMaximaBytes / (4 * groups_), std::size_t{128});
     tile_ = std::min({fitting / 128 * 128, r_.queries.rows, kMostTile});
     prepared_stride_ = round_up(r_.rows.cols, kPreparedAlign);
     own_constants_ = scratch.take(r_.constants != 0 ? 0 : constants_.bytes());
+    masked_bias_ = scratch.take(r_.mask != 0 ? r_.rows.rows * sizeof(float) : 0);
     prepared_ = scratch.take(tile_ * prepared_stride_ * size_of(r_.rows.dtype));
     unit_ = scratch.take(tile_ * sizeof(float));
     margin_ = scratch.take(tile_ * sizeof(float));
     query_norms_ = scratch.take(tile_ * sizeof(double));
+    init_ = scratch.take(tile_ * sizeof(std::int32_t));
     maxima_ = scratch.take(tile_ * groups_ * sizeof(float));
-    best_ = scratch.take(tile_ * k * sizeof(float));
-    best_ids_ = scratch.take(tile_ * k * sizeof(u32));
-    best_keys_ = scratch.take(tile_ * k * sizeof(u64));
+    best_ = scratch.take(tile_ * wanted_ * sizeof(float));
+    best_ids_ = scratch.take(tile_ * wanted_ * sizeof(u32));
+    best_keys_ = scratch.take(tile_ * wanted_ * sizeof(u64));
     lists_ = scratch.take(tile_ * capacity_ * sizeof(u32));
     counts_ = scratch.take(tile_ * sizeof(u32));
     keys_ = scratch.take(tile_ * capacity_ * kGroupRows * sizeof(double));
@@ -106,16 +105,31 @@ GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
 }
 
 void GroupPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
-    if (r_.constants == 0) constants_.compute(stream, r_.metric, constants_at(at));
+    const CUdeviceptr constants = constants_at(at);
+    if (r_.constants == 0) constants_.compute(stream, r_.metric, constants);
+    if (r_.mask == 0) return;
+    launch(stream, {"answering.cu", "mask_bias"},
+           {{blocks_of(r_.rows.rows, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, r_.mask,
+           constants_.bias(constants, r_.metric), static_cast<u32>(r_.rows.rows), bias_at(at));
 }
 
 void GroupPass::prepare_queries(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
-    const std::string name = std::string("prepare_queries_") + suffix(r_.rows.dtype);
-    launch(stream, {"prepare_queries.cu", name.c_str()},
-           {{blocks_of(q.count, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, q.queries,
-           u64{r_.rows.cols}, static_cast<u32>(q.count), static_cast<u32>(r_.rows.cols),
-           kernel_metric(r_.metric), constants_.limits(constants_at(at)), at + prepared_,
-           u64{prepared_stride_}, at + unit_, at + margin_, at + query_norms_);
+    const bool bytes = are_bytes(r_.rows.dtype);
+    const std::string name =
+        std::string("prepare_queries_") + (bytes ? "i8" : suffix(r_.rows.dtype));
+    const Kernel kernel{"prepare_queries.cu", name.c_str()};
+    const Grid grid{{blocks_of(q.count, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0};
+    const auto enqueue = [&](const auto&... more) {
+        launch(stream, kernel, grid, q.queries, u64{r_.rows.cols}, static_cast<u32>(q.count),
+               static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
+               constants_.limits(constants_at(at)), at + prepared_, u64{prepared_stride_},
+               at + unit_, at + margin_, at + query_norms_, more...);
+    };
+    if (bytes) {
+        enqueue(std::int32_t{0}, at + init_);  // rows mean what their bytes say
+    } else {
+        enqueue();
+    }
 }
 
 void GroupPass::scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
@@ -130,20 +144,19 @@ void GroupPass::scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at
            u64{prepared_stride_ * size}, static_cast<u32>(q.count), r_.rows.address,
            u64{r_.rows.stride * size}, static_cast<u32>(r_.rows.rows),
            static_cast<u32>(r_.rows.cols * size), constants_.scale(constants_at(at), r_.metric),
-           constants_.bias(constants_at(at), r_.metric), at + unit_, CUdeviceptr{0}, at + maxima_,
-           u64{groups_});
+           bias_at(at), at + unit_, CUdeviceptr{0}, at + maxima_, u64{groups_});
 }
 
 void GroupPass::select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
     const auto count = static_cast<unsigned>(q.count);
     launch(stream, {"select_k.cu", "select_k_radix_f32"}, {{count, 1, 1}, {256, 1, 1}, 0},
            at + maxima_, CUdeviceptr{0}, u64{groups_}, CUdeviceptr{0}, static_cast<u32>(groups_),
-           u32{0}, static_cast<u32>(r_.k), at + best_keys_, at + best_, at + best_ids_);
+           u32{0}, static_cast<u32>(wanted_), at + best_keys_, at + best_, at + best_ids_);
     clear(stream, at + counts_, q.count * sizeof(u32));
     const unsigned slices = std::min(blocks_of(groups_, 4096), 64U);
     launch(stream, {"rescore.cu", "collect_groups"}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
            at + maxima_, u64{groups_}, static_cast<u32>(groups_), at + best_,
-           static_cast<u32>(r_.k), at + margin_, static_cast<u32>(capacity_), at + lists_,
+           static_cast<u32>(wanted_), at + margin_, static_cast<u32>(capacity_), at + lists_,
            at + counts_);
 }
 
@@ -154,7 +167,8 @@ void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr
     launch(stream, {"rescore.cu", name.c_str()}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
            q.queries, u64{r_.rows.cols}, r_.rows.address, u64{r_.rows.stride},
            static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
-           constants_.norms(constants_at(at)), at + lists_, at + counts_,
+           constants_.norms(constants_at(at)), r_.mask, static_cast<u32>(q.first),
+           static_cast<u32>(r_.exclude_self), at + lists_, at + counts_,
            static_cast<u32>(capacity_), at + keys_, at + rows_, at + pairs_);
     const bool shared = r_.k <= kMostSharedKeys;
     const std::size_t length = capacity_ * kGroupRows;

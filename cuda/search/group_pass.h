@@ -1,6 +1,8 @@
 // Exact search by group maxima: a scan on tensor cores keeps the best of each 32 rows, the groups that can
 // hold a winner are scored once more in float64.
 //
+// Rows that a mask leaves out have a bias of -infinity. A query that leaves out its own row has at most one
+// group whose maximum is none of its answers', so one group more than k tells the floor.
 // What the scan rounds is bounded (kernels/margin.cuh), so the groups collected hold every winner and every
 // tie; where they are more than a list takes, the query is left to ExactPass. Nothing is decided on the
 // host, so nothing waits.
@@ -19,10 +21,10 @@ namespace nearfield::cuda {
 class RowConstants {
 public:
     explicit RowConstants(const DeviceRows& rows);
-    /// Of rows whose type the kernels name otherwise than suffix() does; "": none.
+    /// Of rows whose type the kernels name otherwise than suffix() does.
     RowConstants(const DeviceRows& rows, std::string type);
 
-    /// Bytes they take; 0 for rows that are not scanned by groups.
+    /// Bytes they take.
     std::size_t bytes() const noexcept { return scratch_.bytes(); }
 
     /// Enqueues their computation, into memory aligned to 256 bytes.
@@ -47,7 +49,7 @@ private:
 
 class GroupPass {
 public:
-    /// For float rows, many more of them than are asked for, all of which may answer.
+    /// For many more rows than are asked for.
     static bool suits(const SearchRequest& request) noexcept;
 
     GroupPass(const SearchRequest& request, Scratch& scratch);
@@ -70,12 +72,16 @@ private:
     CUdeviceptr constants_at(CUdeviceptr at) const noexcept {
         return r_.constants != 0 ? r_.constants : at + own_constants_;
     }
+    /// -infinity for rows that may not answer.
+    CUdeviceptr bias_at(CUdeviceptr at) const noexcept {
+        return r_.mask != 0 ? at + masked_bias_ : constants_.bias(constants_at(at), r_.metric);
+    }
 
     const SearchRequest& r_;
-    std::size_t groups_, capacity_, tile_, prepared_stride_;
+    std::size_t groups_, wanted_, capacity_, tile_, prepared_stride_;
     RowConstants constants_;
-    std::size_t own_constants_;
-    std::size_t prepared_, unit_, margin_, query_norms_;              // of queries
+    std::size_t own_constants_, masked_bias_;
+    std::size_t prepared_, unit_, margin_, query_norms_, init_;       // of queries
     std::size_t maxima_, best_, best_ids_, best_keys_;                // of groups
     std::size_t lists_, counts_, keys_, rows_, pairs_, select_keys_;  // of the rows of groups
     std::size_t found_, found_rows_, lengths_;

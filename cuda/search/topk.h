@@ -10,7 +10,7 @@
 namespace nearfield::cuda {
 
 /// Bytes of what searches of the same rows can share: compute_constants() fills them once, and
-/// SearchRequest::constants names them. 0: nothing.
+/// SearchRequest::constants names them.
 std::size_t constants_bytes(const DeviceRows& rows);
 void compute_constants(const StreamRef& stream, const DeviceRows& rows, Metric metric,
                        CUdeviceptr at);

@@ -178,10 +178,12 @@ void bind_cuda(py::module_& module) {
           py::arg("stream"));
     m.def(
         "scratch_bytes",
-        [](const Matrix& queries, const Matrix& rows, std::size_t k) {
-            return cuda::scratch_bytes(request_of(queries, rows, "l2", k, {}, false));
+        [](const Matrix& queries, const Matrix& rows, std::size_t k, const Extras& extras,
+           bool exclude_self) {
+            return cuda::scratch_bytes(request_of(queries, rows, "l2", k, extras, exclude_self));
         },
-        py::arg("queries"), py::arg("rows"), py::arg("k"));
+        py::arg("queries"), py::arg("rows"), py::arg("k"), py::arg("extras"),
+        py::arg("exclude_self"));
     m.def(
         "constants_bytes", [](const Matrix& rows) { return cuda::constants_bytes(rows_of(rows)); },
         py::arg("rows"));

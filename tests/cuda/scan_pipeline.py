@@ -15,6 +15,7 @@ STORED = {
     "f16": np.float16,
     "bf16": ml_dtypes.bfloat16,
     "u8": np.uint8,
+    "i8": np.int8,
     "e8": np.uint8,  # int8, moved by 128
 }
 MISSING = np.iinfo(np.int64).min
@@ -32,7 +33,10 @@ class Found:
 
 @dataclass
 class Scan:
-    """Rows that were prepared once. as_bytes: float rows are scanned by their codes."""
+    """Rows that were prepared once. as_bytes: float rows are scanned by their codes.
+
+    mask says which rows may answer; with leaves_out_self query q may not get row q.
+    """
 
     shim: Shim
     rows: np.ndarray
@@ -40,6 +44,8 @@ class Scan:
     metric: str
     as_bytes: bool = False
     seed: int = 0
+    mask: np.ndarray | None = None
+    leaves_out_self: bool = False
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -68,30 +74,40 @@ class Scan:
         for array in (self.norms, self.scale, self.bias, self.codes):
             array.check()
         self.constants = {"scale": constants[1], "bias": constants[2]}
+        if self.mask is not None:
+            self.constants["bias"] = self._masked(constants[2])
+
+    def _masked(self, bias: np.ndarray | None) -> np.ndarray:
+        count = np.uint32(len(self.rows))
+        out = GuardedArray(len(self.rows), np.float32, self.rng)
+        grid = (-(-len(self.rows) // 64),), (64,)
+        self.shim.launch("mask_bias", *grid, self.mask, bias, count, out.array, seed=self.seed)
+        return out.check()
 
     @property
     def is_bytes(self) -> bool:
-        return self.as_bytes or self.stored in {"u8", "e8"}
+        return self.as_bytes or self.stored in {"u8", "e8", "i8"}
 
     def search(self, queries: np.ndarray, k: int, tile: str, capacity: int) -> Found:
         """Return the k best of every query; lists that overflow are made anew, of every group."""
         count = len(queries)
         maxima, margin, norms = self._first_pass(queries, tile)
         groups = maxima.shape[1]
-        best = GuardedArray((count, k), np.float32, self.rng)
-        ids = GuardedArray((count, k), np.uint32, self.rng)
+        wanted = k + self.leaves_out_self
+        best = GuardedArray((count, wanted), np.float32, self.rng)
+        ids = GuardedArray((count, wanted), np.uint32, self.rng)
         self.shim.launch(
             *("select_k_radix_f32", (count,), (64,), maxima, None, np.uint64(groups), None),
-            *(np.uint32(groups), np.uint32(0), np.uint32(k), None, best.array, ids.array),
-            shared=8 * k,
+            *(np.uint32(groups), np.uint32(0), np.uint32(wanted), None, best.array, ids.array),
+            shared=8 * wanted,
             seed=self.seed,
         )
-        selection = (maxima, best.check(), margin)
+        selection = (maxima, best.check(), margin, np.arange(count))
         keys, ids, found = self._last_pass(queries, k, selection, capacity)
-        over = found > capacity
-        if over.any():
-            again = tuple(part[over] for part in selection)
-            keys[over], ids[over], _ = self._last_pass(queries[over], k, again, groups)
+        for q in np.flatnonzero(found > capacity):
+            one = slice(q, q + 1)
+            again = tuple(part[one] for part in selection)
+            keys[one], ids[one], _ = self._last_pass(queries[one], k, again, groups)
         scores = GuardedArray((count, k), np.float32, self.rng)
         labels = GuardedArray((count, k), np.int64, self.rng)
         self.shim.launch(
@@ -113,7 +129,7 @@ class Scan:
         margin = GuardedArray(count, np.float32, self.rng)
         norms = GuardedArray(count, np.float64, self.rng)
         init = GuardedArray(count, np.int32, self.rng)
-        zero = np.int32(0 if self.stored == "u8" else 128)
+        zero = np.int32(0 if self.stored in {"u8", "i8"} else 128)
         self.shim.launch(
             *(f"prepare_queries_{kind}", (-(-count // 2),), (64,), queries, np.uint64(dim)),
             *(np.uint32(count), np.uint32(dim), np.uint32(METRICS[self.metric]), self.limits),
@@ -126,8 +142,9 @@ class Scan:
         groups = -(-len(self.rows) // GROUP)
         maxima = GuardedArray((count, groups), np.float32, self.rng)
         rows = self.codes.array if self.as_bytes else self.rows
+        kernel = "u8" if self.as_bytes or self.stored == "e8" else self.stored
         launch(
-            *(self.shim, f"{'u8' if self.is_bytes else self.stored}_{tile}"),
+            *(self.shim, f"{kernel}_{tile}"),
             *(prepared.array, rows, dim, maxima.array),
             unit=unit.array,
             init=init.array if self.is_bytes else None,
@@ -141,17 +158,17 @@ class Scan:
         self,
         queries: np.ndarray,
         k: int,
-        selection: tuple[np.ndarray, np.ndarray, np.ndarray],
+        selection: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
         capacity: int,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         count, dim = queries.shape
-        maxima, best, margin = (np.ascontiguousarray(part) for part in selection)
+        maxima, best, margin, own = (np.ascontiguousarray(part) for part in selection)
         groups = maxima.shape[1]
         lists = GuardedArray((count, capacity), np.uint32, self.rng)
         counts = np.zeros(count, np.uint32)
         self.shim.launch(
             *("collect_groups", (count, 2), (64,), maxima, np.uint64(groups), np.uint32(groups)),
-            *(best, np.uint32(k), margin, np.uint32(capacity), lists.array, counts),
+            *(best, np.uint32(best.shape[1]), margin, np.uint32(capacity), lists.array, counts),
             seed=self.seed,
         )
         lists.check()
@@ -161,7 +178,8 @@ class Scan:
         self.shim.launch(
             *(f"rescore_{self.stored}", (count, 2), (64,), queries, np.uint64(dim), self.rows),
             *(np.uint64(dim), np.uint32(len(self.rows)), np.uint32(dim)),
-            *(np.uint32(METRICS[self.metric]), self.norms.array, lists.array, counts),
+            *(np.uint32(METRICS[self.metric]), self.norms.array, self.mask),
+            *(np.uint32(own[0]), np.uint32(self.leaves_out_self), lists.array, counts),
             *(np.uint32(capacity), keys.array, ids.array, pairs.array),
             seed=self.seed,
         )

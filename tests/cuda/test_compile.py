@@ -18,7 +18,7 @@ STATIC_SHARED = 48 << 10
 TILES = ("q128", "q32", "q16")
 TENSOR_CORES = {
     f"group_maxima_{dtype}.cu": {f"group_maxima_{dtype}_{tile}": opcode for tile in TILES}
-    for dtype, opcode in (("f16", "HMMA"), ("bf16", "HMMA"), ("u8", "IMMA"))
+    for dtype, opcode in (("f16", "HMMA"), ("bf16", "HMMA"), ("u8", "IMMA"), ("i8", "IMMA"))
 }
 TENSOR_CORES |= {
     "nearest_halves.cu": {f"nearest_{dtype}": "HMMA" for dtype in ("f16", "bf16")},

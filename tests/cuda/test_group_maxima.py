@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 GROUP = 32
 DTYPES = {"f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "u8": np.uint8}
+DTYPES |= {"i8": np.int8}
 TILES = {"q128": (128, 128), "q64": (64, 128), "q32": (32, 256), "q16": (16, 256)}
 KERNELS = [f"f32_{tile}" for tile in ("q64", "q16")]
-KERNELS += [f"{t}_{tile}" for t in ("f16", "bf16", "u8") for tile in ("q128", "q32", "q16")]
+KERNELS += [f"{t}_{tile}" for t in ("f16", "bf16", "u8", "i8") for tile in ("q128", "q32", "q16")]
 
 
 def tile_of(kernel: str) -> tuple[int, int]:
@@ -75,9 +76,10 @@ def check(shim: Shim, kernel: str, seed: int, count: int, rows_count: int, dim: 
     dtype = DTYPES[kernel.split("_")[0]]
     with_scale, with_bias, misplaced = rng.integers(0, 2, 3)
     init = None
-    if dtype == np.uint8:
+    if dtype in (np.uint8, np.int8):
+        low = np.iinfo(dtype).min
         q = rng.integers(-128, 128, (count, dim)).astype(np.int8)
-        x = rng.integers(0, 256, (rows_count, dim)).astype(np.uint8)
+        x = rng.integers(low, low + 256, (rows_count, dim)).astype(dtype)
         init = rng.integers(-(2**20), 2**20, count).astype(np.int32)
     else:
         q = rng.standard_normal((count, dim)).astype(dtype)
@@ -101,7 +103,7 @@ def check(shim: Shim, kernel: str, seed: int, count: int, rows_count: int, dim: 
         seed=seed,
     )
     got = out.check()[:, :groups]
-    if dtype == np.uint8:
+    if init is not None:
         products = q[:, :dim].astype(np.int64) @ x[:, :dim].astype(np.int64).T + init[:, None]
         scores = products.astype(np.float32)
         if scale is not None:
@@ -157,5 +159,5 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_caught(compiler: ShimCompiler, fault: str) -> None:
     planted = compiler.planted("group_maxima_bf16.cu", FAULTS[fault])
-    shapes = [(seed, 20 + seed, 270 + seed, 90 + seed) for seed in range(6)]
+    shapes = [(seed, 20 + seed, 289 + seed, 90 + seed) for seed in range(6)]
     assert is_noticed(lambda seed: check(planted, "bf16_q16", *shapes[seed]), 6), "nobody noticed"

@@ -54,9 +54,10 @@ def keys_of(queries: np.ndarray, values: np.ndarray, metric: str) -> np.ndarray:
 def sample(rng: np.random.Generator, stored: str, count: int, dim: int) -> np.ndarray:
     """Return rows: spread, clustered around few, of few values, or of very different lengths."""
     dtype = STORED[stored]
-    if dtype == np.uint8:
-        high = int(rng.choice([2, 256]))
-        return rng.integers(0, high, (count, dim)).astype(np.uint8)
+    if dtype in (np.uint8, np.int8):
+        low = np.iinfo(dtype).min
+        high = low + int(rng.choice([2, 256]))
+        return rng.integers(low, high, (count, dim)).astype(dtype)
     kind = rng.integers(5)
     values = rng.standard_normal((count, dim))
     if kind == 1:
@@ -74,11 +75,15 @@ def sample(rng: np.random.Generator, stored: str, count: int, dim: int) -> np.nd
 def check_margins(scan: Scan, queries: np.ndarray, values: np.ndarray) -> None:
     """Each group's maximum is as near to that of the exact scores as its margin says."""
     keys = keys_of(queries, values, "ip" if scan.metric == "l2" else scan.metric)
+    masked = scan.mask is not None
     with np.errstate(over="ignore", invalid="ignore"):
         if scan.metric == "l2":
             keys = keys - (values**2).sum(axis=1) / 2
-        keys = by_groups(keys * scan.unit.astype(np.float64)[:, None])
+        keys = keys * scan.unit.astype(np.float64)[:, None]
+        keys = by_groups(np.where(scan.mask != 0, keys, -np.inf) if masked else keys)
         assert not (np.abs(scan.maxima - keys) > scan.margin[:, None]).any()
+        if masked:
+            assert np.isneginf(scan.maxima[np.isneginf(keys)]).all()
 
 
 def check(
@@ -99,7 +104,11 @@ def check(
         queries[0] = rng.choice([-1, 1], dim)
     if rng.integers(4) == 0:
         queries[0] *= np.float32(10.0 ** rng.integers(-12, 12))
-    scan = Scan(shim, rows, stored, metric, as_bytes, seed)
+    choice, mask = rng.integers(3), None
+    if choice != 0:  # some may answer, or next to none
+        mask = (rng.random(count) < (0.5 if choice == 1 else 3 / count)).astype(np.uint8)
+    leaves_out_self = bool(rng.integers(2))
+    scan = Scan(shim, rows, stored, metric, as_bytes, seed, mask, leaves_out_self)
     tile = "q16" if stored == "f32" and not as_bytes else TILES[seed % 2]
     capacity = capacity or int(rng.integers(1, -(-count // GROUP) + 1))
     found = scan.search(queries, k, tile, capacity)
@@ -107,7 +116,11 @@ def check(
     check_margins(scan, queries, values)
     keys = keys_of(queries, values, metric)
     for q in range(len(queries)):
-        order = np.lexsort((np.arange(count), -keys[q]))[:k]
+        answers = np.ones(count, bool) if mask is None else mask != 0
+        if leaves_out_self and q < count:
+            answers[q] = False
+        order = np.lexsort((np.arange(count), -keys[q]))
+        order = order[answers[order]][:k]
         np.testing.assert_array_equal(found.labels[q, : len(order)], order)
         np.testing.assert_array_equal(found.keys[q, : len(order)], keys[q, order])
         assert (found.labels[q, len(order) :] == MISSING).all()
@@ -163,7 +176,9 @@ def is_wrong(
 
 BYTES, HALVES, COSINE = ("f32", True, "ip"), ("bf16", False, "ip"), ("f32", False, "cosine")
 FAULTS = {
-    "groups within the margin are left out": ("rescore.cu", BYTES, " - 2.0f * margin[q]", ""),
+    "groups within the margin are left out": (
+        *("rescore.cu", BYTES, " - 2.0f * margin, lowest", ", lowest"),
+    ),
     "what rounding a query left is forgotten": (
         *("prepare_queries.cu", HALVES),
         *("query.residual * row + (query.norm + query.residual) * row_residual", "0.0"),
@@ -171,7 +186,12 @@ FAULTS = {
     "what rounding a row left is forgotten": (
         *("prepare_queries.cu", BYTES, "(query.norm + query.residual) * row_residual", "0.0"),
     ),
-    "a row past the last is scored": ("rescore.cu", BYTES, "row < last;", "row <= last;"),
+    "a row past the last is scored": ("rescore.cu", BYTES, "row < last &&", "row <= last &&"),
+    "a row that may not answer is scored": ("rescore.cu", BYTES, "|| mask[row] != 0", "|| true"),
+    "a query gets its own row": ("rescore.cu", BYTES, "row != but && ", ""),
+    "groups that are masked are counted": (
+        *("answering.cu", BYTES, "mask[row] != 0 ? plain", "true ? plain"),
+    ),
     "the last place of a list is left as it was": (
         *("rescore.cu", BYTES, "place < capacity) list", "place + 1 < capacity) list"),
     ),

@@ -95,7 +95,8 @@ def run(
     """
     native = library()
     n: tuple[int, ...] = () if queries.one_vector else (queries.place[1],)
-    needed = native.scratch_bytes(queries.place, rows.place, k)
+    extras = (_address(mask), _address(labels), _address(constants))
+    needed = native.scratch_bytes(queries.place, rows.place, k, extras, exclude_self)
     ids, ids_at = owner.empty((*n, k), "int64", device, stream)
     scores, scores_at = owner.empty((*n, k), "float32", device, stream)
     counts, counts_at = owner.empty(n, "int64", device, stream)
@@ -105,7 +106,7 @@ def run(
         rows.place,
         metric,
         k,
-        (_address(mask), _address(labels), _address(constants)),
+        extras,
         exclude_self,
         (ids_at, scores_at, counts_at),
         scratch_at,

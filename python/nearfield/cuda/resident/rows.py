@@ -27,7 +27,7 @@ class _Copy(NamedTuple):
     version: int
     rows: DeviceMatrix
     labels: tuple[Any, int] | None
-    constants: tuple[Any, int] | None
+    constants: tuple[Any, int]
 
     @property
     def row_count(self) -> int:
@@ -81,10 +81,8 @@ class ResidentRows(Resident):
         place = (rows._address, n, dim, dim, dtype)
         return _Copy(version, DeviceMatrix(place, False, rows), names, self._constants(place))
 
-    def _constants(self, place: tuple[int, int, int, int, str]) -> tuple[Any, int] | None:
+    def _constants(self, place: tuple[int, int, int, int, str]) -> tuple[Any, int]:
         needed = library().constants_bytes(place)
-        if needed == 0:
-            return None
         there = library().DeviceArray((needed,), "uint8", self.device, self.stream)
         at, metric = there._address, self._core.metric
         library().compute_constants(place, metric, at, self.device, self.stream)
