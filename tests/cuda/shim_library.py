@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ FLAGS = (
     "-fvisibility=hidden",
     "-Wno-unknown-pragmas",
 )
+
+
+try:  # where AddressSanitizer is in this process
+    _poison: Any = ctypes.CDLL(None)["__asan_poison_memory_region"]
+except AttributeError:
+    _poison = None
 
 
 class ShimError(RuntimeError):
@@ -114,7 +121,10 @@ def is_noticed(check: Callable[[int], None], seeds: int) -> bool:
 
 
 class GuardedArray:
-    """An output with noise around and in it; `check` tells whether the kernel kept inside."""
+    """An output with noise around and in it; `check` tells whether the kernel kept inside.
+
+    Where AddressSanitizer is in the process, what it watches may not touch the noise at all.
+    """
 
     def __init__(self, shape: tuple[int, ...] | int, dtype: Any, rng: np.random.Generator) -> None:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -123,6 +133,9 @@ class GuardedArray:
         self._before = self._memory.copy()
         self._end = self._start + size
         self.array = self._memory[self._start : self._end].view(dtype).reshape(shape)
+        if _poison is not None:
+            for part in (self._memory[: self._start], self._memory[self._end :]):
+                _poison(ctypes.c_void_p(part.ctypes.data), ctypes.c_size_t(part.nbytes))
 
     def check(self) -> np.ndarray:
         """Return the array; fails where something beside it was written."""
@@ -139,28 +152,28 @@ def noisy(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class ShimCompiler:
-    """Compiles kernels with the shim, quickly; the shim itself once."""
+    """Compiles kernels with the shim, quickly; the shim itself once. `flags` come after FLAGS."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._objects: list[Path] = []
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self._folder, self._flags = folder, (*FLAGS, *flags)
+        self._shim: list[Path] = []
 
-    def library(self, source: Path) -> Shim:
-        """Compile one .cu file with the shim around it."""
+    def build(self, *sources: Path) -> Path:
+        """Compile .cu files, two at a time, and link them and the shim to a library."""
         header = self._folder / "shim.h"
-        if not self._objects:
+        if not self._shim:
             shutil.copy(SHIM / "shim.h", header)
             self._call("-x", "c++-header", header, "-o", f"{header}.gch")
-            for name in ("shim", "fiber"):
-                self._objects.append(self._folder / f"{name}.o")
-                self._call("-c", SHIM / f"{name}.cpp", "-o", self._objects[-1])
-        target = source.with_suffix(".so")
-        unit = ("-x", "c++", "-include", header, source, "-x", "none")
-        self._call("-shared", *unit, *self._objects, "-o", target)
-        return Shim(target)
+            self._shim = [self._object(SHIM / f"{name}.cpp") for name in ("shim", "fiber")]
+        with ThreadPoolExecutor(2) as pool:
+            units = [("-x", "c++", "-include", header, source) for source in sources]
+            objects = list(pool.map(self._object, sources, units))
+        target = objects[0].with_suffix(".so")
+        self._call("-shared", *objects, *self._shim, "-o", target)
+        return target
 
-    def planted(self, name: str, *changes: tuple[str, str]) -> Shim:
-        """Compile a copy of a kernel file with texts of it, or of its headers, replaced."""
+    def planted_source(self, name: str, *changes: tuple[str, str]) -> Path:
+        """Copy a kernel file with texts of it, or of its headers, replaced."""
         folder = self._folder / f"planted{len(list(self._folder.iterdir()))}"
         shutil.copytree(KERNELS, folder)
         for old, new in changes:
@@ -169,11 +182,20 @@ class ShimCompiler:
             for file in files:
                 text = file.read_text(encoding="utf-8")
                 file.write_text(text.replace(old, new), encoding="utf-8")
-        return self.library(folder / name)
+        return folder / name
+
+    def planted(self, name: str, *changes: tuple[str, str]) -> Shim:
+        """Compile such a copy."""
+        return Shim(self.build(self.planted_source(name, *changes)))
+
+    def _object(self, source: Path, unit: tuple[str | Path, ...] = ()) -> Path:
+        target = self._folder / f"{source.parent.name}_{source.stem}.o"
+        self._call("-c", *(unit or (source,)), "-o", target)
+        return target
 
     def _call(self, *arguments: str | Path) -> None:
         done = subprocess.run(
-            [COMPILER, *FLAGS, *map(str, arguments)],
+            [COMPILER, *self._flags, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,0 +1,135 @@
+"""A case of every kernel, in a process of its own whose shim is built with sanitizers.
+
+    LD_PRELOAD=libasan.so python -m cuda.sanitized LIBRARY [LIBRARY WITH A FAULT] [case ...]
+
+Runs the cases, each with two schedules, and prints the names of the kernels that ran. A sanitizer
+that sees something ends the process. test_sanitizers.py starts it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cuda.shim_library import Overlaid, Shim
+
+from cuda import (
+    test_affine,
+    test_clusters,
+    test_exact,
+    test_graph_search,
+    test_group_maxima,
+    test_lists,
+    test_pq,
+    test_scan,
+    test_select_k,
+    test_transforms,
+)
+
+FLOATS = ("f32", "f16", "bf16")
+
+
+class Recorded:
+    """A shim that remembers which kernels ran."""
+
+    def __init__(self, shim: Shim | Overlaid) -> None:
+        self._shim = shim
+        self.names: set[str] = set()
+
+    def launch(self, name: str, *arguments: Any, **how: Any) -> None:
+        """See Shim.launch."""
+        self.names.add(name)
+        self._shim.launch(name, *arguments, **how)
+
+
+def select(shim: Any, seed: int) -> None:
+    for queue in test_select_k.QUEUES:
+        test_select_k.check(shim, seed, 2, 150, queue, queue=queue, threads=64, slices=2)
+    for dtype in (np.float32, np.float64):
+        test_select_k.check(shim, seed, 2, 200, 40, queue=0, threads=64, slices=2, dtype=dtype)
+
+
+def scan(shim: Any, seed: int) -> None:
+    for i, (stored, as_bytes) in enumerate(test_scan.CASES):
+        test_scan.check(shim, seed + i, stored, as_bytes, ("l2", "cosine", "ip")[i % 3])
+
+
+def maxima(shim: Any, seed: int) -> None:
+    for kernel in test_group_maxima.KERNELS:
+        test_group_maxima.check(shim, kernel, seed, 9 + seed, 130 + seed, 21 + seed)
+
+
+def lists(shim: Any, seed: int) -> None:
+    for i, stored in enumerate(test_lists.STORED):
+        test_lists.check(shim, seed + i, stored, ("l2", "cosine", "ip")[i % 3])
+
+
+def clusters(shim: Any, seed: int) -> None:
+    test_clusters.check_sort(shim, seed)
+    for name, metric in zip(FLOATS, ("l2", "cosine", "ip"), strict=True):
+        test_clusters.check(shim, seed, name, metric)
+        test_clusters.test_means(shim, name)
+
+
+def graph(shim: Any, seed: int) -> None:
+    for name, metric in zip(FLOATS, ("l2", "cosine", "ip"), strict=True):
+        test_graph_search.check(shim, seed, name, metric)
+
+
+def maps(shim: Any, seed: int) -> None:
+    for name, activation in zip(FLOATS, ("none", "softmax", "tanh"), strict=True):
+        test_transforms.check(shim, seed, name, activation)
+
+
+def modulation(shim: Any, seed: int) -> None:
+    for name in FLOATS:
+        test_transforms.check_modulation(shim, seed, name)
+
+
+def affine(shim: Any, seed: int) -> None:
+    test_affine.check(shim, seed)
+    for name in FLOATS:
+        test_affine.test_rows_of_length_one(shim, name)
+
+
+def codes(shim: Any, seed: int) -> None:
+    for name in FLOATS:
+        test_pq.check(shim, seed, name, 8 if seed % 2 else 4)
+
+
+def exact(shim: Any, seed: int) -> None:
+    for stored in test_exact.STORED:
+        test_exact.check(shim, seed, stored)
+
+
+CASES: tuple[Callable[[Any, int], None], ...] = (
+    select,
+    scan,
+    maxima,
+    lists,
+    clusters,
+    graph,
+    maps,
+    modulation,
+    affine,
+    codes,
+    exact,
+)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the cases that are named, or all."""
+    libraries = [Shim(Path(given)) for given in arguments if given.endswith(".so")]
+    shim = Recorded(libraries[0] if len(libraries) == 1 else Overlaid(libraries[1], libraries[0]))
+    chosen = [case for case in CASES if case.__name__ in arguments]
+    for case in chosen or CASES:
+        for seed in (0, 1):  # a schedule of either kind
+            case(shim, seed)
+    print(*sorted(shim.names), sep="\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
