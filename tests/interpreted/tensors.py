@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,5 +40,21 @@ def plant(
     monkeypatch.setitem(sys.modules, name, planted)
     spec.loader.exec_module(planted)
     for public in original.__all__:
-        monkeypatch.setattr(original, public, getattr(planted, public))
+        right_one = getattr(original, public)
+        for holder in [m for n, m in sys.modules.items() if n.startswith("nearfield.triton")]:
+            if vars(holder).get(public) is right_one and holder is not planted:
+                monkeypatch.setattr(holder, public, getattr(planted, public))
     return planted
+
+
+def assert_caught(
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    fault: tuple[str, str, str],
+    check: Callable[[], None],
+    ready: Callable[[Any], None] = lambda planted: None,
+) -> None:
+    """Plant a fault (see `plant`) and see a check fail; `ready` is given the module with it."""
+    ready(plant(monkeypatch, folder, *fault))
+    with pytest.raises((AssertionError, IndexError)):
+        check()

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 
 import nearfield.triton as nt
-from interpreted.tensors import DTYPES, plant, tensor
+from interpreted.tensors import DTYPES, assert_caught, tensor
 from unit import adapters as samples
 
 FORMS = ("low_rank", "low_rank_biased", "key_value", "sharp")
@@ -117,12 +117,7 @@ FAULTS = {
 def test_planted_faults_are_caught(
     fault: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    plant(monkeypatch, tmp_path, *FAULTS[fault])
-    from nearfield.triton import adapters, modulation
-
-    monkeypatch.setattr(adapters, "modulated", modulation.modulated)
-    with pytest.raises(AssertionError):
-        adapters_and_modulation()
+    assert_caught(monkeypatch, tmp_path, FAULTS[fault], adapters_and_modulation)
 
 
 def adapters_and_modulation() -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("triton")
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy, of what overflows
 
 import nearfield.triton as nt
-from interpreted.tensors import DTYPES, plant, tensor
+from interpreted.tensors import DTYPES, assert_caught, tensor
 from nearfield.triton import clusters
 from nearfield.triton.segments import segments
 
@@ -116,10 +116,7 @@ FAULTS = {
 def test_planted_faults_are_caught(
     fault: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    plant(monkeypatch, tmp_path, *FAULTS[fault])
-    monkeypatch.setattr(nt, "assign", clusters.assign)
-    with pytest.raises(AssertionError):
-        labels_and_means()
+    assert_caught(monkeypatch, tmp_path, FAULTS[fault], labels_and_means)
 
 
 def labels_and_means() -> None:

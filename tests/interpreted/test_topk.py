@@ -16,7 +16,7 @@ pytest.importorskip("triton")
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy, of what overflows
 
 import nearfield.triton as nt
-from interpreted.tensors import plant, tensor
+from interpreted.tensors import assert_caught, tensor
 from nearfield.triton import bounds, search
 
 METRICS = ("l2", "ip", "cosine")
@@ -212,12 +212,11 @@ FAULTS = {
 def test_planted_faults_are_caught(
     fault: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    planted = plant(monkeypatch, tmp_path, *FAULTS[fault])
-    if hasattr(planted, "first_look"):
-        monkeypatch.setattr(planted, "first_look", search.first_look)
-    monkeypatch.setattr(nt, "topk", search.topk)
-    with pytest.raises((AssertionError, IndexError)):
-        answers_and_bounds()
+    def ready(planted: Any) -> None:
+        if hasattr(planted, "first_look"):
+            monkeypatch.setattr(planted, "first_look", search.first_look)
+
+    assert_caught(monkeypatch, tmp_path, FAULTS[fault], answers_and_bounds, ready)
 
 
 def answers_and_bounds() -> None:
