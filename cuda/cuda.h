@@ -11,6 +11,8 @@
 #include "cuda/runtime/sources.h"
 #include "cuda/runtime/stream.h"
 #include "cuda/search/list_search.h"
+#include "cuda/search/plain_queries.h"
+#include "cuda/search/ranked.h"
 #include "cuda/search/topk.h"
 
 namespace nearfield::cuda {

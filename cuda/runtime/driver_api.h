@@ -66,6 +66,8 @@ inline CUstream per_thread_stream() noexcept { return reinterpret_cast<CUstream>
     X(cuMemFreeAsync, (CUdeviceptr address, CUstream stream))                                     \
     X(cuMemcpyHtoDAsync, (CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream))  \
     X(cuMemcpyDtoHAsync, (void* to, CUdeviceptr from, std::size_t bytes, CUstream stream))        \
+    X(cuMemcpyPeerAsync, (CUdeviceptr to, CUcontext to_context, CUdeviceptr from,                 \
+                          CUcontext from_context, std::size_t bytes, CUstream stream))            \
     X(cuMemsetD8Async, (CUdeviceptr to, unsigned char value, std::size_t bytes, CUstream stream)) \
     X(cuPointerGetAttribute, (void* value, int attribute, CUdeviceptr address))                   \
     X(cuStreamCreate, (CUstream * stream, unsigned flags))                                        \

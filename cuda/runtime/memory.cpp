@@ -79,6 +79,16 @@ void clear(const StreamRef& stream, CUdeviceptr at, std::size_t bytes) {
     check(driver().cuMemsetD8Async(at, 0, bytes, stream.handle), "clear scratch memory");
 }
 
+void copy_between(const StreamRef& stream, const Place& to, const Place& from, std::size_t bytes) {
+    if (bytes == 0) return;
+    const CUcontext there = to.device.context();
+    const CUcontext source = from.device.context();
+    const OnDevice here(*stream.device);
+    check(driver().cuMemcpyPeerAsync(to.address, there, from.address, source, bytes, stream.handle),
+          "copy " + std::to_string(bytes) + " bytes from " + from.device.label() + " to " +
+              to.device.label());
+}
+
 int device_of(CUdeviceptr address) {
     int ordinal = -1;
     const CUresult result = driver().cuPointerGetAttribute(&ordinal, kPointerOrdinal, address);

@@ -53,6 +53,15 @@ void copy_to_host(const StreamRef& stream, void* to, CUdeviceptr from, std::size
 
 /// Enqueues the writing of zeros.
 void clear(const StreamRef& stream, CUdeviceptr at, std::size_t bytes);
+/// Memory of a device.
+struct Place {
+    const Device& device;
+    CUdeviceptr address;
+};
+
+/// Enqueues a copy from one device to another: directly where the machine can, else through the host, which
+/// the driver sees to. stream: of either.
+void copy_between(const StreamRef& stream, const Place& to, const Place& from, std::size_t bytes);
 
 /// The device on whose memory `address` lies; DeviceError where it is no device memory.
 int device_of(CUdeviceptr address);

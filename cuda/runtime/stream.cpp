@@ -8,7 +8,7 @@ void StreamRef::synchronize() const {
 }
 
 void StreamRef::wait_for(const StreamRef& other) const {
-    if (handle == other.handle) return;
+    if (device == other.device && handle == other.handle) return;
     Event point(*other.device);
     point.record(other);
     point.hold(*this);

@@ -18,7 +18,7 @@ struct StreamRef {
 
     /// Returns when all work on the stream is done.
     void synchronize() const;
-    /// Work enqueued from now on runs after what is now on `other`.
+    /// Work enqueued from now on runs after what is now on `other`, which may be another device's.
     void wait_for(const StreamRef& other) const;
     /// DeviceError where the driver does not know the stream, or knows it on another device.
     void check_alive() const;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cuda/runtime/launch.h"
+#include "cuda/search/ranked.h"
 
 namespace nearfield::cuda {
 namespace {
@@ -98,6 +99,7 @@ void finish(const StreamRef& stream, const SearchRequest& request, const SearchO
            out.ids + queries.first * k * sizeof(std::int64_t),
            out.scores + queries.first * k * sizeof(float),
            out.counts + queries.first * sizeof(std::int64_t));
+    if (out.keys != 0) keep_keys(stream, out.keys, queries, k, pairs, found, lengths);
 }
 
 }  // namespace nearfield::cuda

@@ -8,6 +8,9 @@
 
 namespace nearfield::cuda {
 
+/// Enqueues a copy of a matrix as dense float32.
+void widen(const StreamRef& stream, const DeviceRows& from, CUdeviceptr to);
+
 class PlainQueries {
 public:
     PlainQueries(const DeviceRows& queries, Scratch& scratch);

@@ -34,6 +34,7 @@ struct SearchOut {
     CUdeviceptr ids = 0;
     CUdeviceptr scores = 0;
     CUdeviceptr counts = 0;
+    CUdeviceptr keys = 0;  // queries x k float64 that results of other rows compare with; 0: no
 };
 
 /// Queries [first, first + count) of a request, dense and float32.

@@ -151,6 +151,7 @@ void bind_cuda(py::module_& module) {
     def_array(m);
     def_streams(m);
     bind_cuda_lists(m);
+    bind_cuda_shards(m);
     m.def("devices", &devices);
     m.def("report", &report);
     m.def("sources", [] {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,13 +19,14 @@ class PlacedIndex:
     _resident: Resident | None = None
     """The rows on a device; None: searches run on the CPU."""
 
-    def to(self, device: str) -> Self:
-        """Return the index as it is searched on a device.
+    def to(self, device: str | Sequence[str]) -> Self:
+        """Return the index as it is searched on a device, or on several.
 
         Parameters
         ----------
-        device : str
-            ``"cpu"``, ``"cuda"`` (the first device) or ``"cuda:<number>"``.
+        device : str or sequence of str
+            ``"cpu"``, ``"cuda"`` (the first device) or ``"cuda:<number>"``; of several devices each
+            holds and searches a part of the rows, and the first merges what they find.
 
         Returns
         -------
@@ -36,7 +38,7 @@ class PlacedIndex:
         Raises
         ------
         ValueError
-            No such name of a device.
+            No such name of a device, or one twice.
         TypeError
             Not a :class:`FlatIndex`, or an :class:`IVFIndex` with ``coarse="flat"``, of rows as
             they are: only those are searched on a device.
@@ -66,5 +68,5 @@ class PlacedIndex:
 
     @property
     def device(self) -> str:
-        """Where searches run: ``"cpu"`` or ``"cuda:<number>"``."""
-        return "cpu" if self._resident is None else f"cuda:{self._resident.device}"
+        """Where searches run: ``"cpu"`` or ``"cuda:<number>"``, several with commas between."""
+        return "cpu" if self._resident is None else self._resident.where

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from .. import _core
 
-__all__ = ["as_ordinal", "compiler_folders", "library"]
+__all__ = ["as_ordinal", "as_ordinals", "compiler_folders", "library"]
 
 _BELOW_SITE = ("nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib", "torch/lib")
 
@@ -49,3 +49,30 @@ def as_ordinal(device: object, *, name: str = "device") -> int | None:
     if kind == "cuda" and (text == "cuda" or (number.isascii() and number.isdigit())):
         return int(number or 0)
     raise ValueError(f"{name}: got {device!r}, expected 'cpu', 'cuda' or 'cuda:<number>'")
+
+
+def as_ordinals(device: object, *, name: str = "device") -> tuple[int, ...]:
+    """Return the numbers of one or several CUDA devices, none of them for the CPU.
+
+    Parameters
+    ----------
+    device : str, object, or sequence of them
+        As :func:`as_ordinal` takes one; several each once, without the CPU.
+    name : str
+        Argument name for messages.
+
+    Raises
+    ------
+    ValueError
+        Anything else.
+    """
+    if not isinstance(device, (list, tuple)):
+        ordinal = as_ordinal(device, name=name)
+        return () if ordinal is None else (ordinal,)
+    ordinals = [as_ordinal(each, name=name) for each in device]
+    found = tuple(ordinal for ordinal in ordinals if ordinal is not None)
+    if not found or len(set(found)) < len(ordinals):
+        raise ValueError(
+            f"{name}: got {device!r}, expected CUDA devices, each once; 'cpu' stands by itself"
+        )
+    return found

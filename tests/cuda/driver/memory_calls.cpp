@@ -98,6 +98,25 @@ STANDIN_EXPORT CUresult cuMemcpyDtoHAsync(void* to, CUdeviceptr from, std::size_
     return 0;
 }
 
+STANDIN_EXPORT CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext to_context, CUdeviceptr from,
+                                          CUcontext from_context, std::size_t bytes,
+                                          CUstream stream) {
+    STANDIN_ENTER(cuMemcpyPeerAsync);
+    STANDIN_NEEDS_CONTEXT();
+    STANDIN_NEEDS_STREAM(stream);
+    const auto lies = [&m](CUdeviceptr address, std::size_t size, CUcontext context) {
+        return m.memory.holds(address, size) &&
+               standin::context_of(m.memory.device_of(address)) == context;
+    };
+    if (!lies(to, bytes, to_context) || !lies(from, bytes, from_context)) return 1;
+    m.streams.enqueue(on, [&m, to, from, bytes] {
+        if (!m.memory.holds(from, bytes) || !m.memory.holds(to, bytes))
+            return fail(m, kCudaIllegalAddress, "copy between devices of freed memory");
+        std::memcpy(at(to), at(from), bytes);
+    });
+    return 0;
+}
+
 STANDIN_EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, std::size_t bytes,
                                         CUstream stream) {
     STANDIN_ENTER(cuMemsetD8Async);

@@ -31,6 +31,12 @@ void run_kernel(standin::Machine& m, const std::string& name, const unsigned (&g
     }
 }
 
+/// Devices do not see each other's memory here, as on machines without peer access.
+CUresult refuse_foreign(standin::Machine& m, const std::string& name, int owner) {
+    m.failure = name + ": an argument is memory of device " + std::to_string(owner);
+    return m.failed = kCudaLaunchFailed;
+}
+
 std::string architecture() {
     const std::string capability = standin::setting("STANDIN_CAPABILITY", "9.0");
     return "sm_" + capability.substr(0, capability.find('.')) +
@@ -187,6 +193,8 @@ STANDIN_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, uns
     std::vector<std::uint64_t> kept(nearfield::shim::kernels().at(name).parameters);
     for (std::size_t i = 0; i < kept.size(); ++i) {
         std::memcpy(&kept[i], arguments[i], sizeof(kept[i]));
+        const int owner = m.memory.device_of(kept[i]);
+        if (owner >= 0 && owner != device) return refuse_foreign(m, name, owner);
     }
     m.streams.enqueue(
         on, [&m, name, kept, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes] {

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from ..library import as_ordinal
+from ..library import as_ordinals
 from .base import Resident
 from .lists import ResidentLists
 from .rows import ResidentRows
+from .shards import Shards
 
 if TYPE_CHECKING:
     from ...index import Index
@@ -26,22 +27,28 @@ KINDS: tuple[type[Resident], ...] = (ResidentRows, ResidentLists)
 
 
 def moved(index: _Placed, device: object) -> _Placed:
-    """Return an index that shares everything with `index` and is searched on `device`."""
-    ordinal = as_ordinal(device)
+    """Return an index that shares everything with `index` and is searched on `device`, or many."""
+    ordinals = as_ordinals(device)
     here = index._resident
-    if ordinal == (None if here is None else here.device):
+    if ordinals == (() if here is None else here.devices):
         return index
-    resident = None if ordinal is None else _resident(cast("Index", index), ordinal)
+    resident = _resident(cast("Index", index), ordinals) if ordinals else None
     other = object.__new__(type(index))
     other.__dict__.update(index.__dict__)
     other._resident = resident
     return other
 
 
-def _resident(index: Index, device: int) -> Resident:
+def _resident(index: Index, devices: tuple[int, ...]) -> Resident:
+    if len(devices) > 1:
+        if Shards.takes(index):
+            return Shards(index, devices)
+        raise TypeError(
+            f"to: got {index!r} for {len(devices)} devices, expected {Shards.what}; name one device"
+        )
     for kind in KINDS:
         if kind.takes(index):
-            return kind(index, device)
+            return kind(index, devices[0])
     raise TypeError(
         f"to: got {index!r}, expected {' or '.join(kind.what for kind in KINDS)}: a "
         f"{type(index).__name__} with {index.quantizer} codes is searched on the CPU only"

@@ -98,6 +98,16 @@ class Resident(ABC):
         """
 
     @property
+    def devices(self) -> tuple[int, ...]:
+        """Numbers of the devices the copy is on; queries and results are on the first."""
+        return (self.device,)
+
+    @property
+    def where(self) -> str:
+        """Names of the devices."""
+        return ",".join(f"cuda:{device}" for device in self.devices)
+
+    @property
     def stream(self) -> int:
         """Handle of the stream the copy belongs to."""
         return int(self._stream.handle)
@@ -125,7 +135,7 @@ class Resident(ABC):
                 ["filter", "transform", "recall", "threads", *sorted(self.parameters)]
             )
             raise TypeError(
-                f"search() got {', '.join(unknown)} for rows on cuda:{self.device}, which "
+                f"search() got {', '.join(unknown)} for rows on {self.where}, which "
                 f"takes only {taken} and stream; use index.to('cpu')"
             )
         own = {name: value for name, value in params.items() if name != "stream"}

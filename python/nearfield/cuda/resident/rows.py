@@ -1,4 +1,7 @@
-"""The rows of a flat index on a device, stored as they are: :class:`ResidentRows`."""
+"""The rows of a flat index on a device, stored as they are: :class:`ResidentRows`.
+
+They lie in the order of their labels, so that of equal scores the smaller label is the earlier row.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,55 @@ from ..search import run, uploaded
 from .base import Resident
 
 if TYPE_CHECKING:
+    from ..._core import Index as CoreIndex
     from ...index import Index
 
-__all__ = ["ResidentRows"]
+__all__ = ["ResidentRows", "RowCopy", "by_label", "in_order"]
 
 _BLOCK_BYTES = 1 << 24
 
 
-class _Copy(NamedTuple):
+class RowCopy(NamedTuple):
+    """Rows on a device.
+
+    Attributes
+    ----------
+    version : int
+        Of the index's rows.
+    rows : DeviceMatrix
+    labels, constants, order : tuple, optional
+        ``(keeper, address)`` of an int64 per row, None where rows are called by their number; of
+        what scans need; and of the row of the index that each is, None where it is the same.
+    """
+
     version: int
     rows: DeviceMatrix
     labels: tuple[Any, int] | None
     constants: tuple[Any, int]
+    order: tuple[Any, int] | None = None
 
     @property
     def row_count(self) -> int:
+        """Rows that are there."""
         return self.rows.place[1]
+
+    @classmethod
+    def of(
+        cls, core: CoreIndex, labels: NDArray[np.int64], version: int, device: int, stream: int
+    ) -> RowCopy:
+        """Copy the rows of some labels, in their order."""
+        n, dim, dtype = len(labels), core.dim, core.dtype
+        rows = library().DeviceArray((max(n, 1), dim), dtype, device, stream)
+        row_bytes = rows.nbytes // max(n, 1)
+        step = max(_BLOCK_BYTES // row_bytes, 1)
+        for first in range(0, n, step):
+            block = core.reconstruct(labels[first : first + step], [])
+            library().upload(rows, _as_stored(block, dtype).reshape(-1), first * row_bytes)
+        numbered = bool((labels == np.arange(n)).all())
+        names = None if numbered else uploaded(labels, device, stream)
+        place = (rows._address, n, dim, dim, dtype)
+        constants = _constants(place, core.metric, device, stream)
+        return cls(version, DeviceMatrix(place, False, rows), names, constants)
 
 
 class ResidentRows(Resident):
@@ -48,7 +84,7 @@ class ResidentRows(Resident):
         self,
         owner: Owner,
         q: DeviceMatrix,
-        copy: _Copy,
+        copy: RowCopy,
         k: int,
         mask: Any,
         params: Mapping[str, Any],
@@ -62,31 +98,44 @@ class ResidentRows(Resident):
             self._core.metric,
             self.device,
             stream,
-            mask=mask,
+            mask=in_order(mask, copy.order, copy.row_count, self.device, stream),
             labels=copy.labels,
             constants=copy.constants,
         )
 
-    def _copied(self, version: int) -> _Copy:
-        labels = self._core.labels()
-        n, dim, dtype = len(labels), self._core.dim, self._core.dtype
-        rows = library().DeviceArray((max(n, 1), dim), dtype, self.device, self.stream)
-        row_bytes = rows.nbytes // max(n, 1)
-        step = max(_BLOCK_BYTES // row_bytes, 1)
-        for first in range(0, n, step):
-            block = self._core.reconstruct(labels[first : first + step], [])
-            library().upload(rows, _as_stored(block, dtype).reshape(-1), first * row_bytes)
-        numbered = bool((labels == np.arange(n)).all())
-        names = None if numbered else uploaded(labels, self.device, self.stream)
-        place = (rows._address, n, dim, dim, dtype)
-        return _Copy(version, DeviceMatrix(place, False, rows), names, self._constants(place))
+    def _copied(self, version: int) -> RowCopy:
+        labels, order = by_label(self._core.labels())
+        copy = RowCopy.of(self._core, labels, version, self.device, self.stream)
+        if order is None:
+            return copy
+        return copy._replace(order=uploaded(order, self.device, self.stream))
 
-    def _constants(self, place: tuple[int, int, int, int, str]) -> tuple[Any, int]:
-        needed = library().constants_bytes(place)
-        there = library().DeviceArray((needed,), "uint8", self.device, self.stream)
-        at, metric = there._address, self._core.metric
-        library().compute_constants(place, metric, at, self.device, self.stream)
-        return there, at
+
+def by_label(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint32] | None]:
+    """Return labels in ascending order, and the row of each; None where they are so already."""
+    if bool((labels[1:] > labels[:-1]).all()):
+        return labels, None
+    order = np.argsort(labels)
+    return labels[order], order.astype(np.uint32)
+
+
+def in_order(mask: Any, order: Any, n: int, device: int, stream: int) -> Any:
+    """Return a mask by row of the index, ``(keeper, address)`` or None, by row of its copy."""
+    if mask is None or order is None:
+        return mask
+    picked = library().DeviceArray((max(n, 1),), "uint8", device, stream)
+    library().pick_bytes(mask[1], order[1], n, picked._address, (device, stream))
+    return picked, picked._address
+
+
+def _constants(
+    place: tuple[int, int, int, int, str], metric: str, device: int, stream: int
+) -> tuple[Any, int]:
+    needed = library().constants_bytes(place)
+    there = library().DeviceArray((needed,), "uint8", device, stream)
+    at = there._address
+    library().compute_constants(place, metric, at, device, stream)
+    return there, at
 
 
 def _as_stored(block: NDArray[np.float32], dtype: str) -> NDArray[Any]:
