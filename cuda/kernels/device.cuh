@@ -46,6 +46,7 @@ struct e8 {
 };
 
 static __device__ __forceinline__ float to_float(float x) { return x; }
+static __device__ __forceinline__ float to_float(i8 x) { return static_cast<float>(x); }
 static __device__ __forceinline__ float to_float(u8 x) { return static_cast<float>(x); }
 static __device__ __forceinline__ float to_float(i8 x) { return static_cast<float>(x); }
 static __device__ __forceinline__ float to_float(e8 x) {
