@@ -59,6 +59,7 @@ public:
 
     /// ip: how long rows are, where they are about equally long; infinite, as it is at first, where not.
     void set_length(double length) noexcept { length_ = length; }
+    double length() const noexcept { return length_; }
 
     /// The codes of these rows follow those that are there. If this throws, nothing has changed.
     void append(const RowReader& rows, std::span<const Id> which, int threads);
