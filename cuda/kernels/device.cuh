@@ -48,7 +48,6 @@ struct e8 {
 static __device__ __forceinline__ float to_float(float x) { return x; }
 static __device__ __forceinline__ float to_float(i8 x) { return static_cast<float>(x); }
 static __device__ __forceinline__ float to_float(u8 x) { return static_cast<float>(x); }
-static __device__ __forceinline__ float to_float(i8 x) { return static_cast<float>(x); }
 static __device__ __forceinline__ float to_float(e8 x) {
     return static_cast<float>(static_cast<i32>(x.bits) - 128);
 }

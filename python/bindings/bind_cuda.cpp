@@ -201,6 +201,7 @@ void bind_cuda(py::module_& module) {
     m.def("search", &search, py::arg("queries"), py::arg("rows"), py::arg("metric"), py::arg("k"),
           py::arg("extras"), py::arg("exclude_self"), py::arg("out"), py::arg("scratch"),
           py::arg("device"), py::arg("stream"));
+    bind_cuda_graph(m);
 }
 
 }  // namespace nearfield::bindings

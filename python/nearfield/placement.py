@@ -40,8 +40,8 @@ class PlacedIndex:
         ValueError
             No such name of a device, or one twice.
         TypeError
-            Not a :class:`FlatIndex`, or an :class:`IVFIndex` with ``coarse="flat"``, of rows as
-            they are: only those are searched on a device.
+            Not a :class:`FlatIndex`, an :class:`IVFIndex` with ``coarse="flat"`` or an
+            :class:`HNSWIndex` of rows as they are: only those are searched on a device.
         DeviceError
             No device or driver, or too little memory.
 
@@ -49,9 +49,16 @@ class PlacedIndex:
         -----
         Queries on the device (torch, CuPy, anything with ``__dlpack__`` or
         ``__cuda_array_interface__``) give results there, enqueued on the current stream of their
-        library or on ``stream=``; queries on the CPU give NumPy arrays. Either way ids are those of
-        the CPU, for the same `nprobe`, `margin` or `recall` where the index has lists. Everything
-        but :meth:`search` runs on the CPU.
+        library or on ``stream=``; queries on the CPU give NumPy arrays. Everything but
+        :meth:`search` runs on the CPU.
+
+        Ids are those of the CPU, for the same `nprobe`, `margin` or `recall` where the index has
+        lists. In an :class:`HNSWIndex` they are of the same graph with the same scores, but a walk
+        on a device goes by the rows as they are stored, not by 4 bits a dimension, and scores all
+        rows that it keeps: at equal `ef_search` it may find others. A `recall` chooses `ef_search`
+        and `margin` by what :func:`nearfield.tune` measured on the CPU. All rows are scored where
+        few may answer, where a `filter` is a mask on the device, and where a walk would keep more
+        rows than a block's memory holds.
 
         Examples
         --------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..library import as_ordinals
 from .base import Resident
+from .graph import ResidentGraph
 from .lists import ResidentLists
 from .rows import ResidentRows
 from .shards import Shards
@@ -22,7 +23,7 @@ _Placed = TypeVar("_Placed", bound="PlacedIndex")
 
 __all__ = ["KINDS", "Resident", "moved"]
 
-KINDS: tuple[type[Resident], ...] = (ResidentRows, ResidentLists)
+KINDS: tuple[type[Resident], ...] = (ResidentRows, ResidentLists, ResidentGraph)
 """The first that takes an index holds it."""
 
 

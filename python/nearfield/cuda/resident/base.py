@@ -93,7 +93,8 @@ class Resident(ABC):
     ) -> SearchResult:
         """Enqueue a search on `stream`; results are the owner's arrays.
 
-        mask is ``(keeper, address)`` of a byte per row, or None; params are the search's own, those
+        mask is what :meth:`_mask` returned, by default ``(keeper, address)`` of a byte per row or
+        None; params are the search's own, those
         that :attr:`parameters` names, and what the index has where a call does not give them.
         """
 
@@ -215,12 +216,16 @@ class Resident(ABC):
             copy = self._current()
             # After the copy of the rows, and before they are freed.
             library().wait_for(self.device, stream, self.stream)
-            mask = mask_on_device(filter_rows, copy.row_count, self.device, stream)
+            mask = self._mask(filter_rows, copy, stream)
             found = self._enqueue(owner_of(caller), q, copy, k, mask, own, stream)
             library().wait_for(self.device, self.stream, stream)
             return found
 
         return enqueued(rows) if is_on_device(rows) else self._live.masked(rows, enqueued)
+
+    def _mask(self, rows: Any, copy: Any, stream: int) -> Any:
+        """Return a filter on the device as :meth:`_enqueue` takes it."""
+        return mask_on_device(rows, copy.row_count, self.device, stream)
 
     def _downloaded(self, array: Any) -> NDArray[Any]:
         out = np.empty(array.shape, array.dtype)

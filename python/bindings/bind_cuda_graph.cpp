@@ -1,0 +1,167 @@
+// CUDA: the tables of a graph on their way to a device, and searches there.
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "arrays.h"
+#include "bind.h"
+#include "device_array.h"
+#include "index/hnsw/graph_table.h"
+#include "index/hnsw/hnsw_index.h"
+
+namespace nearfield::bindings {
+namespace {
+
+// (address, rows, cols, stride in elements, dtype)
+using Matrix = std::tuple<std::uintptr_t, std::size_t, std::size_t, std::size_t, std::string>;
+using Addresses = std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>;
+
+cuda::DeviceRows rows_of(const Matrix& matrix) {
+    const auto& [address, rows, cols, stride, dtype] = matrix;
+    return {address, rows, cols, stride, dtype_from(dtype)};
+}
+
+/// The tables of an index as it was, and its rows.
+struct Tables {
+    std::shared_ptr<const RowStore> store;
+    GraphTable table;
+
+    explicit Tables(const HnswIndex& index) : store(index.snapshot()), table(table_of(*store)) {}
+
+    py::array rows(std::size_t first, std::size_t count) const {
+        const std::size_t bytes = store->spec.dim * size_of(store->spec.dtype);
+        const std::size_t end = std::min(first + count, table.rows.size());
+        const std::size_t n = end - std::min(first, end);
+        auto out = make_array<std::uint8_t>(
+            {static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(bytes)});
+        copy_stored_rows(*store, {table.rows.data() + std::min(first, end), n}, out.mutable_data());
+        return out;
+    }
+};
+
+template <class T>
+py::array array_of(const std::vector<T>& values) {
+    auto out = make_array<T>({static_cast<py::ssize_t>(values.size())});
+    std::copy(values.begin(), values.end(), out.mutable_data());
+    return out;
+}
+
+void bind_tables(py::module_& m) {
+    py::class_<Tables>(m, "GraphTables", "A graph as tables over numbered rows.")
+        .def(py::init([](const HnswIndex& index) {
+                 const py::gil_scoped_release release;
+                 return std::make_unique<Tables>(index);
+             }),
+             py::arg("index"))
+        .def_property_readonly("count", [](const Tables& t) { return t.table.rows.size(); })
+        .def_property_readonly("degree", [](const Tables& t) { return t.table.degree; })
+        .def_property_readonly("width", [](const Tables& t) { return t.table.width; })
+        .def_property_readonly("unit", [](const Tables& t) { return t.table.unit; })
+        .def_property_readonly("length", [](const Tables& t) { return t.table.length; })
+        .def("rows", &Tables::rows, py::arg("first"), py::arg("count"), "Rows by number, as bytes.")
+        .def("labels", [](const Tables& t) { return array_of(t.table.labels); })
+        .def("places", [](const Tables& t) { return array_of(t.table.places); })
+        .def("links", [](const Tables& t) { return array_of(t.table.links); })
+        .def("node_rows", [](const Tables& t) { return array_of(t.table.node_rows); })
+        .def("below", [](const Tables& t) { return array_of(t.table.below); })
+        .def("upper_links", [](const Tables& t) { return array_of(t.table.upper_links); })
+        .def("starts", [](const Tables& t) { return array_of(t.table.starts); });
+}
+
+void bind_device_graph(py::module_& m) {
+    py::class_<cuda::DeviceGraph>(m, "DeviceGraph", "Where the tables of a graph lie.")
+        .def(py::init([](const Tables& tables, std::uintptr_t links,
+                         const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t,
+                                          std::uintptr_t>& levels,
+                         std::uintptr_t constants) {
+                 const GraphTable& t = tables.table;
+                 const auto& [node_rows, below, upper_links, starts] = levels;
+                 cuda::DeviceGraph graph;
+                 graph.rows = t.rows.size();
+                 graph.degree = t.degree;
+                 graph.links = links;
+                 graph.upper = t.starts.size() - 1;
+                 graph.width = t.width;
+                 graph.node_rows = node_rows;
+                 graph.below = below;
+                 graph.upper_links = upper_links;
+                 graph.starts = starts;
+                 graph.unit = static_cast<float>(t.unit);
+                 graph.length = static_cast<float>(t.length);
+                 graph.constants = constants;
+                 return graph;
+             }),
+             py::arg("tables"), py::arg("links"), py::arg("levels"), py::arg("constants"));
+}
+
+/// (metric, k, passing, breadth, margin)
+using Wanted = std::tuple<std::string, std::size_t, std::size_t, std::size_t, double>;
+
+cuda::GraphRequest request_of(const cuda::DeviceGraph& graph, const Matrix& queries,
+                              const Matrix& rows, const Wanted& wanted, std::uintptr_t mask,
+                              std::uintptr_t labels) {
+    const auto& [metric, k, passing, breadth, margin] = wanted;
+    cuda::GraphRequest r;
+    r.search.queries = rows_of(queries);
+    r.search.rows = rows_of(rows);
+    r.search.metric = metric_from(metric);
+    r.search.k = k;
+    r.search.mask = mask;
+    r.search.labels = labels;
+    r.graph = graph;
+    r.passing = passing;
+    r.breadth = breadth;
+    r.margin = margin;
+    return r;
+}
+
+void search(const cuda::DeviceGraph& graph, const Matrix& queries, const Matrix& rows,
+            const Wanted& wanted, const std::pair<std::uintptr_t, std::uintptr_t>& extras,
+            const Addresses& out, std::uintptr_t scratch, int device, std::uintptr_t stream) {
+    const auto request = request_of(graph, queries, rows, wanted, extras.first, extras.second);
+    const auto& [ids, scores, counts] = out;
+    const py::gil_scoped_release release;
+    const cuda::StreamRef on = stream_of(device, stream);
+    on.check_alive();
+    cuda::search_graph(on, request, {ids, scores, counts}, scratch);
+}
+
+}  // namespace
+
+void bind_cuda_graph(py::module_& m) {
+    using Release = py::call_guard<py::gil_scoped_release>;
+    bind_tables(m);
+    bind_device_graph(m);
+    m.def("graph_constants_bytes", &cuda::graph_constants_bytes, py::arg("rows"));
+    m.def(
+        "compute_graph_constants",
+        [](const Matrix& rows, std::uintptr_t at, int device, std::uintptr_t stream) {
+            const cuda::DeviceRows there = rows_of(rows);
+            const py::gil_scoped_release release;
+            cuda::compute_graph_constants(stream_of(device, stream), there, at);
+        },
+        py::arg("rows"), py::arg("at"), py::arg("device"), py::arg("stream"));
+    m.def(
+        "graph_scratch_bytes",
+        [](const cuda::DeviceGraph& graph, const Matrix& queries, const Matrix& rows,
+           const Wanted& wanted, int device) {
+            return cuda::graph_scratch_bytes(cuda::Device::at(device),
+                                             request_of(graph, queries, rows, wanted, 0, 0));
+        },
+        py::arg("graph"), py::arg("queries"), py::arg("rows"), py::arg("wanted"),
+        py::arg("device"));
+    m.def("search_graph", &search, py::arg("graph"), py::arg("queries"), py::arg("rows"),
+          py::arg("wanted"), py::arg("extras"), py::arg("out"), py::arg("scratch"),
+          py::arg("device"), py::arg("stream"));
+    m.def(
+        "order_mask",
+        [](std::uintptr_t mask, std::uintptr_t order, std::size_t count, std::uintptr_t out,
+           int device, std::uintptr_t stream) {
+            cuda::order_mask(stream_of(device, stream), mask, order, count, out);
+        },
+        py::arg("mask"), py::arg("order"), py::arg("count"), py::arg("out"), py::arg("device"),
+        py::arg("stream"), Release());
+}
+
+}  // namespace nearfield::bindings

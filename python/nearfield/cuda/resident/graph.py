@@ -1,0 +1,156 @@
+"""The graph of an HNSW index on a device, with the rows as they are: :class:`ResidentGraph`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...filters import LabelSpace, as_mask
+from ...result import SearchResult
+from ..arrays import DeviceMatrix, is_on_device
+from ..library import library
+from ..owners import Owner
+from ..search import mask_on_device, uploaded
+from .base import Resident
+
+if TYPE_CHECKING:
+    from ...index import Index
+
+__all__ = ["ResidentGraph"]
+
+_BLOCK_BYTES = 1 << 24
+_USUAL_BREADTH = 64  # as the CPU's, with a margin and without
+_BREADTH_OF_MARGIN = 1024
+
+
+class _Copy(NamedTuple):
+    version: int
+    graph: Any
+    rows: tuple[int, int, int, int, str]  # those that may answer, by ascending label
+    labels: tuple[Any, int] | None
+    order: tuple[NDArray[Any], tuple[Any, int]] | None  # None: labels ascend as rows came
+    keep: tuple[Any, ...]
+
+    @property
+    def row_count(self) -> int:
+        return self.rows[1]
+
+
+class _Mask(NamedTuple):
+    keep: Any
+    address: int
+    passing: int  # 0: nobody knows
+
+
+class ResidentGraph(Resident):
+    """Walks go by the rows themselves; scores are exact, and which rows are found is approximate.
+
+    Where few rows may answer, all of them are scored, as on the CPU; likewise where a mask is on
+    the device, for how many it lets answer is not known here, and where a walk is broader than a
+    block's memory allows.
+    """
+
+    what = "an HNSWIndex of such rows"
+    parameters = frozenset({"ef_search", "margin"})
+
+    @staticmethod
+    def takes(index: Index) -> bool:
+        """Tell whether an index is a graph over rows as they are."""
+        return type(index).__name__ == "HNSWIndex" and index.quantizer == index._core.dtype
+
+    def _enqueue(
+        self,
+        owner: Owner,
+        q: DeviceMatrix,
+        copy: _Copy,
+        k: int,
+        mask: _Mask | None,
+        params: Mapping[str, Any],
+        stream: int,
+    ) -> SearchResult:
+        native, device = library(), self.device
+        margin = float(params.get("margin", math.inf))
+        usual = _USUAL_BREADTH if math.isinf(margin) else _BREADTH_OF_MARGIN
+        passing = copy.row_count if mask is None else mask.passing
+        wanted = (self._core.metric, k, passing, params.get("ef_search", usual), margin)
+        n: tuple[int, ...] = () if q.one_vector else (q.place[1],)
+        needed = native.graph_scratch_bytes(copy.graph, q.place, copy.rows, wanted, device)
+        ids, ids_at = owner.empty((*n, k), "int64", device, stream)
+        scores, scores_at = owner.empty((*n, k), "float32", device, stream)
+        counts, counts_at = owner.empty(n, "int64", device, stream)
+        scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", device, stream)
+        native.search_graph(
+            copy.graph,
+            q.place,
+            copy.rows,
+            wanted,
+            (0 if mask is None else mask.address, 0 if copy.labels is None else copy.labels[1]),
+            (ids_at, scores_at, counts_at),
+            scratch_at,
+            device,
+            stream,
+        )
+        del scratch
+        return SearchResult(*map(owner.finished, (ids, scores, counts)))
+
+    def _mask(self, rows: Any, copy: _Copy, stream: int) -> _Mask | None:
+        if rows is None:
+            return None
+        if is_on_device(rows):
+            keep, address = mask_on_device(rows, copy.row_count, self.device, stream)
+            if copy.order is None:
+                return _Mask(keep, address, 0)
+            n, (_, order_at) = copy.row_count, copy.order[1]
+            there = library().DeviceArray((max(n, 1),), "uint8", self.device, stream)
+            library().order_mask(address, order_at, n, there._address, self.device, stream)
+            return _Mask((there, keep), there._address, 0)
+        mask = as_mask(rows, LabelSpace(copy.row_count))
+        if mask is None:
+            return None
+        if copy.order is not None:
+            mask = mask[copy.order[0]]
+        keep, address = uploaded(mask.view(np.uint8), self.device, stream)
+        return _Mask(keep, address, int(np.count_nonzero(mask)))
+
+    def _copied(self, version: int) -> _Copy:
+        native, device, stream = library(), self.device, self.stream
+        tables = native.GraphTables(self._core)
+        dim, dtype, labels = self._core.dim, self._core.dtype, tables.labels()
+        count, places = tables.count, tables.places()
+        rows = native.DeviceArray((max(count, 1), dim), dtype, device, stream)
+        row_bytes = rows.nbytes // max(count, 1)
+        step = max(_BLOCK_BYTES // row_bytes, 1)
+        for first in range(0, count, step):
+            native.upload(rows, tables.rows(first, step).reshape(-1), first * row_bytes)
+
+        def there(array: NDArray[Any]) -> tuple[Any, int]:
+            return uploaded(array, device, stream)
+
+        links = there(tables.links())
+        parts = (tables.node_rows(), tables.below(), tables.upper_links(), tables.starts())
+        levels = tuple(there(part) for part in parts)
+        everything = (rows._address, count, dim, dim, dtype)
+        constants = self._constants(everything)
+        graph = native.DeviceGraph(tables, links[1], tuple(at for _, at in levels), constants[1])
+        numbers = np.arange(len(labels))
+        return _Copy(
+            version,
+            graph,
+            (rows._address, len(labels), dim, dim, dtype),
+            None if (labels == numbers).all() else there(labels),
+            None if (places == numbers).all() else (places, there(places)),
+            (rows, links, levels, constants),
+        )
+
+    def _constants(self, place: tuple[int, int, int, int, str]) -> tuple[Any, int]:
+        if self._core.metric != "cosine":
+            return None, 0
+        native = library()
+        needed = native.graph_constants_bytes(place[1])
+        there = native.DeviceArray((needed,), "uint8", self.device, self.stream)
+        native.compute_graph_constants(place, there._address, self.device, self.stream)
+        return there, there._address
