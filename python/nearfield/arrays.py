@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import DeviceError
+
 __all__ = [
     "STORAGES",
     "as_floats",
@@ -315,11 +317,11 @@ def _from_protocol(obj: Any, name: str) -> tuple[NDArray[Any], str]:
 def foreign_code(obj: Any, name: str) -> Iterator[None]:
     """Turn what a foreign object's methods raise, which may be anything, into a TypeError.
 
-    A lack of memory and a failing disk or network are no fault of the object: they pass.
+    A lack of memory and a failing disk, network or device are no fault of the object: they pass.
     """
     try:
         yield
-    except (MemoryError, OSError):
+    except (MemoryError, OSError, DeviceError):
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or "no reason given"

@@ -65,13 +65,16 @@ def is_on_device(obj: Any) -> bool:
         return False
 
 
-def device_of(obj: Any, name: str) -> int:
-    """Return the number of the device that an array of :func:`is_on_device` is on."""
+def device_of(obj: Any, name: str, *, otherwise: int = 0) -> int:
+    """Return the number of the device that an array of :func:`is_on_device` is on.
+
+    An empty array may have no address; it is then on the device `otherwise`.
+    """
     if hasattr(type(obj), "__dlpack_device__"):
         with foreign_code(obj, name):
             return int(obj.__dlpack_device__()[1])
     address = _interface(obj, name)["data"][0]
-    return int(library().device_of(address)) if address else 0
+    return int(library().device_of(address)) if address else otherwise
 
 
 def as_device_matrix(
@@ -124,7 +127,7 @@ def as_device_matrix(
 
 def as_device_array(obj: Any, *, name: str, device: int, stream: int) -> _Array:
     """Take any array of the device; work enqueued on `stream` from now on sees what is in it."""
-    here = device_of(obj, name)
+    here = device_of(obj, name, otherwise=device)
     if here != device:
         raise ValueError(
             f"{name}: got an array on cuda:{here}, expected one on cuda:{device}, where the others "

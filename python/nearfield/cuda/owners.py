@@ -7,6 +7,7 @@ pool), on the stream the search runs on, so that the pools do not fight over a d
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from typing import Any, Protocol
 
@@ -55,7 +56,7 @@ class _Own:
 
 class _Jax(_Own):
     def finished(self, array: Any) -> Any:
-        return sys.modules["jax"].dlpack.from_dlpack(array)
+        return importlib.import_module("jax.dlpack").from_dlpack(array)
 
 
 class _Torch:

@@ -145,13 +145,28 @@ def test_cupy(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.ids.held().tolist() == [[0, 2]]
 
 
-def test_jax_gets_arrays_of_its_own(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("jax")
-    module.__dict__["dlpack"] = SimpleNamespace(from_dlpack=lambda array: ("jax", array))
-    monkeypatch.setitem(sys.modules, "jax", module)
-    kind = type("Array", (DlpackArray,), {"__module__": "jaxlib"})
-    found = nf.topk(kind(standin, QUERY), kind(standin, ROWS), k=2)
-    assert [part[0] for part in found] == ["jax"] * 3
+def test_torchs_bfloat16_and_one_vector(torch: Library, standin: Standin) -> None:
+    def bits(values: np.ndarray) -> np.ndarray:
+        return (values.view(np.uint32) >> 16).astype(np.uint16)
+
+    q, rows = (Tensor(standin, bits(part), bfloat16=True) for part in (QUERY[0], ROWS))
+    found = nf.topk(q, rows, k=2)
+    standin.synchronize(1)
+    assert [shape for shape, *_ in torch.allocated[:3]] == [(2,), (2,), ()]
+    assert found.ids.held().tolist() == [0, 2]
+    assert found.counts.held() == 2
+
+
+def test_torchs_current_stream_is_gone(torch: Library, standin: Standin) -> None:
+    q, rows = Tensor(standin, QUERY), Tensor(standin, ROWS)
+    torch.now = standin.stream()
+    standin.destroy(torch.now)
+    with pytest.raises(nf.DeviceError):
+        nf.topk(q, rows, k=2)
+    torch.now = 0
+    found = nf.topk(q, rows, k=2)
+    standin.synchronize(1)
+    assert found.ids.held().tolist() == [[0, 2]]
 
 
 def test_out_of_memory_of_the_caller_passes(torch: Library, standin: Standin) -> None:

@@ -191,7 +191,7 @@ class Resident(ABC):
     def _search_there(
         self, q: Any, k: int, rows: Any, own: dict[str, Any], recall: Any, stream: Any
     ) -> SearchResult:
-        device = device_of(q, "q")
+        device = device_of(q, "q", otherwise=self.device)
         if device != self.device:
             raise ValueError(
                 f"q: got an array on cuda:{device}, expected one on cuda:{self.device}, where the "
