@@ -1,1 +1,1 @@
-"""What search on a GPU is timed against."""
+"""What only a GPU can show: the phases of `bench.gpu_check`, and what they are timed against."""

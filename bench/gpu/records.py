@@ -64,6 +64,11 @@ class Box:
         """Tell whether a case of so many seconds still fits."""
         return self._records.seconds + seconds < self._end
 
+    @property
+    def seconds_left(self) -> float:
+        """What is left of it."""
+        return max(self._end - self._records.seconds, 0.0)
+
 
 def run_phase(
     records: Records, name: str, seconds: float, phase: Callable[[Records, Box], None]
