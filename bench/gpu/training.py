@@ -69,6 +69,8 @@ def step_by_triton(check: Check, x: Any, centroids: Any) -> Run:
 def step_by_torch(check: Check, x: Any, centroids: Any) -> Run:
     """torch: products in parts, argmax, and a sum by index."""
     check.need_torch()
+    from bench.gpu.torch_topk import scores
+
     torch = check.there.torch
     half = centroids.to(x.dtype)
     bias = centroids.square().sum(1) / 2
@@ -76,7 +78,7 @@ def step_by_torch(check: Check, x: Any, centroids: Any) -> Run:
     def once(_: int) -> Any:
         sums, counts = torch.zeros_like(centroids), torch.zeros_like(bias)
         for part in x.split(AT_ONCE):
-            labels = (torch.mm(part, half.T, out_dtype=torch.float32) - bias).argmax(dim=1)
+            labels = (scores(part, half) - bias).argmax(dim=1)
             sums.index_add_(0, labels, part.float())
             counts += torch.bincount(labels, minlength=len(bias))
         return torch.where(counts[:, None] > 0, sums / counts[:, None], centroids)

@@ -16,7 +16,7 @@ from bench.gpu.predictions import missed
 from bench.gpu.records import Box
 
 SHAPE = (10_000, 1_000_000, 768, 100)
-SMALL_SHAPE = (20, 300, 24, 10)
+SMALL_SHAPE = (4, 100, 16, 5)
 Variant = tuple[str, float, Callable[[], contextlib.AbstractContextManager[Any]]]
 
 
