@@ -241,7 +241,8 @@ bool regroup(MatrixView<float> rows, const KMeansOptions& options, std::size_t m
     }
     if (freed == 0) return false;
     for (Id& label : state.nearest) label = becomes[label];
-    fill_empty(rows, sizes, state.nearest.data(), options, stream, state.centroids.data());
+    fill_empty(source_of(rows), sizes, state.nearest.data(), options, stream,
+               state.centroids.data());
     return true;
 }
 
@@ -351,7 +352,7 @@ void balance(MatrixView<float> rows, NearestCentroid& search, const KMeansOption
         if (!last) prices.adjust(sums.sizes(), most, mean);
         prices.forget_empty(sums.sizes());
         if (pass + 1 < kPricings + kRepairs) {
-            fill_empty(rows, sums.sizes(), state.nearest.data(), options,
+            fill_empty(source_of(rows), sums.sizes(), state.nearest.data(), options,
                        kStream + static_cast<std::uint64_t>(kRegroups + pass), next.data());
         }
         state.centroids.swap(next);

@@ -14,8 +14,6 @@
 namespace nearfield {
 namespace {
 
-/// Rows added up by one task.
-constexpr std::size_t kSegment = 4096;
 /// How far the halves of a split cluster start from its centroid, as a share of the way to a row.
 constexpr float kApart = 0.25f;
 
@@ -46,9 +44,9 @@ struct Segment {
     std::size_t end;
 };
 
-/// Whether sums stay good while rows leave them: none may be much longer than most, or what it leaves
-/// behind is rounding error.
-bool of_similar_length(const double* squared, std::size_t n) {
+}  // namespace
+
+bool may_subtract(const double* squared, std::size_t n) {
     double largest = 0.0;
     double sum = 0.0;
     std::size_t count = 0;
@@ -62,8 +60,6 @@ bool of_similar_length(const double* squared, std::size_t n) {
     return count == 0 || std::ilogb(largest) - sum / static_cast<double>(count) < kBits;
 }
 
-}  // namespace
-
 Clusters group(const std::vector<Id>& rows, const Id* of, std::size_t k) {
     Clusters out{std::vector<Id>(rows.size()), std::vector<std::size_t>(k + 1)};
     for (const Id row : rows) ++out.begin[of[row] + 1];
@@ -75,7 +71,7 @@ Clusters group(const std::vector<Id>& rows, const Id* of, std::size_t k) {
 
 ClusterSums::ClusterSums(MatrixView<float> rows, std::size_t k, const double* squared)
     : rows_(rows),
-      may_subtract_(of_similar_length(squared, rows.rows)),
+      may_subtract_(may_subtract(squared, rows.rows)),
       sizes_(k),
       sums_(k * rows.cols) {}
 
@@ -84,7 +80,7 @@ void ClusterSums::assign(const Id* before, const Id* now, int threads) {
     for (std::size_t i = 0; i < rows_.rows && before != nullptr; ++i) {
         if (before[i] != now[i]) moved.push_back(static_cast<Id>(i));
     }
-    if (before != nullptr && may_subtract_ && moved.size() < rows_.rows / 3) {
+    if (before != nullptr && may_subtract_ && few_moved(moved.size(), rows_.rows)) {
         add(moved, before, -1.0, threads);
     } else {
         moved.resize(rows_.rows);
@@ -101,8 +97,8 @@ void ClusterSums::add(const std::vector<Id>& moved, const Id* clusters, double s
     const Clusters groups = group(moved, clusters, k);
     std::vector<Segment> segments;
     for (std::size_t j = 0; j < k; ++j) {
-        for (std::size_t b = groups.begin[j]; b < groups.begin[j + 1]; b += kSegment) {
-            segments.push_back({j, b, std::min(b + kSegment, groups.begin[j + 1])});
+        for (std::size_t b = groups.begin[j]; b < groups.begin[j + 1]; b += kSumSegment) {
+            segments.push_back({j, b, std::min(b + kSumSegment, groups.begin[j + 1])});
         }
         // Wraps around and back for a negative sign.
         sizes_[j] += sign < 0.0 ? 0 - groups.size(j) : groups.size(j);
@@ -116,7 +112,7 @@ void ClusterSums::add(const std::vector<Id>& moved, const Id* clusters, double s
         std::vector<double> sum(dim);
         kernels::active().sum_rows_f32(rows_.data, rows_.stride, groups.rows.data() + segment.begin,
                                        segment.end - segment.begin, dim, sum.data());
-        if (groups.size(segment.cluster) > kSegment) {
+        if (groups.size(segment.cluster) > kSumSegment) {
             partial[s] = std::move(sum);
         } else {
             take_in(segment.cluster, sum);
@@ -138,7 +134,7 @@ double ClusterSums::means(const Centroids& old, float* next, int threads) const 
     return std::accumulate(share.begin(), share.end(), 0.0);
 }
 
-std::size_t fill_empty(MatrixView<float> rows, const std::vector<std::size_t>& sizes,
+std::size_t fill_empty(const RowSource& rows, const std::vector<std::size_t>& sizes,
                        const Id* nearest, const KMeansOptions& options, std::uint64_t stream,
                        float* centroids) {
     const std::size_t k = sizes.size();
@@ -163,7 +159,9 @@ std::size_t fill_empty(MatrixView<float> rows, const std::vector<std::size_t>& s
         donors.pop();
         const std::size_t donor = k - order;
         const std::size_t pick = random.below(clusters.size(donor));
-        const float* x = rows.row(clusters.rows[clusters.begin[donor] + pick]);
+        const std::vector<float> row =
+            rows.gather({&clusters.rows[clusters.begin[donor] + pick], 1});
+        const float* const x = row.data();
         float* from = centroids + donor * dim;
         float* to = centroids + j * dim;
         // Centroids have unit length then, and a long row would push one of them to the other side.

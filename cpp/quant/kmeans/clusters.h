@@ -14,8 +14,19 @@
 #include "base/types.h"
 #include "quant/kmeans/kmeans.h"
 #include "quant/kmeans/nearest.h"
+#include "quant/kmeans/row_source.h"
 
 namespace nearfield {
+
+/// Rows of a cluster that are added up at a time, before they are added to its sum.
+inline constexpr std::size_t kSumSegment = 4096;
+
+/// Whether sums stay good while rows leave them: none may be much longer than most, or what it leaves
+/// behind is rounding error. squared: |x|^2 of n rows.
+bool may_subtract(const double* squared, std::size_t n);
+
+/// Of n rows, whether those that moved are fewer to add than all.
+constexpr bool few_moved(std::size_t moved, std::size_t n) noexcept { return moved < n / 3; }
 
 /// Rows grouped by cluster, each group in rising order: those of j are rows[begin[j] .. begin[j + 1]).
 struct Clusters {
@@ -54,7 +65,7 @@ private:
 };
 
 /// Gives every empty cluster half of a large one; returns how many there were.
-std::size_t fill_empty(MatrixView<float> rows, const std::vector<std::size_t>& sizes,
+std::size_t fill_empty(const RowSource& rows, const std::vector<std::size_t>& sizes,
                        const Id* nearest, const KMeansOptions& options, std::uint64_t stream,
                        float* centroids);
 

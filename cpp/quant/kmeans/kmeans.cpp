@@ -15,21 +15,20 @@
 namespace nearfield {
 namespace {
 
-/// With fewer clusters there is no hierarchy to gain from.
-constexpr std::size_t kFewest = 16;
-
 double largest_norm(MatrixView<float> centroids, const char* what, int threads) {
     const std::vector<double> squared = squared_norms_of(centroids, what, threads);
     return squared.empty() ? 0.0 : std::sqrt(*std::max_element(squared.begin(), squared.end()));
 }
 
-void check(MatrixView<float> rows, const KMeansOptions& options) {
-    if (options.k < 1 || options.k > rows.rows) {
+}  // namespace
+
+void check_clustering(std::size_t rows, std::size_t cols, const KMeansOptions& options) {
+    if (options.k < 1 || options.k > rows) {
         throw std::invalid_argument("k: got " + std::to_string(options.k) + " for " +
-                                    std::to_string(rows.rows) +
+                                    std::to_string(rows) +
                                     " rows, expected at least 1 and at most one per row");
     }
-    if (rows.cols == 0) throw std::invalid_argument("rows: got 0 columns, expected at least 1");
+    if (cols == 0) throw std::invalid_argument("rows: got 0 columns, expected at least 1");
     if (options.iterations < 1) {
         throw std::invalid_argument("iterations: got " + std::to_string(options.iterations) +
                                     ", expected at least 1");
@@ -52,17 +51,15 @@ void check(MatrixView<float> rows, const KMeansOptions& options) {
             "growing: got a hierarchical clustering, which does not grow; expected one of the two");
     }
     const MatrixView<float>& start = options.start;
-    if (start.rows != 0 && (start.rows != options.k || start.cols != rows.cols)) {
+    if (start.rows != 0 && (start.rows != options.k || start.cols != cols)) {
         throw std::invalid_argument("start: got " + std::to_string(start.rows) + " x " +
                                     std::to_string(start.cols) + " values, expected " +
-                                    std::to_string(options.k) + " x " + std::to_string(rows.cols));
+                                    std::to_string(options.k) + " x " + std::to_string(cols));
     }
 }
 
-/// The sum of squared distances of rows to the centroids they are assigned to, of either kind:
-/// where centroids have unit length it is least where the sum of inner products is greatest.
 double objective(const Centroids& centroids, const std::vector<double>& keys, const double* squared,
-                 const std::vector<Id>& labels) {
+                 const Id* labels) {
     double total = 0.0;
     if (!centroids.spherical) {
         for (const double key : keys) total -= key;
@@ -81,20 +78,18 @@ double objective(const Centroids& centroids, const std::vector<double>& keys, co
     return std::max(0.0, total);
 }
 
-}  // namespace
-
 KMeansResult kmeans(MatrixView<float> rows, const KMeansOptions& options, int threads) {
-    check(rows, options);
+    check_clustering(rows.rows, rows.cols, options);
     const double largest =
         options.start.rows != 0 ? largest_norm(options.start, "start: row", threads) : 0.0;
     const auto search = make_nearest(rows, options.spherical, largest, threads);
     LloydState state;
     KMeansOptions over_all = options;
-    if (options.hierarchical && options.k >= kFewest) {
+    if (options.hierarchical && options.k >= kFewestInParts) {
         state = hierarchical_start(rows, *search, options, threads);
         over_all.iterations = kRefinements;
     } else {
-        state.centroids = starting_centroids(rows, options);
+        state.centroids = starting_centroids(source_of(rows), options);
         if (options.growing) state.centroids = grown(rows, options, state.centroids, threads);
     }
     run_lloyd(rows, *search, over_all, threads, state);
@@ -111,7 +106,8 @@ KMeansResult kmeans(MatrixView<float> rows, const KMeansOptions& options, int th
         } else {
             search->find(final, true, state.nearest.data(), keys.data(), threads);
         }
-        result.final_inertia = objective(final, keys, search->squared_norms(), state.nearest);
+        result.final_inertia =
+            objective(final, keys, search->squared_norms(), state.nearest.data());
         result.labels = std::move(state.nearest);
     }
     result.centroids = std::move(state.centroids);

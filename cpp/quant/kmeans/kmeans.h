@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/types.h"
@@ -35,15 +36,22 @@ struct KMeansOptions {
 
 struct KMeansResult {
     std::vector<float> centroids;  // k x dim
-    std::vector<double> inertia;   // after each iteration; see objective() in kmeans.cpp
+    std::vector<double> inertia;   // after each iteration; see objective() in lloyd.h
     // Under label_rows:
     std::vector<Id> labels;
     double final_inertia = 0.0;  // of these labels and the final centroids
 };
 
+/// std::invalid_argument for options that do not fit so many rows and columns, or each other.
+void check_clustering(std::size_t rows, std::size_t cols, const KMeansOptions& options);
+
 /// The same for any number of threads and any level. std::invalid_argument for k = 0 or more than
 /// rows.rows, or rows that are not finite.
 KMeansResult kmeans(MatrixView<float> rows, const KMeansOptions& options, int threads);
+
+/// kmeans(), or what does the same elsewhere.
+using Clustering =
+    std::function<KMeansResult(MatrixView<float>, const KMeansOptions&, int threads)>;
 
 /// The nearest centroid of every row (ties: the smaller number) and its score, larger is better: minus
 /// the squared distance, or the inner product if spherical. scores may be null.

@@ -6,12 +6,11 @@
 #include "quant/kmeans/clusters.h"
 
 namespace nearfield {
-namespace {
-
-/// Streams of the seed; starts.cpp has others.
-constexpr std::uint64_t kSplitStream = 1;  // and on, one an iteration
-
-}  // namespace
+bool has_settled(const std::vector<double>& inertia, double tolerance) noexcept {
+    const std::size_t n = inertia.size();
+    if (n < 2 || !(tolerance > 0.0)) return false;
+    return inertia[n - 2] - inertia[n - 1] < tolerance * inertia[n - 2];
+}
 
 void run_lloyd(MatrixView<float> rows, NearestCentroid& search, const KMeansOptions& options,
                int threads, LloydState& state) {
@@ -35,14 +34,11 @@ void run_lloyd(MatrixView<float> rows, NearestCentroid& search, const KMeansOpti
         state.inertia.push_back(std::max(0.0, total + difference));
         if (means && changed == 0) return;
         const std::size_t empty =
-            fill_empty(rows, sums.sizes(), state.nearest.data(), options,
+            fill_empty(source_of(rows), sums.sizes(), state.nearest.data(), options,
                        kSplitStream + static_cast<std::uint64_t>(i), next.data());
         state.centroids.swap(next);
         means = empty == 0;
-        const std::size_t n = state.inertia.size();
-        if (n < 2 || i == 0) continue;
-        const double gain = state.inertia[n - 2] - state.inertia[n - 1];
-        if (options.tolerance > 0.0 && gain < options.tolerance * state.inertia[n - 2]) return;
+        if (i != 0 && has_settled(state.inertia, options.tolerance)) return;
     }
 }
 

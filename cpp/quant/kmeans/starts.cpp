@@ -29,83 +29,113 @@ constexpr std::size_t kFewestPerCluster = 32;
 
 /// Iterations of the coarse clustering: its boundaries need not be settled.
 constexpr int kCoarseIterations = 8;
-std::vector<float> gather(MatrixView<float> rows, const Id* ids, std::size_t n) {
-    std::vector<float> out(n * rows.cols);
-    for (std::size_t i = 0; i < n; ++i) {
-        std::copy_n(rows.row(ids[i]), rows.cols, out.data() + i * rows.cols);
+
+/// All numbers below n in a random order, as far as they have been drawn.
+class Draws {
+public:
+    Draws(std::size_t n, std::uint64_t seed, std::uint64_t stream)
+        : order_(n), random_(seed, stream) {
+        std::iota(order_.begin(), order_.end(), Id{0});
     }
+
+    std::size_t left() const noexcept { return order_.size() - drawn_; }
+
+    /// All that have been drawn, `count` of them at least; their order may be changed.
+    std::span<Id> first(std::size_t count) {
+        for (; drawn_ < count; ++drawn_) {
+            std::swap(order_[drawn_],
+                      order_[drawn_ + static_cast<std::size_t>(random_.below(left()))]);
+        }
+        return {order_.data(), drawn_};
+    }
+
+private:
+    std::vector<Id> order_;
+    std::size_t drawn_ = 0;
+    Random random_;
+};
+
+/// k rows drawn at random, without repeating one while others are left.
+std::vector<float> drawn_rows(const RowSource& rows, std::size_t k, std::uint64_t seed) {
+    const std::size_t dim = rows.cols;
+    std::vector<float> out;
+    out.reserve(k * dim);
+    std::unordered_set<std::uint64_t> seen;
+    std::vector<Id> again;  // repeated rows, for when there is nothing else
+    Draws draws(rows.rows, seed, kStartStream);
+    std::size_t batch = 0, taken = 0, looked_at = 0;
+    while (taken < k && draws.left() != 0) {
+        // Where most rows are repeated, more and more are looked at.
+        batch = std::min(std::max(k - taken, 2 * batch), draws.left());
+        const auto ids = draws.first(looked_at + batch).subspan(looked_at);
+        const std::vector<float> values = rows.gather(ids);
+        looked_at += batch;
+        for (std::size_t i = 0; i < batch && taken < k; ++i) {
+            const float* x = values.data() + i * dim;
+            if (!seen.insert(hash_of(x, dim)).second) {
+                again.push_back(ids[i]);
+                continue;
+            }
+            out.insert(out.end(), x, x + dim);
+            ++taken;
+        }
+    }
+    const std::vector<float> rest = rows.gather({again.data(), k - taken});
+    out.insert(out.end(), rest.begin(), rest.end());
     return out;
 }
 
 /// Cuts one part into k clusters; returns its centroids and which of them each row belongs to.
-LloydState cut(const std::vector<float>& values, std::size_t dim, KMeansOptions options,
-               std::size_t k, std::uint64_t part) {
-    options.k = k;
-    options.seed = Random(options.seed, kPartStream + part).next();
-    options.start = {};
+LloydState cut(const std::vector<float>& values, std::size_t dim, const KMeansOptions& options) {
     const MatrixView<float> rows{values.data(), values.size() / dim, dim};
     const auto search = make_nearest(rows, options.spherical, 0.0, 1);
     LloydState state;
-    state.centroids = starting_centroids(rows, options);
+    state.centroids = starting_centroids(source_of(rows), options);
     run_lloyd(rows, *search, options, 1, state);
     return state;
 }
 
 }  // namespace
 
-std::vector<float> starting_centroids(MatrixView<float> rows, const KMeansOptions& options) {
-    const std::size_t dim = rows.cols;
+std::vector<float> starting_centroids(const RowSource& rows, const KMeansOptions& options) {
     std::vector<float> out;
-    out.reserve(options.k * dim);
     if (options.start.rows != 0) {
         for (std::size_t j = 0; j < options.k; ++j) {
-            out.insert(out.end(), options.start.row(j), options.start.row(j) + dim);
+            out.insert(out.end(), options.start.row(j), options.start.row(j) + rows.cols);
         }
     } else {
-        std::vector<Id> order(rows.rows);
-        std::iota(order.begin(), order.end(), Id{0});
-        Random random(options.seed, kStartStream);
-        std::unordered_set<std::uint64_t> seen;
-        std::vector<Id> again;  // repeated rows, for when there is nothing else
-        std::size_t taken = 0;
-        for (std::size_t i = 0; i < order.size() && taken < options.k; ++i) {
-            std::swap(order[i],
-                      order[i + static_cast<std::size_t>(random.below(order.size() - i))]);
-            const float* x = rows.row(order[i]);
-            if (!seen.insert(hash_of(x, dim)).second) {
-                again.push_back(order[i]);
-                continue;
-            }
-            out.insert(out.end(), x, x + dim);
-            ++taken;
-        }
-        for (std::size_t i = 0; taken < options.k; ++i, ++taken) {
-            out.insert(out.end(), rows.row(again[i]), rows.row(again[i]) + dim);
-        }
+        out = drawn_rows(rows, options.k, options.seed);
     }
-    if (options.spherical) normalise(out.data(), options.k, dim);
+    if (options.spherical) normalise(out.data(), options.k, rows.cols);
     return out;
+}
+
+std::vector<std::vector<Id>> growing_samples(std::size_t rows, const KMeansOptions& options) {
+    std::vector<std::vector<Id>> samples;
+    Draws draws(rows, options.seed, kSampleStream);
+    for (const double share : kShares) {
+        const auto n = static_cast<std::size_t>(share * static_cast<double>(rows));
+        if (n < kFewestPerCluster * options.k) continue;
+        const std::span<Id> ids = draws.first(n);
+        std::sort(ids.begin(), ids.end());
+        samples.emplace_back(ids.begin(), ids.end());
+    }
+    return samples;
+}
+
+KMeansOptions sample_options(const KMeansOptions& options) {
+    KMeansOptions over_sample = options;
+    over_sample.iterations = std::min(options.iterations, kSampleIterations);
+    over_sample.tolerance = std::max(options.tolerance, kSampleTolerance);
+    return over_sample;
 }
 
 std::vector<float> grown(MatrixView<float> rows, const KMeansOptions& options,
                          std::vector<float> centroids, int threads) {
-    std::vector<Id> order(rows.rows);
-    std::iota(order.begin(), order.end(), Id{0});
-    Random random(options.seed, kSampleStream);
-    std::size_t drawn = 0;
-    for (const double share : kShares) {
-        const auto n = static_cast<std::size_t>(share * static_cast<double>(rows.rows));
-        if (n < kFewestPerCluster * options.k) continue;
-        for (; drawn < n; ++drawn) {
-            const std::size_t left = order.size() - drawn;
-            std::swap(order[drawn], order[drawn + static_cast<std::size_t>(random.below(left))]);
-        }
-        std::sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n));
-        const std::vector<float> values = gather(rows, order.data(), n);
-        const MatrixView<float> sample{values.data(), n, rows.cols};
-        KMeansOptions over_sample = options;
-        over_sample.iterations = std::min(options.iterations, kSampleIterations);
-        over_sample.tolerance = std::max(options.tolerance, kSampleTolerance);
+    const RowSource source = source_of(rows);
+    for (const std::vector<Id>& ids : growing_samples(rows.rows, options)) {
+        const std::vector<float> values = source.gather(ids);
+        const MatrixView<float> sample{values.data(), ids.size(), rows.cols};
         // Centroids may be longer than any row of the sample.
         double largest = 0.0;
         for (std::size_t j = 0; j < options.k; ++j) {
@@ -114,10 +144,25 @@ std::vector<float> grown(MatrixView<float> rows, const KMeansOptions& options,
         LloydState state;
         state.centroids = std::move(centroids);
         const auto search = make_nearest(sample, options.spherical, largest, threads);
-        run_lloyd(sample, *search, over_sample, threads, state);
+        run_lloyd(sample, *search, sample_options(options), threads, state);
         centroids = std::move(state.centroids);
     }
     return centroids;
+}
+
+KMeansOptions coarse_options(const KMeansOptions& options) {
+    KMeansOptions coarse = options;
+    coarse.k = static_cast<std::size_t>(std::sqrt(static_cast<double>(options.k)));
+    coarse.iterations = std::min(options.iterations, kCoarseIterations);
+    return coarse;
+}
+
+KMeansOptions part_options(const KMeansOptions& options, std::size_t k, std::uint64_t part) {
+    KMeansOptions own = options;
+    own.k = k;
+    own.seed = Random(options.seed, kPartStream + part).next();
+    own.start = {};
+    return own;
 }
 
 std::vector<std::size_t> allot(const std::vector<std::size_t>& sizes, std::size_t k) {
@@ -151,11 +196,10 @@ std::vector<std::size_t> allot(const std::vector<std::size_t>& sizes, std::size_
 
 LloydState hierarchical_start(MatrixView<float> rows, NearestCentroid& search,
                               const KMeansOptions& options, int threads) {
-    KMeansOptions coarse = options;
-    coarse.k = static_cast<std::size_t>(std::sqrt(static_cast<double>(options.k)));
-    coarse.iterations = std::min(options.iterations, kCoarseIterations);
+    const RowSource source = source_of(rows);
+    const KMeansOptions coarse = coarse_options(options);
     LloydState state;
-    state.centroids = starting_centroids(rows, coarse);
+    state.centroids = starting_centroids(source, coarse);
     run_lloyd(rows, search, coarse, threads, state);
 
     std::vector<Id> all(rows.rows);
@@ -177,8 +221,8 @@ LloydState hierarchical_start(MatrixView<float> rows, NearestCentroid& search,
         const std::size_t part = order[i];
         if (sizes[part] == 0) return;
         const Id* ids = parts.rows.data() + parts.begin[part];
-        const LloydState found =
-            cut(gather(rows, ids, sizes[part]), rows.cols, options, shares[part], part);
+        const LloydState found = cut(source.gather({ids, sizes[part]}), rows.cols,
+                                     part_options(options, shares[part], part));
         std::copy(found.centroids.begin(), found.centroids.end(),
                   state.centroids.begin() + static_cast<std::ptrdiff_t>(first[part] * rows.cols));
         for (std::size_t r = 0; r < sizes[part]; ++r) {

@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "quant/kmeans/lloyd.h"
+#include "quant/kmeans/row_source.h"
 
 namespace nearfield {
 
 /// options.start, or k rows drawn at random.
-std::vector<float> starting_centroids(MatrixView<float> rows, const KMeansOptions& options);
+std::vector<float> starting_centroids(const RowSource& rows, const KMeansOptions& options);
 
+/// With fewer clusters there is no hierarchy to gain from.
+inline constexpr std::size_t kFewestInParts = 16;
 /// Iterations over all rows after a hierarchical start.
 inline constexpr int kRefinements = 2;
 
@@ -28,6 +31,15 @@ LloydState hierarchical_start(MatrixView<float> rows, NearestCentroid& search,
 /// Where centroids come to by iterations over growing samples of the rows, drawn by seed.
 std::vector<float> grown(MatrixView<float> rows, const KMeansOptions& options,
                          std::vector<float> centroids, int threads);
+
+/// Rows of each growing sample, rising numbers; without those that would be too few.
+std::vector<std::vector<Id>> growing_samples(std::size_t rows, const KMeansOptions& options);
+/// What iterations over a sample are told.
+KMeansOptions sample_options(const KMeansOptions& options);
+
+/// Of the clustering into parts, and of cutting one of these into k clusters.
+KMeansOptions coarse_options(const KMeansOptions& options);
+KMeansOptions part_options(const KMeansOptions& options, std::size_t k, std::uint64_t part);
 
 /// How many of k each part gets by its size: at least 1 where it has any rows, at most one a row.
 /// k lies between the number of parts with rows and the number of rows.

@@ -277,7 +277,8 @@ TEST(halves_of_a_spherical_cluster_stay_on_its_side) {
     options.k = 2;
     options.spherical = true;
     const MatrixView<float> rows{x.data(), 40, kDim};
-    CHECK_EQ(nearfield::fill_empty(rows, {40, 0}, nearest.data(), options, 1, centroids.data()),
+    CHECK_EQ(nearfield::fill_empty(nearfield::source_of(rows), {40, 0}, nearest.data(), options, 1,
+                                   centroids.data()),
              std::size_t{1});
     for (const float value : centroids) CHECK(value > 0.0f);
 }
