@@ -15,6 +15,9 @@
 #include "cuda/search/plain_queries.h"
 #include "cuda/search/ranked.h"
 #include "cuda/search/topk.h"
+#include "cuda/train/codebooks.h"
+#include "cuda/train/codes.h"
+#include "cuda/train/kmeans.h"
 
 namespace nearfield::cuda {
 

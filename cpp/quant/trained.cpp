@@ -77,17 +77,22 @@ void expect_count(std::span<const Parameter> parameters, std::size_t count) {
     }
 }
 
-std::vector<float> training_sample(MatrixView<float> rows, std::size_t most, std::uint64_t seed) {
-    std::vector<std::size_t> chosen(rows.rows);
-    std::iota(chosen.begin(), chosen.end(), std::size_t{0});
-    if (rows.rows > most) {
+std::vector<Id> training_rows(std::size_t rows, std::size_t most, std::uint64_t seed) {
+    std::vector<Id> chosen(rows);
+    std::iota(chosen.begin(), chosen.end(), Id{0});
+    if (rows > most) {
         Random random(seed, 0x5a3b1eULL);
         for (std::size_t i = 0; i < most; ++i) {
-            std::swap(chosen[i], chosen[i + random.below(rows.rows - i)]);
+            std::swap(chosen[i], chosen[i + static_cast<std::size_t>(random.below(rows - i))]);
         }
         chosen.resize(most);
         std::sort(chosen.begin(), chosen.end());
     }
+    return chosen;
+}
+
+std::vector<float> training_sample(MatrixView<float> rows, std::size_t most, std::uint64_t seed) {
+    const std::vector<Id> chosen = training_rows(rows.rows, most, seed);
     std::vector<float> sample(chosen.size() * rows.cols);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
         checkpoint();

@@ -72,7 +72,10 @@ const Parameter& expect_parameter(std::span<const Parameter> parameters, const s
 /// std::invalid_argument unless there are exactly `count` parameters.
 void expect_count(std::span<const Parameter> parameters, std::size_t count);
 
-/// Rows that train() looks at: all, or `most` of them chosen by the seed, in ascending order, copied.
+/// Rows that train() looks at: all, or `most` of them chosen by the seed, in ascending order.
+std::vector<Id> training_rows(std::size_t rows, std::size_t most, std::uint64_t seed);
+
+/// The same, copied.
 std::vector<float> training_sample(MatrixView<float> rows, std::size_t most, std::uint64_t seed);
 
 }  // namespace nearfield

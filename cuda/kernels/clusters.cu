@@ -1,11 +1,6 @@
-// What k-means needs beside nearest.cuh: the assignments that were not proven, and the means.
-//
-// nearest_exact: points whose lead is not above two margins are compared with all centroids in float64, in the
-// engine's order of sums, ties to the smaller number. mean_of_members: each centroid becomes the mean of its
-// points, added in the order in which they are listed, in float64: the same bits for any launch. A centroid
-// without points stays as it is.
-// Cost: clusters * dim for an unproven point; one read of the points. Source: own; sorting before adding
-// after flash-kmeans.
+// Assignments that nearest.cuh has not proven: points whose lead is not above two margins are compared with all
+// centroids in float64, in the engine's order of sums, ties to the smaller number.
+// Cost: clusters * dim for an unproven point. Source: own.
 
 #include "canonical.cuh"
 
@@ -61,26 +56,3 @@ __device__ void decide(const T* point, const float* centroids, u64 stride, u32 c
 NEARFIELD_NEAREST_EXACT(f32)
 NEARFIELD_NEAREST_EXACT(f16)
 NEARFIELD_NEAREST_EXACT(bf16)
-
-/// Grid (clusters, dim / threads). Members of cluster c: order[offsets[c]] to order[offsets[c + 1]].
-#define NEARFIELD_MEAN_OF_MEMBERS(T)                                                  \
-    extern "C" __global__ void mean_of_members_##T(                                   \
-        const nearfield::T* points, nearfield::u64 stride, nearfield::u32 dim,        \
-        const nearfield::u32* order, const nearfield::u32* offsets, float* centroids, \
-        nearfield::u64 centroid_stride) {                                             \
-        using namespace nearfield;                                                    \
-        const u32 k = blockIdx.y * blockDim.x + threadIdx.x;                          \
-        const u32 first = offsets[blockIdx.x], last = offsets[blockIdx.x + 1];        \
-        if (k >= dim || first == last) return;                                        \
-        double sum = 0.0;                                                             \
-        for (u32 at = first; at < last; ++at) {                                       \
-            sum += static_cast<double>(to_float(points[order[at] * stride + k]));     \
-        }                                                                             \
-        centroids[blockIdx.x * centroid_stride + k] =                                 \
-            static_cast<float>(sum / static_cast<double>(last - first));              \
-    }                                                                                 \
-    NEARFIELD_KERNEL(mean_of_members_##T)
-
-NEARFIELD_MEAN_OF_MEMBERS(f32)
-NEARFIELD_MEAN_OF_MEMBERS(f16)
-NEARFIELD_MEAN_OF_MEMBERS(bf16)

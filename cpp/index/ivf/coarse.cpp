@@ -82,7 +82,8 @@ std::vector<float> training_sample(const RowsView& rows, Metric metric, std::siz
 
 std::shared_ptr<const CoarseLists> train_coarse(CoarseKind kind, const RowsView& rows,
                                                 Metric metric, std::size_t nlist,
-                                                std::uint64_t seed, int threads) {
+                                                std::uint64_t seed, int threads,
+                                                const Clustering& clustering) {
     const std::vector<float> sample = training_sample(rows, metric, nlist, seed, threads);
     KMeansOptions options;
     options.k = nlist;
@@ -91,7 +92,7 @@ std::shared_ptr<const CoarseLists> train_coarse(CoarseKind kind, const RowsView&
     options.spherical = metric != Metric::kL2;
     options.hierarchical = kind == CoarseKind::kHierarchical;
     const MatrixView<float> points{sample.data(), sample.size() / rows.cols, rows.cols};
-    std::vector<float> centroids = kmeans(points, options, threads).centroids;
+    std::vector<float> centroids = clustering(points, options, threads).centroids;
     if (kind == CoarseKind::kFlat) {
         return std::make_shared<const FlatCoarse>(metric, rows.cols, centroids);
     }

@@ -15,6 +15,7 @@
 #include "base/types.h"
 #include "base/view.h"
 #include "index/ivf/centroid_search.h"
+#include "quant/kmeans/kmeans.h"
 #include "quant/raw/exact.h"
 
 namespace nearfield {
@@ -65,6 +66,7 @@ public:
 /// or rows that are not finite.
 std::shared_ptr<const CoarseLists> train_coarse(CoarseKind kind, const RowsView& rows,
                                                 Metric metric, std::size_t nlist,
-                                                std::uint64_t seed, int threads);
+                                                std::uint64_t seed, int threads,
+                                                const Clustering& clustering = kmeans);
 
 }  // namespace nearfield

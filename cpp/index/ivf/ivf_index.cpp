@@ -133,11 +133,11 @@ void IvfIndex::check_untrained() const {
         "the index is trained already; make a new one to train on other rows");
 }
 
-void IvfIndex::train(const RowsView& rows, int threads) {
+void IvfIndex::train(const RowsView& rows, int threads, const Clustering& clustering) {
     check_rows(rows);
     check_untrained();
-    auto trained =
-        train_coarse(coarse_kind_, rows, snapshot()->spec.metric, nlist_, seed_, threads);
+    auto trained = train_coarse(coarse_kind_, rows, snapshot()->spec.metric, nlist_, seed_, threads,
+                                clustering);
     const auto lock = write_lock();
     check_untrained();
     RowStore next = *snapshot();

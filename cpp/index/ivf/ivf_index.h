@@ -35,7 +35,9 @@ public:
     bool is_trained() const override { return coarse() != nullptr && Index::is_trained(); }
 
     /// Finds the centroids, and the codes that rows get.
-    void train(const RowsView& rows, int threads) override;
+    void train(const RowsView& rows, int threads) override { train(rows, threads, kmeans); }
+    /// The same, the centroids by another's k-means.
+    void train(const RowsView& rows, int threads, const Clustering& clustering);
 
     /// NotTrained before train(). nlist x dim floats.
     std::shared_ptr<const CoarseLists> centroids() const;

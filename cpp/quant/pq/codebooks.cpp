@@ -53,6 +53,10 @@ Codebooks::Codebooks(const CodebookShape& shape, std::vector<float> values)
     for (std::size_t j = 0; j < shape_.m; ++j) prepare_encoding(j);
 }
 
+Codebooks::Encoding Codebooks::encoding() const noexcept {
+    return {centre_, scale_, weights_, bias_, kFarthest};
+}
+
 void Codebooks::prepare_encoding(std::size_t j) {
     const std::size_t k = shape_.k();
     const std::size_t width = shape_.sub_dim();

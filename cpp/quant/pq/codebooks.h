@@ -39,6 +39,17 @@ public:
     const CodebookShape& shape() const noexcept { return shape_; }
     const std::vector<float>& values() const noexcept { return values_; }
 
+    /// What encoding reads: z = (x - centre) * scale within +-limit; the code is the smallest c with the
+    /// smallest bias[c] + sum over d of weights[c][d] z[d], fused multiply-adds in the order of d.
+    struct Encoding {
+        const std::vector<float>& centre;   // dim
+        const std::vector<float>& scale;    // dim
+        const std::vector<float>& weights;  // m x k x sub_dim
+        const std::vector<float>& bias;     // m x k
+        float limit;
+    };
+    Encoding encoding() const noexcept;
+
     /// Encodes up to 64 rows side by side (dim x kLanes floats, which are overwritten).
     void encode_lanes(float* lanes, std::size_t count, std::uint8_t* codes) const noexcept;
     /// Writes count rows of dim floats.

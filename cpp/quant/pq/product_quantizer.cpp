@@ -10,7 +10,6 @@ namespace nearfield {
 namespace {
 
 constexpr std::size_t kBlockRows = kernels::kLanes;
-constexpr int kIterations = 40;
 
 std::size_t block_count(std::size_t rows) { return (rows + kBlockRows - 1) / kBlockRows; }
 
@@ -39,7 +38,7 @@ void ProductQuantizer::train(MatrixView<float> rows, std::uint64_t seed, int thr
     const auto sample = training_sample(rows, most_training_rows(shape_), seed);
     const MatrixView<float> view(sample.data(), sample.size() / shape_.dim, shape_.dim);
     state_.publish(std::make_unique<Codebooks>(
-        shape_, train_codebooks(shape_, view, kIterations, seed, threads)));
+        shape_, train_codebooks(shape_, view, kCodebookIterations, seed, threads)));
 }
 
 void ProductQuantizer::encode(MatrixView<float> rows, std::uint8_t* codes, int threads) const {

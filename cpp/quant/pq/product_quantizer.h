@@ -31,7 +31,10 @@ public:
     std::vector<Parameter> parameters() const override;
     void restore(std::span<const Parameter> parameters) override;
 
-    /// For the 4-bit fast scan; NotTrained before train().
+    const CodebookShape& shape() const noexcept { return shape_; }
+    /// std::invalid_argument where train() would throw it for that.
+    void require_untrained() const { state_.require_empty(); }
+    /// For what reads them itself; NotTrained before train().
     const Codebooks& codebooks() const { return state_.get("codebooks"); }
 
 private:
@@ -44,6 +47,9 @@ private:
 constexpr std::size_t most_training_rows(const CodebookShape& shape) noexcept {
     return shape.k() <= 256 ? 65536 : 256 * shape.k();
 }
+
+/// Of k-means in every part, at most.
+inline constexpr int kCodebookIterations = 40;
 
 /// std::invalid_argument where there are fewer rows than centroids.
 void require_training_rows(const CodebookShape& shape, std::size_t rows);

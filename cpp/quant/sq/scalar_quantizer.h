@@ -39,6 +39,8 @@ public:
         std::vector<float> low, high, step, inverse;
         std::vector<float> base;  // low + step / 2: what code 0 decodes to
     };
+    /// NotTrained before train().
+    const Ranges& ranges() const { return state_.get("ranges"); }
 
 private:
     void publish(std::vector<float> low, std::vector<float> high);

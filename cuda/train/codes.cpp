@@ -1,0 +1,147 @@
+#include "cuda/train/codes.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "cuda/runtime/launch.h"
+#include "cuda/train/row_blocks.h"
+#include "cuda/train/transfer.h"
+#include "quant/pq/product_quantizer.h"
+#include "quant/sq/scalar_quantizer.h"
+
+namespace nearfield::cuda {
+namespace {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+constexpr unsigned kThreads = 128;
+constexpr std::size_t kWarps = kThreads / 32;
+constexpr std::size_t kRowsAtOnce = std::size_t{1} << 22;
+
+DeviceBuffer copied(const StreamRef& stream, const std::vector<float>& values) {
+    return uploaded(stream, values.data(), values.size());
+}
+
+class ScalarCodes final : public DeviceCodes {
+public:
+    ScalarCodes(const StreamRef& stream, const ScalarQuantizer& quantizer)
+        : DeviceCodes(quantizer.code_size()),
+          dim_(static_cast<u32>(quantizer.dim())),
+          bits_(static_cast<u32>(quantizer.ranges().bits)),
+          low_(copied(stream, quantizer.ranges().low)),
+          inverse_(copied(stream, quantizer.ranges().inverse)),
+          step_(copied(stream, quantizer.ranges().step)),
+          base_(copied(stream, quantizer.ranges().base)) {}
+
+    void decode(const StreamRef& stream, CUdeviceptr codes, std::size_t code_stride,
+                std::size_t count, CUdeviceptr rows) const override {
+        launch(stream, {"decode.cu", "scalar_decode"},
+               {{blocks_for(count, kWarps), 1, 1}, {kThreads, 1, 1}, 0}, codes, u64{code_stride},
+               static_cast<u32>(count), dim_, step_.address(), base_.address(), bits_, rows);
+    }
+
+private:
+    void encode_block(const StreamRef& stream, const DeviceRows& block,
+                      CUdeviceptr codes) const override {
+        const std::string name = std::string("scalar_encode_") + suffix(block.dtype);
+        launch(stream, {"scalar_encode.cu", name.c_str()},
+               {{blocks_for(block.rows, kWarps), 1, 1}, {kThreads, 1, 1}, 0}, block.address,
+               u64{block.stride}, static_cast<u32>(block.rows), dim_, low_.address(),
+               inverse_.address(), bits_ == 8 ? 255.0f : 15.0f, bits_, codes, u64{code_size_});
+    }
+
+    u32 dim_, bits_;
+    DeviceBuffer low_, inverse_, step_, base_;
+};
+
+class ProductCodes final : public DeviceCodes {
+public:
+    ProductCodes(const StreamRef& stream, const ProductQuantizer& quantizer)
+        : DeviceCodes(quantizer.code_size()),
+          shape_(quantizer.shape()),
+          threads_(threads_for(shape_, stream.device->shared_bytes())) {
+        const Codebooks& books = quantizer.codebooks();
+        const Codebooks::Encoding encoding = books.encoding();
+        limit_ = encoding.limit;
+        values_ = copied(stream, books.values());
+        centre_ = copied(stream, encoding.centre);
+        scale_ = copied(stream, encoding.scale);
+        weights_ = copied(stream, encoding.weights);
+        bias_ = copied(stream, encoding.bias);
+    }
+
+    void decode(const StreamRef& stream, CUdeviceptr codes, std::size_t code_stride,
+                std::size_t count, CUdeviceptr rows) const override {
+        launch(stream, {"decode.cu", "pq_decode"},
+               {{blocks_for(count, kWarps), 1, 1}, {kThreads, 1, 1}, 0}, codes, u64{code_stride},
+               static_cast<u32>(count), values_.address(), static_cast<u32>(shape_.m),
+               static_cast<u32>(shape_.sub_dim()), static_cast<u32>(shape_.nbits), rows);
+    }
+
+private:
+    static std::size_t shared_bytes(const CodebookShape& shape, std::size_t threads) {
+        return sizeof(float) * shape.sub_dim() * (shape.k() + threads) * (8 / shape.nbits);
+    }
+
+    /// As many as leave room for the centroids.
+    static unsigned threads_for(const CodebookShape& shape, std::size_t available) {
+        for (unsigned threads = kThreads; threads >= 32; threads /= 2) {
+            if (shared_bytes(shape, threads) <= available) return threads;
+        }
+        throw std::invalid_argument("m: got parts of " + std::to_string(shape.sub_dim()) +
+                                    " dimensions, whose centroids do not fit into a block of the "
+                                    "device; use a larger m, or encode on the CPU");
+    }
+
+    void encode_block(const StreamRef& stream, const DeviceRows& block,
+                      CUdeviceptr codes) const override {
+        const std::string name = std::string("pq_encode_") + suffix(block.dtype);
+        const Grid grid{{blocks_for(block.rows, threads_), static_cast<unsigned>(code_size_), 1},
+                        {threads_, 1, 1},
+                        shared_bytes(shape_, threads_)};
+        launch(stream, {"pq_encode.cu", name.c_str()}, grid, block.address, u64{block.stride},
+               static_cast<u32>(block.rows), centre_.address(), scale_.address(),
+               weights_.address(), bias_.address(), limit_, static_cast<u32>(shape_.m),
+               static_cast<u32>(shape_.sub_dim()), static_cast<u32>(shape_.nbits), codes,
+               u64{code_size_});
+    }
+
+    CodebookShape shape_;
+    unsigned threads_;
+    float limit_ = 0.0f;
+    DeviceBuffer values_, centre_, scale_, weights_, bias_;
+};
+
+}  // namespace
+
+std::size_t DeviceCodes::scratch_bytes(const DeviceRows& rows) const {
+    Scratch scratch;
+    const RowBlocks blocks(rows, kRowsAtOnce, scratch);
+    return scratch.bytes();
+}
+
+void DeviceCodes::encode(const StreamRef& stream, const DeviceRows& rows, CUdeviceptr codes,
+                         CUdeviceptr at) const {
+    Scratch scratch;
+    const RowBlocks blocks(rows, kRowsAtOnce, scratch);
+    for (std::size_t first = 0; first < rows.rows; first += blocks.size()) {
+        encode_block(stream, blocks.block(stream, first, at), codes + first * code_size_);
+    }
+}
+
+std::unique_ptr<DeviceCodes> device_codes(const StreamRef& stream, const Quantizer& quantizer) {
+    if (const auto* scalar = dynamic_cast<const ScalarQuantizer*>(&quantizer)) {
+        return std::make_unique<ScalarCodes>(stream, *scalar);
+    }
+    const auto* product = dynamic_cast<const ProductQuantizer*>(&quantizer);
+    if (product != nullptr && (product->shape().nbits == 4 || product->shape().nbits == 8)) {
+        return std::make_unique<ProductCodes>(stream, *product);
+    }
+    throw std::invalid_argument("got " + quantizer.name() +
+                                ", expected sq8, sq4, or pq of 4 or 8 bits a part: other codes are "
+                                "made on the CPU only");
+}
+
+}  // namespace nearfield::cuda

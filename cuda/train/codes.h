@@ -1,0 +1,44 @@
+// The codes of rows on a device, and rows of codes: what Quantizer::encode and decode give, the same bits.
+//
+// A quantizer's trained arrays are copied to the device once; nothing waits after that. A row that is not finite
+// is not found: its code means nothing.
+// Cost: product quantizers 2 2^nbits dim operations a row; scalar ones one pass. For rows of bytes a float32
+// copy of a block of them. Source: kernels/pq_encode.cu, kernels/scalar_encode.cu, kernels/decode.cu.
+#pragma once
+
+#include <memory>
+
+#include "cuda/runtime/memory.h"
+#include "cuda/search/request.h"
+#include "quant/quantizer.h"
+
+namespace nearfield::cuda {
+
+class DeviceCodes {
+public:
+    virtual ~DeviceCodes() = default;
+
+    /// Bytes that encode() works in.
+    std::size_t scratch_bytes(const DeviceRows& rows) const;
+
+    /// Enqueues it. codes: code_size bytes a row, without a gap. scratch: aligned to 256 bytes.
+    void encode(const StreamRef& stream, const DeviceRows& rows, CUdeviceptr codes,
+                CUdeviceptr scratch) const;
+
+    /// Enqueues it. codes: `count` of them, code_stride bytes apart; rows: dense float32.
+    virtual void decode(const StreamRef& stream, CUdeviceptr codes, std::size_t code_stride,
+                        std::size_t count, CUdeviceptr rows) const = 0;
+
+protected:
+    explicit DeviceCodes(std::size_t code_size) : code_size_(code_size) {}
+    virtual void encode_block(const StreamRef& stream, const DeviceRows& block,
+                              CUdeviceptr codes) const = 0;
+
+    std::size_t code_size_;
+};
+
+/// Of a scalar quantizer, or a product quantizer of 4 or 8 bits a part. NotTrained before train();
+/// std::invalid_argument for another kind, or parts too wide for the device.
+std::unique_ptr<DeviceCodes> device_codes(const StreamRef& stream, const Quantizer& quantizer);
+
+}  // namespace nearfield::cuda
