@@ -14,6 +14,7 @@ void bind_cuda(pybind11::module_& module);
 void bind_cuda_lists(pybind11::module_& m);
 void bind_cuda_shards(pybind11::module_& module);
 void bind_cuda_graph(pybind11::module_& module);
+void bind_cuda_training(pybind11::module_& module);
 void bind_transforms(pybind11::module_& module);
 
 }  // namespace nearfield::bindings

@@ -152,6 +152,7 @@ void bind_cuda(py::module_& module) {
     def_streams(m);
     bind_cuda_lists(m);
     bind_cuda_shards(m);
+    bind_cuda_training(m);
     m.def("devices", &devices);
     m.def("report", &report);
     m.def("sources", [] {

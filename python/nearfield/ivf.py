@@ -24,6 +24,7 @@ from .arguments import (
 )
 from .arrays import as_rows
 from .coding import as_coding
+from .cuda.library import as_ordinal, library
 from .index import Index
 from .quant import Quantizer
 
@@ -140,7 +141,7 @@ class IVFIndex(Index):
             )
         )
 
-    def train(self, x: ArrayLike, *, threads: int | None = None) -> None:
+    def train(self, x: ArrayLike, *, threads: int | None = None, device: str | None = None) -> None:
         """Find the centroids of the lists by k-means, and train the quantizer, if there is one.
 
         Parameters
@@ -150,19 +151,29 @@ class IVFIndex(Index):
             drawn.
         threads : int, optional
             Threads for this call. Never changes the result.
+        device : str, optional
+            Where the centroids are found: ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``, by default
+            where the index is searched. Never changes the result. A quantizer is trained on the
+            CPU.
 
         Raises
         ------
         ValueError
             Fewer rows than lists, NaN or infinity, or an index that is trained already.
+        DeviceError
+            No device, or one that fails or has too little memory. The index is then as it was.
 
         Examples
         --------
         See :class:`IVFIndex`.
         """
+        ordinal = as_ordinal(self.device if device is None else device)
         rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
         try:
-            self._core.train(rows, as_threads(threads))
+            if ordinal is None:
+                self._core.train(rows, as_threads(threads))
+            else:
+                library().train_lists(self._core, rows, as_threads(threads), ordinal)
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .arguments import LARGEST_DIM, as_flag, as_positive, as_real, as_seed, as_threads, naming
 from .arrays import as_queries, as_rows
+from .cuda.arrays import device_of, is_on_device
+from .cuda.library import as_ordinal
 from .errors import NotTrainedError
+
+if TYPE_CHECKING:
+    from .cuda.training import Fitted, PlacedCentroids
 
 __all__ = ["KMeans"]
 
@@ -61,10 +66,14 @@ class KMeans:
         empty where many rows are equal.
     threads : int, optional
         Threads of each call; :func:`nearfield.num_threads` by default. Never changes the result.
+    device : str, default "cpu"
+        ``"cuda"`` or ``"cuda:<number>"``: rows on the CPU are copied to that device and clustered
+        there. Rows that are on a device are clustered where they are. Without `balanced`.
 
     Attributes
     ----------
     centroids : ndarray of float32, shape (k, dim)
+        For rows on a device an array there, of the rows' library; so are `labels_`.
     labels_ : ndarray of int64, shape (n,)
         The cluster of every row of `x`: its nearest centroid, ties to the smaller number, unless
         `balanced`.
@@ -78,6 +87,10 @@ class KMeans:
     The nearest centroid is that of float64 scores: codes of one byte an element only propose, and
     what their error bound cannot decide is scored again. A cluster that loses all rows takes half
     of the largest one. Where `x` has fewer different rows than `k`, some clusters stay empty.
+
+    On a device all results are the CPU's to the last bit. `fit` waits there, since the host decides
+    when it ends. `predict` of rows on a device waits for nothing, and so cannot raise for a row
+    with NaN or infinity: its number is ``nf.MISSING``.
 
     `fit` must not run in one thread while another one uses the same object; `predict` may run in
     any number of them.
@@ -107,6 +120,7 @@ class KMeans:
         growing: bool = False,
         balanced: bool | float = False,
         threads: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self._k = as_positive(k, name="k", largest=_LARGEST_K)
         self._niter = as_positive(niter, name="niter", largest=_LARGEST_NITER)
@@ -121,26 +135,37 @@ class KMeans:
             raise ValueError("growing: got True with hierarchical=True, expected one of the two")
         self._balance = _as_balance(balanced)
         self._threads = as_threads(threads)
-        self._found: tuple[NDArray[np.float32], NDArray[np.int64], float, int] | None = None
+        self._device = as_ordinal(device)
+        if self._device is not None:
+            self._refuse_balance(self._device)
+        self._found: Fitted | None = None
+        self._placed: dict[int, PlacedCentroids] = {}
 
     def __repr__(self) -> str:
         """Return the constructor call, and whether it has been fitted."""
-        state = "not fitted" if self._found is None else f"dim={self.centroids.shape[1]}"
+        state = "not fitted" if self._found is None else f"dim={self._found.centroids.shape[1]}"
         return (
             f"KMeans(k={self._k}, niter={self._niter}, spherical={self._spherical}, "
             f"seed={self._seed}; {state})"
         )
 
-    def fit(self, x: ArrayLike, *, init: ArrayLike | None = None) -> KMeans:
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: not what is on devices beside the results."""
+        return {**self.__dict__, "_placed": {}}
+
+    def fit(self, x: ArrayLike, *, init: ArrayLike | None = None, stream: Any = None) -> KMeans:
         """Find the centroids of `x`.
 
         Parameters
         ----------
         x : array_like, shape (n, dim)
             float32, float64, float16, bfloat16, int8 or uint8; taken as float32. At least `k`
-            rows.
+            rows. On a device (torch, CuPy, JAX) any of them but float64.
         init : array_like, shape (k, dim), optional
             Centroids to start from, instead of random rows. Not with ``hierarchical=True``.
+        stream : int or object, optional
+            The stream on which `x` is read, for rows on a device; by default the current one of
+            their library.
 
         Returns
         -------
@@ -154,50 +179,87 @@ class KMeans:
         ValueError
             Fewer rows than `k`, wrong shapes, NaN or infinity (the message names the first such
             row). The object is then as it was.
+        DeviceError
+            A device that fails or has too little memory. The object is then as it was.
         """
+        is_there = is_on_device(x)
+        if not is_there:
+            _refuse_stream(stream)
+        try:
+            found = self._fit_there(x, init, stream) if is_there else self._fit(x, init)
+        except ValueError as error:
+            raise _named(error) from None
+        self._found, self._placed = found, {}
+        return self
+
+    def _fit(self, x: ArrayLike, init: ArrayLike | None) -> Fitted:
+        from .cuda.training import Fitted, fit_here
+
         rows = _as_float32(x, "x")
         n, dim = rows.shape
         if n < self._k:
             raise ValueError(f"x: got {n} rows for k={self._k}, expected at least {self._k}")
-        start = None
-        if init is not None:
-            start, _ = as_rows(init, name="init", dim=dim, storage="float32")
-            if start.shape[0] != self._k:
-                raise ValueError(
-                    f"init: got shape {start.shape}, expected ({self._k}, {dim}), one row per "
-                    "cluster"
-                )
-        try:
-            centroids, labels, inertia, history = _core.kmeans(
-                rows,
-                self._k,
-                self._niter,
-                self._seed,
-                self._spherical,
-                self._tolerance,
-                self._hierarchical,
-                self._growing,
-                self._balance,
-                start,
-                self._threads,
-            )
-        except ValueError as error:
-            raise _named(error) from None
-        self._found = centroids, labels, inertia, len(history)
-        return self
+        start = self._start(init, dim)
+        if self._device is not None:
+            return fit_here(rows, self._settings(), start, self._device)
+        centroids, labels, inertia, history = _core.kmeans(
+            rows, *self._settings(), start, self._threads
+        )
+        return Fitted(centroids, centroids, labels, inertia, len(history))
 
-    def predict(self, x: ArrayLike) -> Any:
+    def _fit_there(self, x: Any, init: ArrayLike | None, stream: Any) -> Fitted:
+        from .cuda.training import fit_there
+
+        self._refuse_balance(device_of(x, "x"))
+        start = None if init is None else self._start(init, None)
+        return fit_there(x, self._settings(), start, stream)
+
+    def _start(self, init: ArrayLike | None, dim: int | None) -> NDArray[np.float32] | None:
+        if init is None:
+            return None
+        start, _ = as_rows(init, name="init", dim=dim, storage="float32")
+        if start.shape[0] != self._k:
+            columns = start.shape[1] if dim is None else dim
+            raise ValueError(
+                f"init: got shape {start.shape}, expected ({self._k}, {columns}), one row per "
+                "cluster"
+            )
+        return start
+
+    def _settings(self) -> tuple[int, int, int, bool, float, bool, bool, float]:
+        return (
+            self._k,
+            self._niter,
+            self._seed,
+            self._spherical,
+            self._tolerance,
+            self._hierarchical,
+            self._growing,
+            self._balance,
+        )
+
+    def _refuse_balance(self, device: int) -> None:
+        if self._balance:
+            raise ValueError(
+                f"balanced: got clusters of bounded size on cuda:{device}, expected False there; "
+                "cluster on the CPU"
+            )
+
+    def predict(self, x: ArrayLike, *, stream: Any = None) -> Any:
         """Return the number of the nearest centroid of every row, ties to the smaller one.
 
         Parameters
         ----------
         x : array_like, shape (n, dim) or (dim,)
             As in :meth:`fit`.
+        stream : int or object, optional
+            As in :meth:`fit`.
 
         Returns
         -------
         ndarray of int64, shape (n,), or int64
-            One number for one vector of shape ``(dim,)``.
+            One number for one vector of shape ``(dim,)``. For rows on a device an array there, of
+            their library; ``nf.MISSING`` stands for a row with NaN or infinity.
 
         Raises
         ------
@@ -205,14 +267,31 @@ class KMeans:
             :meth:`fit` has not run.
         TypeError, ValueError
             As in :meth:`fit`.
+        DeviceError
+            As in :meth:`fit`.
         """
-        centroids = self.centroids
-        rows, one_vector = as_queries(x, name="x", dim=centroids.shape[1])
+        found = self._fitted()
+        if is_on_device(x):
+            return self._on(device_of(x, "x")).nearest_there(x, stream)
+        _refuse_stream(stream)
+        rows, one_vector = as_queries(x, name="x", dim=found.centroids.shape[1])
         try:
-            labels = _core.kmeans_assign(rows, centroids, self._spherical, self._threads)
+            if self._device is not None:
+                labels = self._on(self._device).nearest_here(rows)
+            else:
+                labels = _core.kmeans_assign(rows, found.centroids, self._spherical, self._threads)
         except ValueError as error:
             raise _named(error) from None
         return labels[0] if one_vector else labels
+
+    def _on(self, device: int) -> PlacedCentroids:
+        from .cuda.training import PlacedCentroids
+
+        # Of one fit: another thread may put its own there, which is as good.
+        found, placed = self._fitted(), self._placed
+        if device not in placed:
+            placed[device] = PlacedCentroids(found.centroids, self._spherical, device)
+        return placed[device]
 
     @property
     def k(self) -> int:
@@ -220,26 +299,31 @@ class KMeans:
         return self._k
 
     @property
-    def centroids(self) -> NDArray[np.float32]:
-        """Centroids, shape (k, dim)."""
-        return self._fitted()[0]
+    def device(self) -> str:
+        """Where rows of the CPU are clustered."""
+        return "cpu" if self._device is None else f"cuda:{self._device}"
 
     @property
-    def labels_(self) -> NDArray[np.int64]:
+    def centroids(self) -> Any:
+        """Centroids, shape (k, dim)."""
+        return self._fitted().shown
+
+    @property
+    def labels_(self) -> Any:
         """Cluster of every row that :meth:`fit` was given."""
-        return self._fitted()[1]
+        return self._fitted().labels
 
     @property
     def inertia_(self) -> float:
         """Sum of squared distances of the rows to their centroids."""
-        return self._fitted()[2]
+        return self._fitted().inertia
 
     @property
     def n_iter_(self) -> int:
         """Iterations over all rows that were run."""
-        return self._fitted()[3]
+        return self._fitted().n_iter
 
-    def _fitted(self) -> tuple[NDArray[np.float32], NDArray[np.int64], float, int]:
+    def _fitted(self) -> Fitted:
         if self._found is None:
             raise NotTrainedError("KMeans: not fitted yet; call fit(x) first")
         return self._found
@@ -253,6 +337,11 @@ def _as_balance(balanced: Any) -> float:
     if balance < 1:
         raise ValueError(f"balanced: got {balance}, expected True, False or a number >= 1")
     return balance
+
+
+def _refuse_stream(stream: Any) -> None:
+    if stream is not None:
+        raise TypeError("stream: got one for rows on the CPU, expected None: results are awaited")
 
 
 def _as_float32(x: ArrayLike, name: str) -> NDArray[np.float32]:

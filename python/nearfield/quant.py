@@ -15,7 +15,7 @@ Examples
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +23,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .arguments import LARGEST_DIM, as_positive, as_threads, choose
 from .arrays import as_queries, as_rows, to_numpy
+from .cuda.arrays import device_of, is_on_device
 from .errors import NotTrainedError
+
+if TYPE_CHECKING:
+    from .cuda.coding import PlacedCodes
 
 __all__ = ["OPQ", "ProductQuantizer", "Quantizer", "RabitQuantizer", "ScalarQuantizer"]
 
@@ -37,27 +41,39 @@ class Quantizer:
     -----
     A quantizer is trained once. From then on it never changes, and any number of threads may use
     it. Codes, decoded rows and scores do not depend on the number of threads or the processor.
+
+    :meth:`encode` and :meth:`decode` take arrays of a device (torch, CuPy, JAX) and return arrays
+    there, the same numbers, for :class:`ScalarQuantizer` and for :class:`ProductQuantizer` with
+    ``nbits`` 4 or 8. Nothing waits there but, the first time on each device, the copy of what
+    training has found; so a row with NaN or infinity cannot be refused: its code means nothing.
     """
 
     _inner: _core.Quantizer | None = None
+    _placed: dict[int, PlacedCodes] | None = None
 
     def _name(self) -> str:
         raise TypeError(
             "Quantizer: make a ScalarQuantizer, ProductQuantizer, OPQ or RabitQuantizer instead"
         )
 
-    def train(self, x: ArrayLike, *, seed: int = 0, threads: int | None = None) -> Any:
+    def train(
+        self, x: ArrayLike, *, seed: int = 0, threads: int | None = None, stream: Any = None
+    ) -> Any:
         """Learn from rows.
 
         Parameters
         ----------
         x : array_like, shape (n, dim)
             Rows of the kind that will be encoded, in float32, float64, float16, bfloat16, int8 or
-            uint8. Large sets are sampled.
+            uint8. Large sets are sampled. A :class:`ProductQuantizer` is trained on a device where
+            they are there, with the same result.
         seed : int, default 0
             Chooses the sample and the first centroids.
         threads : int, optional
             Threads for this call; :func:`nearfield.num_threads` by default.
+        stream : int or object, optional
+            The stream to work on, for rows on a device; by default the current one of their
+            library.
 
         Returns
         -------
@@ -68,14 +84,17 @@ class Quantizer:
         TypeError, ValueError
             Rows that are no finite matrix, too few rows, a dimension that does not fit, or a
             quantizer that is trained already.
+        DeviceError
+            The device fails or has too little memory.
         """
-        rows, _ = as_rows(x, name="x", storage="float32")
-        dim = as_positive(rows.shape[1], name="columns of x", largest=LARGEST_DIM)
         number = 0 if _is_zero(seed) else as_positive(seed, name="seed", largest=_LARGEST_SEED)
         thread_count = as_threads(threads)
-        core = self._inner
-        if core is None:
-            core = _core.Quantizer(self._name(), dim)
+        if is_on_device(x):
+            self._inner = self._trained_there(x, number, stream)
+            return self
+        _refuse_stream(stream, "rows")
+        rows, _ = as_rows(x, name="x", storage="float32")
+        core = self._core_of(rows.shape[1])
         try:
             core.train(rows, number, thread_count)
         except ValueError as error:
@@ -83,7 +102,22 @@ class Quantizer:
         self._inner = core
         return self
 
-    def encode(self, x: ArrayLike, *, threads: int | None = None) -> NDArray[np.uint8]:
+    def _core_of(self, columns: int) -> _core.Quantizer:
+        dim = as_positive(columns, name="columns of x", largest=LARGEST_DIM)
+        return _core.Quantizer(self._name(), dim) if self._inner is None else self._inner
+
+    def _trained_there(self, x: Any, seed: int, stream: Any) -> _core.Quantizer:
+        from .cuda.coding import taken_for_training, train
+
+        rows, device, on = taken_for_training(x, stream)
+        core = self._core_of(rows.place[2])
+        try:
+            train(core, rows, seed, device, on)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"x: {error}") from None
+        return core
+
+    def encode(self, x: ArrayLike, *, threads: int | None = None, stream: Any = None) -> Any:
         """Turn rows into codes.
 
         Parameters
@@ -92,26 +126,36 @@ class Quantizer:
             As in :meth:`train`.
         threads : int, optional
             Threads for this call.
+        stream : int or object, optional
+            The stream to work on, for rows on a device; by default the current one of their
+            library.
 
         Returns
         -------
         codes : ndarray of uint8, shape (n, code_size)
+            For rows on a device an array there, of their library.
 
         Raises
         ------
         NotTrainedError
             Before :meth:`train`.
         TypeError, ValueError
-            Rows of another width, or with NaN or infinity.
+            Rows of another width, or with NaN or infinity; a quantizer that does not work on a
+            device.
+        DeviceError
+            The device fails or has too little memory.
         """
         core = self._trained()
+        if is_on_device(x):
+            return self._on(device_of(x, "x")).encode(x, stream)
+        _refuse_stream(stream, "rows")
         rows, _ = as_rows(x, name="x", dim=core.dim, storage="float32")
         try:
             return core.encode(rows, as_threads(threads))
         except ValueError as error:
             raise ValueError(f"x: {error}") from None
 
-    def decode(self, codes: ArrayLike, *, threads: int | None = None) -> NDArray[np.float32]:
+    def decode(self, codes: ArrayLike, *, threads: int | None = None, stream: Any = None) -> Any:
         """Turn codes back into rows, near those that were encoded.
 
         Parameters
@@ -120,19 +164,28 @@ class Quantizer:
             Any bytes are valid codes.
         threads : int, optional
             Threads for this call.
+        stream : int or object, optional
+            As in :meth:`encode`.
 
         Returns
         -------
         rows : ndarray of float32, shape (n, dim)
+            For codes on a device an array there, of their library.
 
         Raises
         ------
         NotTrainedError
             Before :meth:`train`.
         TypeError, ValueError
-            Codes that are not uint8, or of another width.
+            Codes that are not uint8, or of another width; a quantizer that does not work on a
+            device.
+        DeviceError
+            The device fails or has too little memory.
         """
         core = self._trained()
+        if is_on_device(codes):
+            return self._on(device_of(codes, "codes")).decode(codes, stream)
+        _refuse_stream(stream, "codes")
         return core.decode(_as_codes(codes, core.code_size), as_threads(threads))
 
     def scores(
@@ -206,6 +259,19 @@ class Quantizer:
     def parameters(self) -> dict[str, NDArray[np.float32]]:
         """Return copies of the trained arrays by name."""
         return dict(self._trained().parameters())
+
+    def _on(self, device: int) -> PlacedCodes:
+        from .cuda.coding import PlacedCodes
+
+        placed = self._placed
+        if placed is None:
+            placed = self._placed = {}
+        if device not in placed:
+            try:
+                placed[device] = PlacedCodes(self._trained(), device)
+            except ValueError as error:
+                raise ValueError(f"{self!r} on cuda:{device}: {error}") from None
+        return placed[device]
 
     def _trained(self) -> _core.Quantizer:
         if self._inner is None:
@@ -378,6 +444,11 @@ class RabitQuantizer(Quantizer):
 
     def _name(self) -> str:
         return f"rabitq{self.bits}"
+
+
+def _refuse_stream(stream: Any, what: str) -> None:
+    if stream is not None:
+        raise TypeError(f"stream: got one for {what} on the CPU, expected None")
 
 
 def _is_zero(seed: Any) -> bool:

@@ -1,0 +1,59 @@
+"""Inverted lists whose centroids are found on a device: the index is the one the CPU trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nearfield as nf
+import numpy as np
+import pytest
+from cuda.standin import Standin
+
+
+def rows_of(rng: np.random.Generator, n: int = 250) -> np.ndarray:
+    return rng.standard_normal((n, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("metric", "coarse"), [("l2", "flat"), ("cosine", "flat"), ("ip", "hierarchical")]
+)
+def test_the_index_is_the_same(
+    standin: Standin, rng: np.random.Generator, tmp_path: Path, metric: str, coarse: str
+) -> None:
+    rows = rows_of(rng)
+    files = []
+    for device in (None, "cuda:0"):
+        index = nf.IVFIndex(8, 20, metric, coarse=coarse, seed=5, quantizer="sq8")
+        ran = standin.launches
+        index.train(rows, device=device)
+        assert (standin.launches > ran) == (device is not None)
+        index.add(rows)
+        files.append(tmp_path / f"{device}.nf")
+        index.save(files[-1])
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_failures_leave_it_untrained(
+    standin: Standin, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(rng, 100)
+    index = nf.IVFIndex(8, 4)
+    for function in ("cuMemAllocAsync", "cuMemcpyHtoDAsync", "cuLaunchKernel", "cuStreamCreate"):
+        monkeypatch.setenv("STANDIN_FAILS", f"{function}=2")
+        with pytest.raises(nf.DeviceError):
+            index.train(rows, device="cuda")
+        monkeypatch.delenv("STANDIN_FAILS")
+        assert index.list_sizes.sum() == 0
+        with pytest.raises(nf.NotTrainedError):
+            _ = index.centroids
+    bad = rows.copy()
+    bad[5, 2] = np.nan
+    with pytest.raises(ValueError, match="x: row 5 holds NaN"):
+        index.train(bad, device="cuda")
+    with pytest.raises(ValueError, match="device: got 'tpu'"):
+        index.train(rows, device="tpu")
+    index.train(rows, device="cuda")
+    with pytest.raises(ValueError, match="trained already"):
+        index.train(rows, device="cuda")
+    index.add(rows)
+    np.testing.assert_array_equal(index.search(rows[:5], k=1, nprobe=4).ids[:, 0], np.arange(5))
