@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CorruptFileError, DeviceError, NearfieldError, NotTrainedError
 
 if TYPE_CHECKING:
-    from . import quant, runtime, transforms
+    from . import faiss, quant, runtime, transforms
     from .bootstrap import BootstrapInterval, paired_bootstrap
     from .encoders import Encoder
     from .evaluate import evaluate, evaluate_per_query
@@ -84,6 +84,7 @@ __all__ = [
     "devices",
     "evaluate",
     "evaluate_per_query",
+    "faiss",
     "fit_adapter",
     "fit_modulation",
     "fit_upgrade",
@@ -101,7 +102,7 @@ __all__ = [
     "tune",
 ]
 
-_MODULES = {"quant", "runtime", "transforms"}
+_MODULES = {"faiss", "quant", "runtime", "transforms"}
 
 _HOME = {
     "AdapterFit": "fitting",

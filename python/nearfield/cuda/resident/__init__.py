@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _Placed = TypeVar("_Placed", bound="PlacedIndex")
 
-__all__ = ["KINDS", "Resident", "moved"]
+__all__ = ["KINDS", "Resident", "can_be_placed", "moved"]
 
 KINDS: tuple[type[Resident], ...] = (ResidentRows, ResidentLists, ResidentGraph)
 """The first that takes an index holds it."""
@@ -54,3 +54,9 @@ def _resident(index: Index, devices: tuple[int, ...]) -> Resident:
         f"to: got {index!r}, expected {' or '.join(kind.what for kind in KINDS)}: a "
         f"{type(index).__name__} with {index.quantizer} codes is searched on the CPU only"
     )
+
+
+def can_be_placed(index: Index, devices: int) -> bool:
+    """Tell whether an index of its kind is searched on so many devices."""
+    kinds = KINDS if devices == 1 else (Shards,)
+    return any(kind.takes(index) for kind in kinds)

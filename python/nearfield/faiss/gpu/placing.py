@@ -1,0 +1,54 @@
+"""Where an index of FAISS's GPU names goes: :class:`Devices`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+from ...cuda.resident import can_be_placed
+from ...index import Index as NativeIndex
+from ...runtime import devices
+
+__all__ = ["Devices", "all_devices"]
+
+
+def all_devices() -> list[int]:
+    """Return the numbers of the GPUs there are."""
+    return list(range(len(devices())))
+
+
+class Devices(NamedTuple):
+    """GPUs that an index is to be searched on.
+
+    Attributes
+    ----------
+    numbers : tuple of int
+    shard : bool
+        Whether rows are split over them.
+    """
+
+    numbers: tuple[int, ...]
+    shard: bool = False
+
+    def put(self, native: NativeIndex) -> NativeIndex:
+        """Return an index as it is searched there, or on the CPU, with a warning, where it cannot.
+
+        Raises
+        ------
+        DeviceError
+            There are GPUs, but no such one, or it has too little memory.
+        """
+        if not all_devices():
+            _warn("there is no GPU (nearfield doctor says why)")
+            return native.to("cpu")
+        names = [f"cuda:{number}" for number in self.numbers]
+        if self.shard and len(names) > 1 and can_be_placed(native, len(names)):
+            return native.to(names)
+        if can_be_placed(native, 1):
+            return native.to(names[0])
+        _warn(f"{native!r} is not searched on GPUs yet")
+        return native.to("cpu")
+
+
+def _warn(why: str) -> None:
+    warnings.warn(f"searches run on the CPU: {why}", RuntimeWarning, stacklevel=2)
