@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "cuda/runtime/device.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/search/ranked.h"
 
@@ -19,6 +20,7 @@ constexpr unsigned kThreads = 128;
 constexpr std::size_t kRowsOfSlice = 4096;
 constexpr std::size_t kMostSlices = 64;
 constexpr std::size_t kMostBlocks = 1 << 16;
+constexpr std::size_t kBlocksOfMultiprocessor = 16;
 constexpr std::size_t kMostQueries = kMostBlocks / 2 * kQueriesOfWarp;
 
 }  // namespace
@@ -57,7 +59,10 @@ void ExactPass::score(const StreamRef& stream, const QueryTile& queries, CUdevic
     const std::string name = std::string("exact_scores_") + suffix(r_.rows.dtype);
     constexpr std::size_t kRowsOfBlock = kThreads / 32;
     const std::size_t wanted = (r_.rows.rows + kRowsOfBlock - 1) / kRowsOfBlock;
-    const auto blocks = static_cast<unsigned>(std::min(wanted, kMostBlocks));
+    // Where few queries or none are left, most blocks only look and leave.
+    const std::size_t few =
+        static_cast<std::size_t>(stream.device->multiprocessors()) * kBlocksOfMultiprocessor;
+    const auto blocks = static_cast<unsigned>(std::min(wanted, lengths != 0 ? few : kMostBlocks));
     const auto groups =
         static_cast<unsigned>((queries.count + kQueriesOfWarp - 1) / kQueriesOfWarp);
     launch(stream, {kSource, name.c_str()}, {{blocks, groups, 1}, {kThreads, 1, 1}, 0},

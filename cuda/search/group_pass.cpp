@@ -14,37 +14,14 @@ namespace {
 using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
-constexpr std::size_t kGroupRows = 32;
 constexpr std::size_t kMaximaBytes = std::size_t{256} << 20;
 constexpr std::size_t kMostTile = 4096;
-constexpr unsigned kThreads = 128;
-constexpr std::size_t kPreparedAlign = 16;  // elements
-
-bool are_bytes(DType dtype) noexcept { return dtype == DType::kI8 || dtype == DType::kU8; }
+constexpr unsigned kThreads = kScanThreads;
 
 /// Groups that a query's list takes: k hold the winners, the margin lets some more in; most where queries
 /// are rounded to bytes.
 std::size_t capacity_for(const SearchRequest& r) noexcept {
     return are_bytes(r.rows.dtype) ? 4 * r.k + 128 : 2 * r.k + 64;
-}
-
-std::size_t groups_of(const SearchRequest& r) noexcept {
-    return (r.rows.rows + kGroupRows - 1) / kGroupRows;
-}
-
-/// Queries and rows of a tile of group_maxima, and the end of the kernel's name.
-struct Shape {
-    std::size_t queries;
-    std::size_t rows;
-    const char* name;
-};
-
-Shape shape_for(DType dtype, std::size_t queries) {
-    if (dtype == DType::kF32) {
-        return queries > 16 ? Shape{64, 128, "_q64"} : Shape{16, 128, "_q16"};
-    }
-    if (queries > 32) return {128, 128, "_q128"};
-    return queries > 16 ? Shape{32, 256, "_q32"} : Shape{16, 256, "_q16"};
 }
 
 }  // namespace
@@ -69,26 +46,21 @@ void RowConstants::compute(const StreamRef& stream, Metric metric, CUdeviceptr a
 }
 
 bool GroupPass::suits(const SearchRequest& r) noexcept {
-    return r.queries.rows != 0 && groups_of(r) > std::max(capacity_for(r), 4 * r.k);
+    return r.queries.rows != 0 && groups_of(r.rows.rows) > std::max(capacity_for(r), 4 * r.k);
 }
 
 GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
     : r_(request), constants_(request.rows) {
     const std::size_t k = r_.k;
-    groups_ = groups_of(r_);
+    groups_ = groups_of(r_.rows.rows);
     // Below all groups: where all are taken, as with rows that are not finite, the list is cut for sure.
     capacity_ = capacity_for(r_);
     wanted_ = k + (r_.exclude_self ? 1 : 0);
     const std::size_t fitting = std::max(kMaximaBytes / (4 * groups_), std::size_t{128});
     tile_ = std::min({fitting / 128 * 128, r_.queries.rows, kMostTile});
-    prepared_stride_ = round_up(r_.rows.cols, kPreparedAlign);
     own_constants_ = scratch.take(r_.constants != 0 ? 0 : constants_.bytes());
     masked_bias_ = scratch.take(r_.mask != 0 ? r_.rows.rows * sizeof(float) : 0);
-    prepared_ = scratch.take(tile_ * prepared_stride_ * size_of(r_.rows.dtype));
-    unit_ = scratch.take(tile_ * sizeof(float));
-    margin_ = scratch.take(tile_ * sizeof(float));
-    query_norms_ = scratch.take(tile_ * sizeof(double));
-    init_ = scratch.take(tile_ * sizeof(std::int32_t));
+    queries_.emplace(r_, tile_, scratch);
     maxima_ = scratch.take(tile_ * groups_ * sizeof(float));
     best_ = scratch.take(tile_ * wanted_ * sizeof(float));
     best_ids_ = scratch.take(tile_ * wanted_ * sizeof(u32));
@@ -113,40 +85,6 @@ void GroupPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
            constants_.bias(constants, r_.metric), static_cast<u32>(r_.rows.rows), bias_at(at));
 }
 
-void GroupPass::prepare_queries(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
-    const bool bytes = are_bytes(r_.rows.dtype);
-    const std::string name =
-        std::string("prepare_queries_") + (bytes ? "i8" : suffix(r_.rows.dtype));
-    const Kernel kernel{"prepare_queries.cu", name.c_str()};
-    const Grid grid{{blocks_of(q.count, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0};
-    const auto enqueue = [&](const auto&... more) {
-        launch(stream, kernel, grid, q.queries, u64{r_.rows.cols}, static_cast<u32>(q.count),
-               static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
-               constants_.limits(constants_at(at)), at + prepared_, u64{prepared_stride_},
-               at + unit_, at + margin_, at + query_norms_, more...);
-    };
-    if (bytes) {
-        enqueue(std::int32_t{0}, at + init_);  // rows mean what their bytes say
-    } else {
-        enqueue();
-    }
-}
-
-void GroupPass::scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
-    const Shape shape = shape_for(r_.rows.dtype, q.count);
-    const std::string type = suffix(r_.rows.dtype);
-    const std::string source = "group_maxima_" + type + ".cu";
-    const std::string name = "group_maxima_" + type + shape.name;
-    const std::size_t size = size_of(r_.rows.dtype);
-    const unsigned blocks = blocks_of(q.count, shape.queries) * blocks_of(r_.rows.rows, shape.rows);
-    const Grid grid{{blocks, 1, 1}, {256, 1, 1}, 240 * (shape.queries + shape.rows)};
-    launch(stream, {source.c_str(), name.c_str()}, grid, at + prepared_,
-           u64{prepared_stride_ * size}, static_cast<u32>(q.count), r_.rows.address,
-           u64{r_.rows.stride * size}, static_cast<u32>(r_.rows.rows),
-           static_cast<u32>(r_.rows.cols * size), constants_.scale(constants_at(at), r_.metric),
-           bias_at(at), at + unit_, CUdeviceptr{0}, at + maxima_, u64{groups_});
-}
-
 void GroupPass::select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
     const auto count = static_cast<unsigned>(q.count);
     launch(stream, {"select_k.cu", "select_k_radix_f32"}, {{count, 1, 1}, {256, 1, 1}, 0},
@@ -156,8 +94,8 @@ void GroupPass::select_groups(const StreamRef& stream, const QueryTile& q, CUdev
     const unsigned slices = std::min(blocks_of(groups_, 4096), 64U);
     launch(stream, {"rescore.cu", "collect_groups"}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
            at + maxima_, u64{groups_}, static_cast<u32>(groups_), at + best_,
-           static_cast<u32>(wanted_), at + margin_, static_cast<u32>(capacity_), at + lists_,
-           at + counts_);
+           static_cast<u32>(wanted_), queries_->margin(at), static_cast<u32>(capacity_),
+           at + lists_, at + counts_);
 }
 
 void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
@@ -180,8 +118,10 @@ void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr
 
 CUdeviceptr GroupPass::run(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
                            CUdeviceptr at) const {
-    prepare_queries(stream, q, at);
-    scan(stream, q, at);
+    const CUdeviceptr constants = constants_at(at);
+    queries_->prepare(stream, q, constants_.limits(constants), at);
+    scan_groups(stream, *queries_, q.count,
+                {r_.rows, constants_.scale(constants, r_.metric), bias_at(at)}, at + maxima_, at);
     select_groups(stream, q, at);
     rescore(stream, q, at);
     finish(stream, r_, out, q, {at + found_, at + found_rows_}, r_.k);

@@ -10,10 +10,11 @@
 // Source: kernels/group_maxima.cuh.
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "cuda/runtime/stream.h"
-#include "cuda/search/request.h"
+#include "cuda/search/scan_operands.h"
+#include "cuda/search/scan_pass.h"
 
 namespace nearfield::cuda {
 
@@ -39,6 +40,9 @@ public:
         return metric == Metric::kL2 ? at + bias_ : 0;
     }
     CUdeviceptr limits(CUdeviceptr at) const noexcept { return at + limits_; }
+    ScanRows scan_rows(CUdeviceptr at, Metric metric) const noexcept {
+        return {rows_, scale(at, metric), bias(at, metric)};
+    }
 
 private:
     DeviceRows rows_;
@@ -47,25 +51,19 @@ private:
     std::size_t norms_ = 0, scale_ = 0, bias_ = 0, limits_ = 0;
 };
 
-class GroupPass {
+class GroupPass final : public ScanPass {
 public:
     /// For many more rows than are asked for.
     static bool suits(const SearchRequest& request) noexcept;
 
     GroupPass(const SearchRequest& request, Scratch& scratch);
 
-    std::size_t tile() const noexcept { return tile_; }
-
-    /// Enqueues what all tiles need of the rows, where it is not there yet.
-    void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const;
-
-    /// Enqueues the search of a tile; where, per query, the rows are counted that are left to an exact pass.
+    std::size_t tile() const noexcept override { return tile_; }
+    void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const override;
     CUdeviceptr run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
-                    CUdeviceptr scratch) const;
+                    CUdeviceptr scratch) const override;
 
 private:
-    void prepare_queries(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
-    void scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
 
@@ -78,10 +76,10 @@ private:
     }
 
     const SearchRequest& r_;
-    std::size_t groups_, wanted_, capacity_, tile_, prepared_stride_;
+    std::size_t groups_, wanted_, capacity_, tile_;
     RowConstants constants_;
     std::size_t own_constants_, masked_bias_;
-    std::size_t prepared_, unit_, margin_, query_norms_, init_;       // of queries
+    std::optional<ScanQueries> queries_;
     std::size_t maxima_, best_, best_ids_, best_keys_;                // of groups
     std::size_t lists_, counts_, keys_, rows_, pairs_, select_keys_;  // of the rows of groups
     std::size_t found_, found_rows_, lengths_;

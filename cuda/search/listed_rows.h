@@ -14,8 +14,6 @@
 
 namespace nearfield::cuda {
 
-inline constexpr std::size_t kGroupRows = 32;  // rows of which a scan keeps one maximum
-
 /// What the host has to know of lists: how much room any of them take, how many rows any of them hold.
 class ListSizes {
 public:

@@ -18,6 +18,9 @@ struct DeviceRows {
     DType dtype = DType::kF32;
 };
 
+/// How float rows are scanned. By thresholds: big batches only, the others by groups all the same.
+enum class Scan { kGroups, kThresholds };
+
 struct SearchRequest {
     DeviceRows queries;
     DeviceRows rows;
@@ -27,6 +30,7 @@ struct SearchRequest {
     CUdeviceptr labels = 0;     // int64 per row; 0: a row is called by its number
     CUdeviceptr constants = 0;  // of the rows, by RowConstants; 0: computed by every search
     bool exclude_self = false;
+    Scan scan = Scan::kGroups;
 };
 
 /// Where results go: queries x k int64 and float32, queries int64.
@@ -64,9 +68,15 @@ private:
     std::size_t bytes_ = 0;
 };
 
+inline constexpr std::size_t kGroupRows = 32;  // rows of which a scan keeps one maximum
+
 /// Blocks for `count` things, `each` of them to a block.
 constexpr unsigned blocks_of(std::size_t count, std::size_t each) noexcept {
     return static_cast<unsigned>((count + each - 1) / each);
+}
+
+constexpr bool are_bytes(DType dtype) noexcept {
+    return dtype == DType::kI8 || dtype == DType::kU8;
 }
 
 /// As the kernels number them (kernels/device.cuh).

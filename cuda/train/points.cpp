@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cuda/runtime/launch.h"
+#include "cuda/search/plain_queries.h"
 #include "cuda/train/row_blocks.h"
 #include "cuda/train/transfer.h"
 #include "quant/raw/exact.h"

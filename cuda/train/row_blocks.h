@@ -27,7 +27,4 @@ private:
     std::size_t size_, widened_;
 };
 
-/// Enqueues a copy of all rows as dense float32.
-void widen(const StreamRef& stream, const DeviceRows& rows, CUdeviceptr to);
-
 }  // namespace nearfield::cuda

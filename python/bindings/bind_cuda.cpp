@@ -17,11 +17,18 @@ using Matrix = DeviceMatrix;
 // Addresses of the mask, the labels and the constants of the rows; 0: none.
 using Extras = std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>;
 
+cuda::Scan scan_from(const std::string& name) {
+    if (name == "groups") return cuda::Scan::kGroups;
+    if (name == "thresholds") return cuda::Scan::kThresholds;
+    throw py::value_error("scan: got '" + name + "', expected 'groups' or 'thresholds'");
+}
+
 cuda::SearchRequest request_of(const Matrix& queries, const Matrix& rows, const std::string& metric,
-                               std::size_t k, const Extras& extras, bool exclude_self) {
+                               std::size_t k, const Extras& extras, bool exclude_self,
+                               const std::string& scan) {
     const auto& [mask, labels, constants] = extras;
-    return {rows_of(queries), rows_of(rows), metric_from(metric), k, mask,
-            labels,           constants,     exclude_self};
+    return {rows_of(queries), rows_of(rows), metric_from(metric), k, mask, labels,
+            constants,        exclude_self,  scan_from(scan)};
 }
 
 py::dict description(const cuda::Device& device) {
@@ -66,8 +73,8 @@ py::dict report() {
 void search(const Matrix& queries, const Matrix& rows, const std::string& metric, std::size_t k,
             const Extras& extras, bool exclude_self,
             const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>& out,
-            std::uintptr_t scratch, int device, std::uintptr_t stream) {
-    const auto request = request_of(queries, rows, metric, k, extras, exclude_self);
+            std::uintptr_t scratch, int device, std::uintptr_t stream, const std::string& scan) {
+    const auto request = request_of(queries, rows, metric, k, extras, exclude_self, scan);
     const auto& [ids, scores, counts] = out;
     const py::gil_scoped_release release;
     const cuda::StreamRef on = stream_of(device, stream);
@@ -181,11 +188,12 @@ void bind_cuda(py::module_& module) {
     m.def(
         "scratch_bytes",
         [](const Matrix& queries, const Matrix& rows, std::size_t k, const Extras& extras,
-           bool exclude_self) {
-            return cuda::scratch_bytes(request_of(queries, rows, "l2", k, extras, exclude_self));
+           bool exclude_self, const std::string& scan) {
+            return cuda::scratch_bytes(
+                request_of(queries, rows, "l2", k, extras, exclude_self, scan));
         },
         py::arg("queries"), py::arg("rows"), py::arg("k"), py::arg("extras"),
-        py::arg("exclude_self"));
+        py::arg("exclude_self"), py::arg("scan") = "groups");
     m.def(
         "constants_bytes", [](const Matrix& rows) { return cuda::constants_bytes(rows_of(rows)); },
         py::arg("rows"));
@@ -201,7 +209,7 @@ void bind_cuda(py::module_& module) {
         py::arg("rows"), py::arg("metric"), py::arg("at"), py::arg("device"), py::arg("stream"));
     m.def("search", &search, py::arg("queries"), py::arg("rows"), py::arg("metric"), py::arg("k"),
           py::arg("extras"), py::arg("exclude_self"), py::arg("out"), py::arg("scratch"),
-          py::arg("device"), py::arg("stream"));
+          py::arg("device"), py::arg("stream"), py::arg("scan") = "groups");
     bind_cuda_graph(m);
 }
 

@@ -24,6 +24,8 @@ TENSOR_CORES |= {
     "nearest_halves.cu": {f"nearest_{dtype}": "HMMA" for dtype in ("f16", "bf16")},
     "list_maxima_floats.cu": {f"list_maxima_{dtype}_q32": "HMMA" for dtype in ("f16", "bf16")},
     "list_maxima_u8.cu": {"list_maxima_u8_q32": "IMMA"},
+    "threshold_scan_floats.cu": {f"threshold_scan_{dtype}": "HMMA" for dtype in ("f16", "bf16")},
+    "threshold_scan_u8.cu": {"threshold_scan_u8": "IMMA"},
 }
 PATTERN = "lib/libnvrtc.so.*"
 HOW = f"no NVRTC for the compile gates: pip install {PACKAGES}"

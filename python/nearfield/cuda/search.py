@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,10 @@ from .library import library
 from .owners import Owner, owner_of
 from .streams import as_stream
 
-__all__ = ["is_for_device", "run", "topk"]
+__all__ = ["is_for_device", "run", "scan_choice", "topk"]
+
+
+SCANS = ("groups", "thresholds")
 
 
 def is_for_device(queries: Any, corpus: Any) -> bool:
@@ -96,7 +100,8 @@ def run(
     native = library()
     n: tuple[int, ...] = () if queries.one_vector else (queries.place[1],)
     extras = (_address(mask), _address(labels), _address(constants))
-    needed = native.scratch_bytes(queries.place, rows.place, k, extras, exclude_self)
+    scan = scan_choice()
+    needed = native.scratch_bytes(queries.place, rows.place, k, extras, exclude_self, scan)
     ids, ids_at = owner.empty((*n, k), "int64", device, stream)
     scores, scores_at = owner.empty((*n, k), "float32", device, stream)
     counts, counts_at = owner.empty(n, "int64", device, stream)
@@ -112,9 +117,26 @@ def run(
         scratch_at,
         device,
         stream,
+        scan,
     )
     del scratch
     return SearchResult(*map(owner.finished, (ids, scores, counts)))
+
+
+def scan_choice() -> str:
+    """Return how big batches are scanned: what ``NEARFIELD_CUDA_SCAN`` says, by groups otherwise.
+
+    Raises
+    ------
+    ValueError
+        The variable is neither ``groups`` nor ``thresholds``.
+    """
+    choice = os.environ.get("NEARFIELD_CUDA_SCAN") or SCANS[0]
+    if choice not in SCANS:
+        raise ValueError(
+            f"NEARFIELD_CUDA_SCAN: got {choice!r}, expected {' or '.join(map(repr, SCANS))}"
+        )
+    return choice
 
 
 def _address(kept: Any) -> int:

@@ -1,0 +1,78 @@
+#include "cuda/search/scan_operands.h"
+
+#include <string>
+
+#include "cuda/runtime/device.h"
+#include "cuda/runtime/launch.h"
+
+namespace nearfield::cuda {
+namespace {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+constexpr std::size_t kPreparedAlign = 16;  // elements
+
+/// Queries and rows of a tile of group_maxima, and the end of the kernel's name.
+struct Shape {
+    std::size_t queries;
+    std::size_t rows;
+    const char* name;
+};
+
+Shape shape_for(DType dtype, std::size_t queries) {
+    if (dtype == DType::kF32) {
+        return queries > 16 ? Shape{64, 128, "_q64"} : Shape{16, 128, "_q16"};
+    }
+    if (queries > 32) return {128, 128, "_q128"};
+    return queries > 16 ? Shape{32, 256, "_q32"} : Shape{16, 256, "_q16"};
+}
+
+}  // namespace
+
+ScanQueries::ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch)
+    : r_(request), stride_(round_up(request.rows.cols, kPreparedAlign)) {
+    prepared_ = scratch.take(most_queries * stride_ * size_of(r_.rows.dtype));
+    unit_ = scratch.take(most_queries * sizeof(float));
+    margin_ = scratch.take(most_queries * sizeof(float));
+    norms_ = scratch.take(most_queries * sizeof(double));
+    init_ = scratch.take(are_bytes(r_.rows.dtype) ? most_queries * sizeof(std::int32_t) : 0);
+}
+
+void ScanQueries::prepare(const StreamRef& stream, const QueryTile& q, CUdeviceptr limits,
+                          CUdeviceptr at) const {
+    const bool bytes = are_bytes(r_.rows.dtype);
+    const std::string name =
+        std::string("prepare_queries_") + (bytes ? "i8" : suffix(r_.rows.dtype));
+    const Kernel kernel{"prepare_queries.cu", name.c_str()};
+    const Grid grid{{blocks_of(q.count, kScanThreads / 32), 1, 1}, {kScanThreads, 1, 1}, 0};
+    const auto enqueue = [&](const auto&... more) {
+        launch(stream, kernel, grid, q.queries, u64{r_.rows.cols}, static_cast<u32>(q.count),
+               static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric), limits, prepared(at),
+               u64{stride_}, unit(at), margin(at), at + norms_, more...);
+    };
+    if (bytes) {
+        enqueue(std::int32_t{0}, at + init_);  // rows mean what their bytes say
+    } else {
+        enqueue();
+    }
+}
+
+void scan_groups(const StreamRef& stream, const ScanQueries& queries, std::size_t count,
+                 const ScanRows& scanned, CUdeviceptr maxima, CUdeviceptr at) {
+    const DeviceRows& rows = scanned.rows;
+    const Shape shape = shape_for(rows.dtype, count);
+    const std::string type = suffix(rows.dtype);
+    const std::string source = "group_maxima_" + type + ".cu";
+    const std::string name = "group_maxima_" + type + shape.name;
+    const std::size_t size = size_of(rows.dtype);
+    const unsigned blocks = blocks_of(count, shape.queries) * blocks_of(rows.rows, shape.rows);
+    const Grid grid{{blocks, 1, 1}, {256, 1, 1}, 240 * (shape.queries + shape.rows)};
+    launch(stream, {source.c_str(), name.c_str()}, grid, queries.prepared(at),
+           u64{queries.stride() * size}, static_cast<u32>(count), rows.address,
+           u64{rows.stride * size}, static_cast<u32>(rows.rows), static_cast<u32>(rows.cols * size),
+           scanned.scale, scanned.bias, queries.unit(at), CUdeviceptr{0}, maxima,
+           u64{groups_of(rows.rows)});
+}
+
+}  // namespace nearfield::cuda

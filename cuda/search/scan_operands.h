@@ -1,0 +1,48 @@
+// What scans on tensor cores have in common: queries as they are multiplied, rows with their constants, and
+// the launch of a scan by groups.
+#pragma once
+
+#include <algorithm>
+
+#include "cuda/runtime/stream.h"
+#include "cuda/search/request.h"
+
+namespace nearfield::cuda {
+
+inline constexpr unsigned kScanThreads = 128;  // of the kernels before and after a scan
+
+/// Rows that are scanned; scale and bias are 0 where the metric has none.
+struct ScanRows {
+    DeviceRows rows;
+    CUdeviceptr scale = 0;
+    CUdeviceptr bias = 0;
+};
+
+/// Queries of a tile in the rows' type, and the margins of their scores, in scratch memory.
+class ScanQueries {
+public:
+    ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch);
+
+    /// limits: of the rows, by RowConstants.
+    void prepare(const StreamRef& stream, const QueryTile& q, CUdeviceptr limits,
+                 CUdeviceptr at) const;
+
+    CUdeviceptr prepared(CUdeviceptr at) const noexcept { return at + prepared_; }
+    std::size_t stride() const noexcept { return stride_; }  // elements
+    CUdeviceptr unit(CUdeviceptr at) const noexcept { return at + unit_; }
+    CUdeviceptr margin(CUdeviceptr at) const noexcept { return at + margin_; }
+
+private:
+    const SearchRequest& r_;
+    std::size_t stride_, prepared_, unit_, margin_, norms_, init_;
+};
+
+/// Enqueues group_maxima of `count` queries: groups_of(rows) a query, side by side.
+void scan_groups(const StreamRef& stream, const ScanQueries& queries, std::size_t count,
+                 const ScanRows& rows, CUdeviceptr maxima, CUdeviceptr at);
+
+constexpr std::size_t groups_of(std::size_t rows) noexcept {
+    return (rows + kGroupRows - 1) / kGroupRows;
+}
+
+}  // namespace nearfield::cuda

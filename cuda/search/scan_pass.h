@@ -1,0 +1,24 @@
+// A way to search float rows by scores that are bounded, not exact: what topk() needs of it.
+#pragma once
+
+#include "cuda/runtime/stream.h"
+#include "cuda/search/request.h"
+
+namespace nearfield::cuda {
+
+class ScanPass {
+public:
+    virtual ~ScanPass() = default;
+
+    /// Queries at a time.
+    virtual std::size_t tile() const noexcept = 0;
+
+    /// Enqueues what all tiles need of the rows, where it is not there yet.
+    virtual void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const = 0;
+
+    /// Enqueues the search of a tile; where, per query, the rows are counted that are left to an exact pass.
+    virtual CUdeviceptr run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
+                            CUdeviceptr scratch) const = 0;
+};
+
+}  // namespace nearfield::cuda

@@ -1,0 +1,176 @@
+"""threshold_scan: exactly the scores that reach their query's threshold; what is made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cuda.scan_pipeline import STORED
+from cuda.shim_library import GuardedArray, Shim, ShimCompiler, is_noticed
+from cuda.test_group_maxima import strided, wide
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+TILES = {"f32": (64, 128), "f16": (128, 128), "bf16": (128, 128), "u8": (128, 128)}
+
+
+def check(shim: Shim, stored: str, seed: int, count: int, rows_count: int, dim: int) -> None:
+    """Elements are small whole numbers, so that every score is exact."""
+    rng = np.random.default_rng(seed)
+    dtype = STORED[stored]
+    low = 0 if stored == "u8" else -4
+    q = rng.integers(-4, 5, (count, dim)).astype(np.int8 if stored == "u8" else dtype)
+    x = rng.integers(low, 5, (rows_count, dim)).astype(dtype)
+    with_scale, with_bias, misplaced = rng.integers(0, 2, 3)
+    aligned = -dim % (16 // x.dtype.itemsize)
+    extra, offset = (int(rng.integers(9)), int(rng.integers(3))) if misplaced else (aligned, 0)
+    q, x = strided(q, extra, offset, rng), strided(x, extra, offset, rng)
+    scale = 2.0 ** rng.integers(-2, 3, rows_count).astype(np.float32) if with_scale else None
+    bias = rng.integers(-9, 9, rows_count).astype(np.float32) if with_bias else None
+    unit = rng.integers(1, 4, count).astype(np.float32) if with_bias else None
+    init = rng.integers(-9, 9, count).astype(np.int32) if stored == "u8" else None
+    scores = wide(q[:, :dim]) @ wide(x[:, :dim]).T + (0 if init is None else init[:, None])
+    scores = scores * (1 if scale is None else scale)
+    scores = scores + (0 if bias is None else wide(bias) * wide(unit)[:, None])
+    # Often equal to a score, and for some queries out of reach.
+    thresholds = np.quantile(scores, rng.choice([0.5, 0.9, 0.99]), axis=1, method="nearest")
+    thresholds = np.where(rng.random(count) < 0.1, np.inf, thresholds).astype(np.float32)
+    found = launch(
+        *(shim, stored, q, x, dim, thresholds, int(rng.integers(1, rows_count + 40))),
+        scale=scale, bias=bias, unit=unit, init=init, rng=rng, seed=seed,
+    )  # fmt: skip
+    compare(found, scores, thresholds)
+
+
+def compare(
+    found: tuple[np.ndarray, np.ndarray, np.ndarray], scores: np.ndarray, thresholds: np.ndarray
+) -> None:
+    """Every survivor is there once, with its score, or counted where the list is full."""
+    kept, rows, counts = found
+    np.testing.assert_array_equal(counts, (scores >= thresholds[:, None]).sum(axis=1))
+    for query in range(len(scores)):
+        held = min(counts[query], kept.shape[1])
+        those = rows[query, :held]
+        assert len(set(those.tolist())) == held
+        np.testing.assert_array_equal(kept[query, :held], scores[query, those])
+        assert (kept[query, :held] >= thresholds[query]).all()
+
+
+def launch(
+    shim: Shim,
+    stored: str,
+    q: np.ndarray,
+    x: np.ndarray,
+    dim: int,
+    thresholds: np.ndarray,
+    capacity: int,
+    *,
+    scale: np.ndarray | None,
+    bias: np.ndarray | None,
+    unit: np.ndarray | None,
+    init: np.ndarray | None,
+    rng: np.random.Generator,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Run a kernel over all tiles; scores and rows of survivors, and how many there are."""
+    qm, rn = TILES[stored]
+    kept = GuardedArray((len(q), capacity), np.float32, rng)
+    rows = GuardedArray((len(q), capacity), np.uint32, rng)
+    counts = GuardedArray(len(q), np.uint32, rng)
+    counts.array[:] = 0
+    shim.launch(
+        *(f"threshold_scan_{stored}", (-(-len(q) // qm) * -(-len(x) // rn),), (256,)),
+        *(q, np.uint64(q.strides[0]), np.uint32(len(q))),
+        *(x, np.uint64(x.strides[0]), np.uint32(len(x)), np.uint32(dim * x.dtype.itemsize)),
+        *(scale, bias, unit, init, thresholds, kept.array, rows.array, counts.array),
+        np.uint32(capacity),
+        shared=240 * (qm + rn),
+        seed=seed,
+    )
+    return kept.check(), rows.check(), counts.check()
+
+
+@pytest.mark.parametrize("stored", TILES)
+def test_any_shape(shim: Shim, stored: str) -> None:
+    @settings(max_examples=6, deadline=None, derandomize=True)
+    @given(st.integers(0, 2**32), st.integers(1, 140), st.integers(1, 300), st.integers(1, 100))
+    def run(seed: int, count: int, rows: int, dim: int) -> None:
+        check(shim, stored, seed, count, rows, dim)
+
+    run()
+
+
+def prove(shim: Shim, seed: int) -> None:
+    """What keep_survivors proves is right, and all that can be proven is."""
+    rng = np.random.default_rng(seed)
+    queries, capacity, k, rank = 40, 30, 5, 3
+    margin = rng.choice(np.float32([0, 1, 2, np.inf]), queries)
+    sample = -np.sort(-rng.integers(10, 20, (queries, rank)), axis=1).astype(np.float32)
+    thresholds = GuardedArray(queries, np.float32, rng)
+    shim.launch(
+        *("find_thresholds", (2,), (32,), sample, np.uint32(rank), margin, np.uint32(queries)),
+        thresholds.array,
+        seed=seed,
+    )
+    bound = np.where(np.isinf(margin), np.inf, sample[:, -1] - 2 * np.nan_to_num(margin, posinf=0))
+    np.testing.assert_array_equal(thresholds.check(), bound.astype(np.float32))
+    counts = rng.integers(0, capacity + 4, queries).astype(np.uint32)
+    scores = bound[:, None] + rng.integers(0, 9, (queries, capacity))
+    scores = np.where(np.isinf(scores), 0, scores).astype(np.float32)
+    rows = rng.permuted(np.tile(np.arange(capacity, dtype=np.uint32), (queries, 1)), axis=1)
+    held = np.minimum(counts, capacity)
+    alive = np.arange(capacity) < held[:, None]
+    best = -np.sort(-np.where(alive, scores, -np.inf), axis=1)[:, :k].astype(np.float32).copy()
+    lists, kept = GuardedArray((queries, capacity), np.uint32, rng), np.zeros(queries, np.uint32)
+    lengths = GuardedArray(queries, np.uint32, rng)
+    shim.launch(
+        *("keep_survivors", (queries,), (64,), scores, rows, counts, np.uint32(capacity)),
+        *(thresholds.array, best, np.uint32(k), margin, np.uint32(99), lists.array, kept),
+        lengths.array,
+        seed=seed,
+    )
+    floor = best[:, -1] - 2 * margin
+    proven = (counts >= k) & (counts <= capacity) & (floor >= bound)
+    np.testing.assert_array_equal(lengths.check(), np.where(proven, 0, 99))
+    for q in range(queries):
+        wanted = rows[q, alive[q] & (scores[q] >= floor[q])] if proven[q] else []
+        assert sorted(lists.check()[q, : kept[q]]) == sorted(wanted)
+
+
+def test_what_is_proven(shim: Shim) -> None:
+    for seed in range(4):
+        prove(shim, seed)
+
+
+SCAN_FAULTS = {
+    "a tie at the threshold is dropped": ("if (score >= threshold)", "if (score > threshold)"),
+    "a maximum at the threshold is dropped": ("!(best >= threshold)", "!(best > threshold)"),
+    "one score is never looked at": (
+        "cell = 0; cell < Tile::kCells",
+        "cell = 1; cell < Tile::kCells",
+    ),
+    "a row past the last counts": ("if (row >= rows) return -infinity();", ""),
+    "a list is written past its end": ("(place >= capacity) return", "(place > capacity) return"),
+    "no barrier before a slice is used": ("    __syncthreads();  // the slice", "  // the slice"),
+}
+PROOF_FAULTS = {
+    "a list that was cut is whole": ("count <= capacity && ", ""),
+    "the k-th best need not be above the threshold": (" && floor >= thresholds[q]", ""),
+    "what ties with the floor is left out": ("+ i] < floor)", "+ i] <= floor)"),
+    "margins without a bound": ("is_bounded ? ", "true ? "),
+}
+
+
+def check_halves(shim: Shim, seed: int) -> None:
+    check(shim, "bf16", seed, 20 + seed, 270 + seed, 90 + seed)
+
+
+@pytest.mark.parametrize("fault", SCAN_FAULTS)
+def test_planted_faults_of_the_scan_are_caught(compiler: ShimCompiler, fault: str) -> None:
+    planted = compiler.planted("threshold_scan_floats.cu", SCAN_FAULTS[fault])
+    assert is_noticed(lambda seed: check_halves(planted, seed), 6), "nobody noticed"
+
+
+@pytest.mark.parametrize("fault", PROOF_FAULTS)
+def test_planted_faults_of_the_proof_are_caught(compiler: ShimCompiler, fault: str) -> None:
+    planted = compiler.planted("survivors.cu", PROOF_FAULTS[fault])
+    assert is_noticed(lambda seed: prove(planted, seed), 10), "nobody noticed"
