@@ -41,6 +41,16 @@ inline constexpr int kPointerOrdinal = 9;
 inline constexpr unsigned kStreamNonBlocking = 1;
 inline constexpr unsigned kEventDisableTiming = 2;
 
+/// What a kernel needs to copy boxes of a matrix (cuTensorMapEncodeTiled); opaque.
+struct alignas(128) CUtensorMap {
+    unsigned long long opaque[16];
+};
+inline constexpr int kTensorUint8 = 0;
+inline constexpr int kTensorFloat16 = 6;
+inline constexpr int kTensorBfloat16 = 9;
+inline constexpr int kTensorSwizzle128 = 3;
+inline constexpr int kTensorPromotion256 = 3;
+
 /// CUstream values that name a stream no one created.
 inline CUstream legacy_stream() noexcept { return reinterpret_cast<CUstream>(0x1); }
 inline CUstream per_thread_stream() noexcept { return reinterpret_cast<CUstream>(0x2); }
@@ -84,6 +94,10 @@ inline CUstream per_thread_stream() noexcept { return reinterpret_cast<CUstream>
     X(cuModuleUnload, (CUmodule module))                                                          \
     X(cuModuleGetFunction, (CUfunction * function, CUmodule module, const char* name))            \
     X(cuFuncSetAttribute, (CUfunction function, int attribute, int value))                        \
+    X(cuTensorMapEncodeTiled,                                                                     \
+      (CUtensorMap * map, int type, unsigned rank, void* address, const unsigned long long* dims, \
+       const unsigned long long* strides, const unsigned* box, const unsigned* element_strides,   \
+       int interleave, int swizzle, int promotion, int fill))                                     \
     X(cuLaunchKernel, (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,    \
                        unsigned block_x, unsigned block_y, unsigned block_z,                      \
                        unsigned shared_bytes, CUstream stream, void** arguments, void** extra))

@@ -1,7 +1,5 @@
 #include "cuda/runtime/launch.h"
 
-#include <vector>
-
 namespace nearfield::cuda::detail {
 namespace {
 
@@ -9,11 +7,8 @@ constexpr std::size_t kUnaskedSharedBytes = 48 * 1024;  // more has to be allowe
 
 }  // namespace
 
-void launch(const StreamRef& stream, const Kernel& kernel, const Grid& grid, Slot* slots,
-            std::size_t count) {
+void launch(const StreamRef& stream, const Kernel& kernel, const Grid& grid, void** arguments) {
     const CUfunction function = stream.device->kernel(kernel.source, kernel.name);
-    std::vector<void*> arguments;
-    for (std::size_t i = 0; i < count; ++i) arguments.push_back(slots[i].data());
     const OnDevice here(*stream.device);
     if (grid.shared_bytes > kUnaskedSharedBytes) {
         check(driver().cuFuncSetAttribute(function, kFunctionSharedBytes,
@@ -23,7 +18,7 @@ void launch(const StreamRef& stream, const Kernel& kernel, const Grid& grid, Slo
     check(driver().cuLaunchKernel(function, grid.blocks[0], grid.blocks[1], grid.blocks[2],
                                   grid.threads[0], grid.threads[1], grid.threads[2],
                                   static_cast<unsigned>(grid.shared_bytes), stream.handle,
-                                  arguments.data(), nullptr),
+                                  arguments, nullptr),
           std::string("launch the kernel ") + kernel.name + " on " + stream.device->label());
 }
 

@@ -1,6 +1,7 @@
 // Launching kernels: a grid, a stream and arguments whose types are the kernel's own.
 //
-// Arguments are copied before the call returns; each lies in a slot of eight bytes.
+// Arguments are copied before the call returns: numbers and addresses from slots of eight bytes, maps of
+// matrices whole.
 #pragma once
 
 #include <array>
@@ -26,9 +27,27 @@ struct Kernel {
 };
 
 namespace detail {
+
 using Slot = std::array<unsigned char, 8>;
-void launch(const StreamRef& stream, const Kernel& kernel, const Grid& grid, Slot* slots,
-            std::size_t count);
+
+template <class Argument>
+inline constexpr bool is_map = std::is_same_v<Argument, CUtensorMap>;
+
+/// Where the driver reads an argument: a map where it is, anything else from its slot.
+template <class Argument>
+void* place(const Argument& argument, Slot& slot) {
+    if constexpr (is_map<Argument>) {
+        return const_cast<CUtensorMap*>(&argument);
+    } else {
+        static_assert(std::is_arithmetic_v<Argument> || std::is_pointer_v<Argument>);
+        static_assert(sizeof(Argument) <= sizeof(Slot));
+        std::memcpy(slot.data(), &argument, sizeof(Argument));
+        return slot.data();
+    }
+}
+
+void launch(const StreamRef& stream, const Kernel& kernel, const Grid& grid, void** arguments);
+
 }  // namespace detail
 
 /// Enqueues one launch. DeviceError where the kernel does not compile or the launch is refused; a
@@ -36,12 +55,10 @@ void launch(const StreamRef& stream, const Kernel& kernel, const Grid& grid, Slo
 template <class... Arguments>
 void launch(const StreamRef& stream, const Kernel& kernel, const Grid& grid,
             const Arguments&... arguments) {
-    static_assert(((std::is_arithmetic_v<Arguments> || std::is_pointer_v<Arguments>) && ...));
-    static_assert(((sizeof(Arguments) <= sizeof(detail::Slot)) && ...));
     alignas(8) std::array<detail::Slot, sizeof...(Arguments)> slots{};
     std::size_t i = 0;
-    (std::memcpy(slots[i++].data(), &arguments, sizeof(Arguments)), ...);
-    detail::launch(stream, kernel, grid, slots.data(), slots.size());
+    std::array<void*, sizeof...(Arguments)> places{detail::place(arguments, slots[i++])...};
+    detail::launch(stream, kernel, grid, places.data());
 }
 
 }  // namespace nearfield::cuda

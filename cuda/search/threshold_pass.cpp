@@ -4,8 +4,10 @@
 #include <cmath>
 #include <string>
 
+#include "cuda/runtime/device.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/search/box_map.h"
 #include "cuda/search/exact_pass.h"
 
 namespace nearfield::cuda {
@@ -39,6 +41,19 @@ struct Shape {
 };
 
 Shape shape_for(DType dtype) { return dtype == DType::kF32 ? Shape{64, 128} : Shape{128, 128}; }
+
+/// Of threshold_warpgroups.
+constexpr Shape kWarpgroupShape{128, 256};
+constexpr unsigned kWarpgroupThreads = 384;
+constexpr std::size_t kRingStages = 4;
+constexpr std::size_t kWarpgroupShared =
+    kRingStages * ((kWarpgroupShape.queries + kWarpgroupShape.rows) * kBoxBytes + 16) + 1024;
+
+bool has_warpgroups(const Device& device) {
+    const Capability capability = device.capability();
+    return capability.major == 9 && capability.minor == 0 &&
+           device.shared_bytes() >= kWarpgroupShared;
+}
 
 }  // namespace
 
@@ -142,12 +157,14 @@ void ThresholdPass::find_thresholds(const StreamRef& stream, const QueryTile& q,
 }
 
 void ThresholdPass::scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
+    clear(stream, at + counts_, q.count * sizeof(u32));
+    if (has_warpgroups(*stream.device) && is_mapped(r_.rows))
+        return scan_by_warpgroups(stream, q, at);
     const ScanRows all = constants_.scan_rows(constants_at(at), r_.metric);
     const Shape shape = shape_for(r_.rows.dtype);
     const std::string name = std::string("threshold_scan_") + suffix(r_.rows.dtype);
     const std::size_t size = size_of(r_.rows.dtype);
     const unsigned blocks = blocks_of(q.count, shape.queries) * blocks_of(r_.rows.rows, shape.rows);
-    clear(stream, at + counts_, q.count * sizeof(u32));
     launch(stream, {"threshold_scan_floats.cu", name.c_str()},
            {{blocks, 1, 1}, {256, 1, 1}, 240 * (shape.queries + shape.rows)},
            queries_->prepared(at), u64{queries_->stride() * size}, static_cast<u32>(q.count),
@@ -155,6 +172,26 @@ void ThresholdPass::scan(const StreamRef& stream, const QueryTile& q, CUdevicept
            static_cast<u32>(r_.rows.cols * size), all.scale, all.bias, queries_->unit(at),
            CUdeviceptr{0}, at + thresholds_, at + scores_, at + rows_, at + counts_,
            static_cast<u32>(capacity_));
+}
+
+void ThresholdPass::scan_by_warpgroups(const StreamRef& stream, const QueryTile& q,
+                                       CUdeviceptr at) const {
+    const ScanRows all = constants_.scan_rows(constants_at(at), r_.metric);
+    const DeviceRows queries{queries_->prepared(at), q.count, r_.rows.cols, queries_->stride(),
+                             r_.rows.dtype};
+    const std::string name = std::string("threshold_warpgroups_") + suffix(r_.rows.dtype);
+    const std::size_t tiles = std::size_t{blocks_of(q.count, kWarpgroupShape.queries)} *
+                              blocks_of(r_.rows.rows, kWarpgroupShape.rows);
+    const auto processors = static_cast<std::size_t>(stream.device->multiprocessors());
+    launch(stream, {"threshold_warpgroups_halves.cu", name.c_str()},
+           {{static_cast<unsigned>(std::min(tiles, processors)), 1, 1},
+            {kWarpgroupThreads, 1, 1},
+            kWarpgroupShared},
+           box_map(*stream.device, queries, kWarpgroupShape.queries),
+           box_map(*stream.device, r_.rows, kWarpgroupShape.rows), static_cast<u32>(q.count),
+           static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols * size_of(r_.rows.dtype)),
+           all.scale, all.bias, queries_->unit(at), CUdeviceptr{0}, at + thresholds_, at + scores_,
+           at + rows_, at + counts_, static_cast<u32>(capacity_));
 }
 
 void ThresholdPass::keep_survivors(const StreamRef& stream, const QueryTile& q,

@@ -34,6 +34,7 @@ private:
     ScanRows sample(CUdeviceptr at) const;
     void find_thresholds(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
+    void scan_by_warpgroups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void keep_survivors(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void select_best(const StreamRef& stream, unsigned queries, std::size_t k, const Pairs& of,

@@ -56,7 +56,7 @@ class Shim:
         name: str,
         grid: Sequence[int],
         block: Sequence[int],
-        *arguments: np.ndarray | np.generic | None,
+        *arguments: np.ndarray | np.generic | BoxMap | None,
         shared: int = 0,
         seed: int = 0,
     ) -> None:
@@ -95,8 +95,24 @@ class Overlaid:
             second.launch(name, *arguments, **how)
 
 
-def _cell(argument: np.ndarray | np.generic | None) -> Any:
+class BoxMap:
+    """A matrix whose boxes of 128 bytes x `box_rows` kernels copy (tests/cuda/shim/box_map.h)."""
+
+    def __init__(self, matrix: np.ndarray, columns: int, box_rows: int) -> None:
+        size = matrix.itemsize
+        address = matrix.__array_interface__["data"][0]
+        assert address % 16 == matrix.strides[0] % 16 == 0
+        words = (0x6E662D626F782D31, address, columns, len(matrix), matrix.strides[0])
+        self._memory = np.zeros(256, np.uint8)
+        start = -self._memory.ctypes.data % 128
+        self.array = self._memory[start : start + 128]
+        self.array.view(np.uint64)[:8] = (*words, 128 // size, box_rows, size)
+
+
+def _cell(argument: np.ndarray | np.generic | BoxMap | None) -> Any:
     """Return memory that holds an argument's value, as the driver takes it."""
+    if isinstance(argument, BoxMap):
+        return (ctypes.c_char * 128).from_buffer(argument.array)
     if argument is None:
         return ctypes.c_void_p(None)
     if isinstance(argument, np.ndarray):
@@ -164,7 +180,7 @@ class ShimCompiler:
         if not self._shim:
             shutil.copy(SHIM / "shim.h", header)
             self._call("-x", "c++-header", header, "-o", f"{header}.gch")
-            self._shim = [self._object(SHIM / f"{name}.cpp") for name in ("shim", "fiber")]
+            self._shim = [self._object(SHIM / f"{name}.cpp") for name in ("shim", "async", "fiber")]
         with ThreadPoolExecutor(2) as pool:
             units = [("-x", "c++", "-include", header, source) for source in sources]
             objects = list(pool.map(self._object, sources, units))

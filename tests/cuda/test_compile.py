@@ -27,6 +27,15 @@ TENSOR_CORES |= {
     "threshold_scan_floats.cu": {f"threshold_scan_{dtype}": "HMMA" for dtype in ("f16", "bf16")},
     "threshold_scan_u8.cu": {"threshold_scan_u8": "IMMA"},
 }
+# Where the opcodes differ: warpgroups, boxes and registers that change hands.
+WARPGROUPS = {
+    "threshold_warpgroups_halves.cu": (
+        "HGMMA",
+        "threshold_warpgroups_f16",
+        "threshold_warpgroups_bf16",
+    ),
+    "threshold_warpgroups_u8.cu": ("IGMMA", "threshold_warpgroups_u8"),
+}
 PATTERN = "lib/libnvrtc.so.*"
 HOW = f"no NVRTC for the compile gates: pip install {PACKAGES}"
 
@@ -84,6 +93,24 @@ def test_tensor_cores_are_used(
     for kernel, opcode in TENSOR_CORES[name].items():
         assert opcode in found[kernel], f"{kernel}: no {opcode} among {sorted(found[kernel])}"
         assert not {"LDL", "STL"} & found[kernel], f"{kernel} keeps variables in memory"
+
+
+@pytest.mark.parametrize("name", sorted(WARPGROUPS))
+@pytest.mark.parametrize("arch", ["sm_90a"])
+def test_warpgroups_multiply_and_boxes_are_copied(
+    cubins: dict[tuple[str, str], Future[tuple[bytes, str]]], name: str, arch: str, tmp_path: Path
+) -> None:
+    if toolkit("bin/nvdisasm") is None:
+        pytest.skip(HOW)
+    cubin, log = cubins[name, arch].result()
+    found = instructions(cubin, tmp_path / "kernel.cubin")
+    opcode, *kernels = WARPGROUPS[name]
+    for kernel in kernels:
+        lacking = {opcode, "UTMALDG", "USETMAXREG", "SYNCS"} - found[kernel]
+        assert not lacking, f"{kernel}: no {lacking} among {sorted(found[kernel])}"
+        assert not {"LDL", "STL"} & found[kernel], f"{kernel} keeps variables in memory"
+        # 384 threads of a block: 40 for those that copy, 232 for those that multiply.
+        assert resources(log)[kernel].registers <= 65536 // 384
 
 
 def test_the_gate_sees_a_stack_and_an_error(nvrtc: Nvrtc) -> None:

@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from cuda.scan_pipeline import STORED
-from cuda.shim_library import GuardedArray, Shim, ShimCompiler, is_noticed
+from cuda.shim_library import BoxMap, GuardedArray, Shim, ShimCompiler, is_noticed
 from cuda.test_group_maxima import strided, wide
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TILES = {"f32": (64, 128), "f16": (128, 128), "bf16": (128, 128), "u8": (128, 128)}
+TILES = {f"scan_{stored}": (128, 128) for stored in ("f16", "bf16", "u8")}
+TILES |= {f"warpgroups_{stored}": (128, 256) for stored in ("f16", "bf16", "u8")}
+TILES["scan_f32"] = (64, 128)
 
 
-def check(shim: Shim, stored: str, seed: int, count: int, rows_count: int, dim: int) -> None:
+def check(shim: Shim, kernel: str, seed: int, count: int, rows_count: int, dim: int) -> None:
     """Elements are small whole numbers, so that every score is exact."""
     rng = np.random.default_rng(seed)
+    stored = kernel.split("_")[-1]
     dtype = STORED[stored]
     low = 0 if stored == "u8" else -4
     q = rng.integers(-4, 5, (count, dim)).astype(np.int8 if stored == "u8" else dtype)
     x = rng.integers(low, 5, (rows_count, dim)).astype(dtype)
     with_scale, with_bias, misplaced = rng.integers(0, 2, 3)
-    aligned = -dim % (16 // x.dtype.itemsize)
-    extra, offset = (int(rng.integers(9)), int(rng.integers(3))) if misplaced else (aligned, 0)
+    extra, offset = -dim % (16 // x.dtype.itemsize), 0
+    if misplaced and "warpgroups" not in kernel:
+        extra, offset = int(rng.integers(9)), int(rng.integers(3))
     q, x = strided(q, extra, offset, rng), strided(x, extra, offset, rng)
-    scale = 2.0 ** rng.integers(-2, 3, rows_count).astype(np.float32) if with_scale else None
-    bias = rng.integers(-9, 9, rows_count).astype(np.float32) if with_bias else None
-    unit = rng.integers(1, 4, count).astype(np.float32) if with_bias else None
-    init = rng.integers(-9, 9, count).astype(np.int32) if stored == "u8" else None
-    scores = wide(q[:, :dim]) @ wide(x[:, :dim]).T + (0 if init is None else init[:, None])
-    scores = scores * (1 if scale is None else scale)
-    scores = scores + (0 if bias is None else wide(bias) * wide(unit)[:, None])
+    constants = {
+        "scale": 2.0 ** rng.integers(-2, 3, rows_count).astype(np.float32) if with_scale else None,
+        "bias": rng.integers(-9, 9, rows_count).astype(np.float32) if with_bias else None,
+        "unit": rng.integers(1, 4, count).astype(np.float32) if with_bias else None,
+        "init": rng.integers(-9, 9, count).astype(np.int32) if stored == "u8" else None,
+    }
+    scores = wide(q[:, :dim]) @ wide(x[:, :dim]).T
+    if stored == "u8":
+        scores += constants["init"][:, None]
+    if with_scale:
+        scores *= constants["scale"]
+    if with_bias:
+        scores += wide(constants["bias"]) * wide(constants["unit"])[:, None]
     # Often equal to a score, and for some queries out of reach.
     thresholds = np.quantile(scores, rng.choice([0.5, 0.9, 0.99]), axis=1, method="nearest")
     thresholds = np.where(rng.random(count) < 0.1, np.inf, thresholds).astype(np.float32)
-    found = launch(
-        *(shim, stored, q, x, dim, thresholds, int(rng.integers(1, rows_count + 40))),
-        scale=scale, bias=bias, unit=unit, init=init, rng=rng, seed=seed,
-    )  # fmt: skip
-    compare(found, scores, thresholds)
+    capacity = int(rng.integers(1, rows_count + 40))
+    given = (*constants.values(), thresholds)
+    compare(launch(shim, kernel, q, x, dim, given, capacity, rng, seed), scores, thresholds)
 
 
 def compare(
@@ -57,46 +67,48 @@ def compare(
 
 def launch(
     shim: Shim,
-    stored: str,
+    kernel: str,
     q: np.ndarray,
     x: np.ndarray,
     dim: int,
-    thresholds: np.ndarray,
+    given: tuple[np.ndarray | None, ...],
     capacity: int,
-    *,
-    scale: np.ndarray | None,
-    bias: np.ndarray | None,
-    unit: np.ndarray | None,
-    init: np.ndarray | None,
     rng: np.random.Generator,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Run a kernel over all tiles; scores and rows of survivors, and how many there are."""
-    qm, rn = TILES[stored]
     kept = GuardedArray((len(q), capacity), np.float32, rng)
     rows = GuardedArray((len(q), capacity), np.uint32, rng)
     counts = GuardedArray(len(q), np.uint32, rng)
     counts.array[:] = 0
+    qm, rn = TILES[kernel]
+    sizes = (np.uint32(len(q)), np.uint32(len(x)), np.uint32(dim * x.dtype.itemsize))
+    if "warpgroups" in kernel:
+        grid, block, shared = int(rng.integers(1, 4)), 384, 4 * (384 * 128 + 16) + 1024
+        matrices: tuple[Any, ...] = (BoxMap(q, dim, qm), BoxMap(x, dim, rn), *sizes)
+    else:
+        grid, block, shared = -(-len(q) // qm) * -(-len(x) // rn), 256, 240 * (qm + rn)
+        strides = (np.uint64(q.strides[0]), np.uint64(x.strides[0]))
+        matrices = (q, strides[0], sizes[0], x, strides[1], *sizes[1:])
     shim.launch(
-        *(f"threshold_scan_{stored}", (-(-len(q) // qm) * -(-len(x) // rn),), (256,)),
-        *(q, np.uint64(q.strides[0]), np.uint32(len(q))),
-        *(x, np.uint64(x.strides[0]), np.uint32(len(x)), np.uint32(dim * x.dtype.itemsize)),
-        *(scale, bias, unit, init, thresholds, kept.array, rows.array, counts.array),
-        np.uint32(capacity),
-        shared=240 * (qm + rn),
+        *(f"threshold_{kernel}", (grid,), (block,), *matrices, *given),
+        *(kept.array, rows.array, counts.array, np.uint32(capacity)),
+        shared=shared,
         seed=seed,
     )
     return kept.check(), rows.check(), counts.check()
 
 
-@pytest.mark.parametrize("stored", TILES)
-def test_any_shape(shim: Shim, stored: str) -> None:
-    @settings(max_examples=6, deadline=None, derandomize=True)
-    @given(st.integers(0, 2**32), st.integers(1, 140), st.integers(1, 300), st.integers(1, 100))
+@pytest.mark.parametrize("kernel", TILES)
+def test_any_shape(shim: Shim, kernel: str) -> None:
+    @settings(max_examples=5, deadline=None, derandomize=True)
+    @given(st.integers(0, 2**32), st.integers(1, 140), st.integers(1, 600), st.integers(1, 300))
     def run(seed: int, count: int, rows: int, dim: int) -> None:
-        check(shim, stored, seed, count, rows, dim)
+        check(shim, kernel, seed, count, rows, dim)
 
     run()
+    for seed in range(3):  # several tiles, and more slices than stages
+        check(shim, kernel, seed, 130 + seed, 520 + 90 * seed, 350 + 100 * seed)
 
 
 def prove(shim: Shim, seed: int) -> None:
@@ -160,14 +172,34 @@ PROOF_FAULTS = {
 }
 
 
-def check_halves(shim: Shim, seed: int) -> None:
-    check(shim, "bf16", seed, 20 + seed, 270 + seed, 90 + seed)
+WARPGROUP_FAULTS = {
+    "stages are overwritten before they were read": ("ring.empty[ring.stage].wait(", "(void)("),
+    "stages are given back before they were read": ("products<1>();", "products<2>();"),
+    "phases do not flip": ("parity ^= 1;", ""),
+    "tiles are read without their swizzle": ("u64{1} << 62", "u64{0}"),
+    "groups of eight rows lie closer": ("kBoxAlign / 16}", "kBoxAlign / 32}"),
+    "sums are read before they are there": ("wait_for_products<0>();", ""),
+    "sums are not fenced": ("    fence_sums();", ""),
+    "copies do not see the barriers": ("        fence_barriers();", ""),
+    "a row past the last counts": ("if (row >= rows) return -infinity();", ""),
+    "a tie at the threshold is dropped": ("if (score >= threshold)", "if (score > threshold)"),
+}
+
+
+def check_planted(shim: Shim, kernel: str, seed: int) -> None:
+    check(shim, kernel, seed, 20 + seed, 270 + seed, 90 + 99 * seed)
 
 
 @pytest.mark.parametrize("fault", SCAN_FAULTS)
 def test_planted_faults_of_the_scan_are_caught(compiler: ShimCompiler, fault: str) -> None:
     planted = compiler.planted("threshold_scan_floats.cu", SCAN_FAULTS[fault])
-    assert is_noticed(lambda seed: check_halves(planted, seed), 6), "nobody noticed"
+    assert is_noticed(lambda seed: check_planted(planted, "scan_bf16", seed), 6), "nobody noticed"
+
+
+@pytest.mark.parametrize("fault", WARPGROUP_FAULTS)
+def test_planted_faults_of_warpgroups_are_caught(compiler: ShimCompiler, fault: str) -> None:
+    planted = compiler.planted("threshold_warpgroups_u8.cu", WARPGROUP_FAULTS[fault])
+    assert is_noticed(lambda seed: check_planted(planted, "warpgroups_u8", seed), 6), "not noticed"
 
 
 @pytest.mark.parametrize("fault", PROOF_FAULTS)

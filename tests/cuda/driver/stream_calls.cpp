@@ -1,8 +1,10 @@
 // Streams, events, modules and launches of the stand-in driver.
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <vector>
 
+#include "box_map.h"
 #include "exports.h"
 #include "shim.h"
 
@@ -15,12 +17,16 @@ Handle handle_of(const void* object) {
     return reinterpret_cast<Handle>(const_cast<void*>(object));
 }
 
+/// Room for the largest parameter, a CUtensorMap.
+struct alignas(CUtensorMap) Argument {
+    unsigned char bytes[sizeof(CUtensorMap)];
+};
+
 void run_kernel(standin::Machine& m, const std::string& name, const unsigned (&grid)[3],
-                const unsigned (&block)[3], std::size_t shared,
-                std::vector<std::uint64_t> arguments) {
+                const unsigned (&block)[3], std::size_t shared, std::vector<Argument> arguments) {
     if (m.failed != 0) return;
     std::vector<void*> slots;
-    for (auto& argument : arguments) slots.push_back(&argument);
+    for (auto& argument : arguments) slots.push_back(argument.bytes);
     const auto seed = static_cast<std::uint64_t>(standin::number("STANDIN_SEED", 1));
     try {
         nearfield::shim::launch(name.c_str(), grid, block, shared, slots.data(),
@@ -177,6 +183,28 @@ STANDIN_EXPORT CUresult cuFuncSetAttribute(CUfunction function, int, int value) 
     return value <= 227 * 1024 ? 0 : 1;
 }
 
+STANDIN_EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap* map, int type, unsigned rank,
+                                               void* address, const unsigned long long* dims,
+                                               const unsigned long long* strides,
+                                               const unsigned* box, const unsigned* steps,
+                                               int interleave, int swizzle, int, int fill) {
+    STANDIN_ENTER(cuTensorMapEncodeTiled);
+    (void)m;
+    const unsigned long long size = type == kTensorUint8 ? 1 : 2;
+    const auto at = reinterpret_cast<std::uintptr_t>(address);
+    const bool known = type == kTensorUint8 || type == kTensorFloat16 || type == kTensorBfloat16;
+    const bool plain = rank == 2 && steps[0] == 1 && steps[1] == 1 && interleave == 0 && fill == 0;
+    const bool aligned = at % 16 == 0 && strides[0] % 16 == 0 && strides[0] >= dims[0] * size;
+    const bool fits = box[0] * size == 128 && box[1] >= 1 && box[1] <= 256;
+    const bool sized = dims[0] >= 1 && dims[1] >= 1 && dims[0] >> 32 == 0 && dims[1] >> 32 == 0;
+    if (!known || !plain || !aligned || !fits || !sized || swizzle != kTensorSwizzle128) return 1;
+    const nearfield::shim::BoxMap described = {
+        nearfield::shim::kBoxMapMark, at, dims[0], dims[1], strides[0], box[0], box[1], size};
+    std::memset(map, 0, sizeof *map);
+    std::memcpy(map, &described, sizeof described);
+    return 0;
+}
+
 STANDIN_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y,
                                        unsigned grid_z, unsigned block_x, unsigned block_y,
                                        unsigned block_z, unsigned shared_bytes, CUstream stream,
@@ -189,11 +217,14 @@ STANDIN_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, uns
     const bool empty = grid_x == 0 || grid_y == 0 || grid_z == 0;
     if (empty || grid_y > 65535 || grid_z > 65535 || block_x * block_y * block_z > 1024) return 1;
     const std::string name = found->second.second;
-    // The runtime lays every argument into eight bytes of its own.
-    std::vector<std::uint64_t> kept(nearfield::shim::kernels().at(name).parameters);
+    const auto& sizes = nearfield::shim::kernels().at(name).sizes;
+    std::vector<Argument> kept(sizes.size());
     for (std::size_t i = 0; i < kept.size(); ++i) {
-        std::memcpy(&kept[i], arguments[i], sizeof(kept[i]));
-        const int owner = m.memory.device_of(kept[i]);
+        if (sizes[i] > sizeof(Argument)) return 1;
+        std::memcpy(kept[i].bytes, arguments[i], sizes[i]);
+        CUdeviceptr address = 0;
+        std::memcpy(&address, arguments[i], std::min(sizes[i], sizeof(address)));
+        const int owner = m.memory.device_of(address);
         if (owner >= 0 && owner != device) return refuse_foreign(m, name, owner);
     }
     m.streams.enqueue(

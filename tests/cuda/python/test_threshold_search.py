@@ -11,7 +11,8 @@ from cuda.python.test_topk import on_host, same, values
 from cuda.standin import DlpackArray, Standin
 
 STRATUM = 64
-ROWS = 24_700  # 385 of them in the sample, 13 groups: enough for k = 6, whose rank is 3
+ROWS = 14_500  # 226 of them in the sample, 8 groups: enough for k = 1, whose rank is 2
+MORE_ROWS = 24_700  # for k = 6, whose rank is 3
 QUERIES = 66
 
 
@@ -32,25 +33,36 @@ def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def search(
     standin: Standin, queries: np.ndarray, rows: np.ndarray, dtype: str, k: int, metric: str
 ) -> None:
-    """Compare a search with the engine's; it goes by thresholds."""
+    """Compare a search with the engine's; it goes by thresholds, by warpgroups where it can."""
     bits = {"bfloat16": dtype == "bfloat16"}
     arrays = DlpackArray(standin, queries, **bits), DlpackArray(standin, rows, **bits)
-    clears = standin.calls("cuMemsetD8Async")
+    clears, maps = standin.calls("cuMemsetD8Async"), standin.calls("cuTensorMapEncodeTiled")
     found = nf.topk(*arrays, k=k, metric=metric)
     assert standin.calls("cuMemsetD8Async") == clears + 3, "not a scan by thresholds"
+    by_warpgroups = dtype != "float32" and rows.strides[0] % 16 == 0
+    assert standin.calls("cuTensorMapEncodeTiled") == maps + 2 * by_warpgroups
     same(found, nf.topk(on_host(queries, dtype), on_host(rows, dtype), k=k, metric=metric), standin)
 
 
 @pytest.mark.parametrize(
-    ("dtype", "metric"),
-    [("float32", "cosine"), ("float16", "l2"), ("bfloat16", "ip")],
+    ("dtype", "metric", "dim", "k"),
+    [
+        ("float32", "cosine", 13, 1),
+        ("float16", "l2", 13, 1),
+        ("float16", "cosine", 72, 1),
+        ("bfloat16", "ip", 8, 6),
+        ("bfloat16", "l2", 16, 1),
+    ],
 )
-def test_big_batches(standin: Standin, rng: np.random.Generator, dtype: str, metric: str) -> None:
-    rows, queries = values(rng, (ROWS, 13), dtype), values(rng, (QUERIES, 13), dtype)
+def test_big_batches(
+    standin: Standin, rng: np.random.Generator, dtype: str, metric: str, dim: int, k: int
+) -> None:
+    n = ROWS if k == 1 else MORE_ROWS
+    rows, queries = values(rng, (n, dim), dtype), values(rng, (QUERIES, dim), dtype)
     rows[2000:2040] = rows[:40]  # ties
     rows[9] = 0
     queries[:9] = rows[:9]
-    search(standin, queries, rows, dtype, 6, metric)
+    search(standin, queries, rows, dtype, k, metric)
 
 
 def test_a_list_that_overflows_is_scored_exactly(
@@ -60,33 +72,29 @@ def test_a_list_that_overflows_is_scored_exactly(
     rows[:, 0], queries[:, 0] = 0, 0
     rows[:5000, 0], queries[3] = 7, 0
     queries[3, 0] = 1  # 5,000 rows are alike to this query and to no other
-    search(standin, queries, rows, "float32", 6, "ip")
+    search(standin, queries, rows, "float32", 1, "ip")
 
 
 def test_a_threshold_that_is_too_high_is_noticed(
     standin: Standin, rng: np.random.Generator
 ) -> None:
     """The three best of a query are all in the sample, so the third of these is its threshold."""
-    rows, queries = values(rng, (ROWS, 9), "float16"), values(rng, (QUERIES, 9), "float16")
+    rows, queries = values(rng, (MORE_ROWS, 9), "float16"), values(rng, (QUERIES, 9), "float16")
     rows[:, 0], queries[:, 0] = 0, 0
-    rows[sample(ROWS)[[2, 100, 300]], 0] = 9
+    rows[sample(MORE_ROWS)[[2, 100, 300]], 0] = 9
     queries[5] = 0
     queries[5, 0] = 1
     search(standin, queries, rows, "float16", 6, "ip")
 
 
-@pytest.mark.parametrize(
-    ("count", "n", "k"), [(64, 16_384, 2), (QUERIES, 8000, 6), (QUERIES, 16_384, 20)]
-)
 def test_what_does_not_suit_is_scanned_by_groups(
-    standin: Standin, rng: np.random.Generator, count: int, n: int, k: int
+    standin: Standin, rng: np.random.Generator
 ) -> None:
-    rows, queries = values(rng, (n, 2), "float16"), values(rng, (count, 2), "float16")
+    rows, queries = values(rng, (8000, 2), "float16"), values(rng, (QUERIES, 2), "float16")
     arrays = DlpackArray(standin, queries), DlpackArray(standin, rows)
     clears = standin.calls("cuMemsetD8Async")
-    nf.topk(*arrays, k=k)
+    nf.topk(*arrays, k=6)
     assert standin.calls("cuMemsetD8Async") == clears + 2
-    standin.finish()
 
 
 def test_an_index_on_a_device(standin: Standin, rng: np.random.Generator) -> None:
@@ -95,9 +103,23 @@ def test_an_index_on_a_device(standin: Standin, rng: np.random.Generator) -> Non
     queries = values(rng, (QUERIES, 7), "float32")
     there = index.to("cuda")
     clears = standin.calls("cuMemsetD8Async")
-    found = there.search(DlpackArray(standin, queries), k=3)
+    found = there.search(DlpackArray(standin, queries), k=1)
     assert standin.calls("cuMemsetD8Async") == clears + 2, "its constants are kept"
-    same(found, index.search(queries, k=3), standin)
+    same(found, index.search(queries, k=1), standin)
+
+
+def test_a_driver_that_refuses_a_matrix(
+    standin: Standin, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, queries = values(rng, (ROWS, 8), "float16"), values(rng, (QUERIES, 8), "float16")
+    arrays = DlpackArray(standin, queries), DlpackArray(standin, rows)
+    before = standin.live_blocks
+    monkeypatch.setenv("STANDIN_FAILS", "cuTensorMapEncodeTiled=1")
+    with pytest.raises(nf.DeviceError, match="describe a matrix on cuda:0: CUDA_ERROR_INVALID"):
+        nf.topk(*arrays, k=1)
+    monkeypatch.delenv("STANDIN_FAILS")
+    standin.finish()
+    assert standin.live_blocks == before
 
 
 def test_another_word_is_an_error(

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fiber.h"
+#include "scheduler.h"
 
 // The linker's names for where the section of __shared__ variables starts and stops.
 extern "C" {
@@ -27,7 +28,7 @@ constexpr unsigned kWarp = 32;
 constexpr unsigned kMaxThreads = 1024;
 constexpr std::size_t kMaxShared = 227 << 10;
 
-enum class State { kReady, kAtBarrier, kInWarp, kEnded };
+enum class State { kReady, kAtBarrier, kInWarp, kWaiting, kEnded };
 
 struct Copy {
     void* to;
@@ -48,6 +49,9 @@ struct Fiber {
     unsigned from = 0;
     std::uint64_t value = 0;  // in, then out
     void (*work)(void* const* lanes) = nullptr;
+    bool (*is_over)(const void* what, unsigned detail) = nullptr;  // what a waiting one waits for
+    const void* what = nullptr;
+    unsigned detail = 0;
     std::vector<Copy> copies;
     std::size_t groups = 0;  // of copies, committed
 };
@@ -73,9 +77,11 @@ Context scheduler;
 std::vector<std::unique_ptr<Fiber>> fibers;  // stacks are kept between launches
 std::size_t threads = 0;                     // of the block
 std::size_t ended = 0;
+std::size_t waiting = 0;
 std::size_t current = 0;
 std::vector<std::size_t> ready;
 std::unique_ptr<unsigned char[]> shared;
+std::size_t shared_size = 0;
 std::string failure;
 Noise noise(0);
 bool by_priority = false;
@@ -117,10 +123,6 @@ std::size_t pick() {
     return thread;
 }
 
-void fill_with_noise(unsigned char* first, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; ++i) first[i] = static_cast<unsigned char>(noise.next());
-}
-
 #if defined(__SANITIZE_ADDRESS__)
 __attribute__((no_sanitize("address")))
 #endif
@@ -142,17 +144,42 @@ void release_barrier() {
         if (waits(t) && waits(first) && where(other) == where(one)) continue;
         std::string does = "has ended";
         if (other.state == State::kAtBarrier) does = "waits at the barrier " + where(other);
+        if (other.state == State::kWaiting) does = "waits for ever at " + where(other);
         if (other.state == State::kInWarp) does = "waits for its warp at " + where(other);
-        const char* what = waits(first) ? " waits at the barrier " : " waits for its warp at ";
+        const char* what = waits(first) ? " waits at the barrier " : " waits at ";
         failure = name_of(first) + what + where(one) + " while " + name_of(t) + " " + does;
         return;
     }
     for (std::size_t t = 0; t < threads; ++t) make_ready(t);
 }
 
+/// Those whose wait is over go on; whether there is one.
+bool wake() {
+    bool any = false;
+    for (std::size_t t = 0; waiting > 0 && t < threads; ++t) {
+        const Fiber& fiber = *fibers[t];
+        if (fiber.state != State::kWaiting || !fiber.is_over(fiber.what, fiber.detail)) continue;
+        make_ready(t);
+        --waiting;
+        any = true;
+    }
+    return any;
+}
+
+/// What goes on beside the threads does, and who waited for it may go on.
+bool wake_later() {
+    if (wake()) return true;
+    while (progress()) {
+        if (wake()) return true;
+    }
+    return false;
+}
+
 void run_block() {
     ready.clear();
     ended = 0;
+    waiting = 0;
+    reset_async();
     for (std::size_t t = 0; t < threads; ++t) {
         Fiber& fiber = *fibers[t];
         const unsigned n = static_cast<unsigned>(t);
@@ -166,8 +193,12 @@ void run_block() {
     }
     while (failure.empty() && ended < threads) {
         if (ready.empty()) {
-            release_barrier();
+            if (!wake_later()) release_barrier();
             continue;
+        }
+        if (waiting > 0 && noise.below(16) == 0) {
+            progress();
+            wake();
         }
         current = pick();
         thread_index = fibers[current]->index;
@@ -246,6 +277,26 @@ std::map<std::string, Kernel>& kernels() {
 }
 
 unsigned char* dynamic_shared() noexcept { return shared.get(); }
+
+std::size_t dynamic_shared_size() noexcept { return shared_size; }
+
+std::size_t current_thread() noexcept { return current; }
+
+std::size_t noise_below(std::size_t n) noexcept { return noise.below(n); }
+
+void fill_with_noise(unsigned char* first, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i) first[i] = static_cast<unsigned char>(noise.next());
+}
+
+void wait_until(bool (*is_over)(const void* what, unsigned detail), const void* what,
+                unsigned detail, const char* file, int line) {
+    Fiber& fiber = *fibers[current];
+    fiber.is_over = is_over;
+    fiber.what = what;
+    fiber.detail = detail;
+    ++waiting;
+    wait_as(State::kWaiting, file, line);
+}
 
 unsigned lane() noexcept { return static_cast<unsigned>(current % kWarp); }
 
@@ -334,6 +385,7 @@ void launch(const char* name, const unsigned grid[3], const unsigned block[3],
         fibers.back()->context.stack = new_stack();
     }
     shared.reset(new unsigned char[shared_bytes]);
+    shared_size = shared_bytes;
     failure.clear();
     for (const std::size_t number : shuffled(std::size_t{grid[0]} * grid[1] * grid[2])) {
         const std::size_t row = number / grid[0];
@@ -358,9 +410,9 @@ extern "C" __attribute__((visibility("default"))) int nearfield_shim_launch(
     try {
         const auto& all = nearfield::shim::kernels();
         const auto found = all.find(name);
-        if (found != all.end() && found->second.parameters != count) {
+        if (found != all.end() && found->second.sizes.size() != count) {
             throw std::invalid_argument(std::string(name) + " takes " +
-                                        std::to_string(found->second.parameters) + " arguments");
+                                        std::to_string(found->second.sizes.size()) + " arguments");
         }
         nearfield::shim::launch(name, grid, block, shared_bytes, args, seed);
         return 0;

@@ -7,7 +7,8 @@
 // `__shared__` variables may stand in kernels only, not in templates or inline functions.
 // Errors, not undefined results: a barrier that some threads do not reach or reach elsewhere, a warp
 // operation whose lanes differ from its mask, a shuffle from a lane outside it, an asynchronous copy that is
-// not aligned, a launch no GPU takes.
+// not aligned, a launch no GPU takes; a barrier with phases that is never reached or was not fenced, a product
+// of a warpgroup whose sums were not fenced.
 // Cost: about 20 ns a switch. Source: own.
 #pragma once
 
@@ -18,12 +19,14 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #define NEARFIELD_SHIM 1
 #define __global__
 #define __device__
 #define __host__
 #define __constant__
+#define __grid_constant__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(bytes) alignas(bytes)
@@ -39,7 +42,7 @@ extern Dim thread_index, block_index, block_dim, grid_dim;
 struct Kernel {
     void (*function)();
     void (*call)(void (*function)(), void** args);
-    std::size_t parameters;
+    std::vector<std::size_t> sizes;  // of its parameters
 };
 
 /// All kernels that are linked in, by name.
@@ -63,7 +66,7 @@ bool add_kernel(const char* name, void (*kernel)(P...)) {
         call_with(reinterpret_cast<void (*)(P...)>(function), args,
                   std::index_sequence_for<P...>());
     };
-    kernels()[name] = {reinterpret_cast<void (*)()>(kernel), call, sizeof...(P)};
+    kernels()[name] = {reinterpret_cast<void (*)()>(kernel), call, {sizeof(P)...}};
     return true;
 }
 
@@ -84,6 +87,33 @@ void copy_async(void* to, const void* from, std::size_t bytes, std::size_t valid
 void commit_copies();
 /// Until at most `open` groups are under way.
 void wait_for_copies(std::size_t open);
+
+// What sm_90 does beside its threads, in async.cpp. Barriers lie in dynamic shared memory.
+
+/// From a multiple of 1024 bytes at or below the start of dynamic shared memory.
+unsigned shared_address(const void* at);
+void init_barrier(void* at, unsigned arrivals);
+void fence_barriers();
+void arrive_at_barrier(void* at, unsigned bytes, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE());
+void wait_at_barrier(void* at, unsigned parity, const char* file = __builtin_FILE(),
+                     int line = __builtin_LINE());
+/// `to` is noise until the copy has landed, which is some time before its bytes arrive.
+void copy_box(void* to, const void* map, unsigned column, unsigned row, void* arrives);
+
+/// 32 bytes of a row of a tile, which a matrix descriptor of wgmma names.
+const unsigned char* tile_bytes(unsigned long long descriptor, unsigned row);
+/// Adds a step to the sums of a warp's lanes; warp: its number in its warpgroup.
+using AddStep = void (*)(void* const* sums, unsigned warp, unsigned long long first,
+                         unsigned long long second);
+/// A product of this thread's warp. Its tiles are read, and its sums are noise, until it has waited for
+/// the product's group. adds: to what the sums were, else to zero.
+void start_product(void* sums, std::size_t bytes, unsigned long long first,
+                   unsigned long long second, bool adds, AddStep add);
+void fence_sums();
+void commit_products();
+void wait_for_products(unsigned open, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE());
 
 /// Lets other threads run first, sometimes.
 void before_atomic();
