@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,19 @@ def test_the_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert names["found"].ids[4].tolist() == ids[4].tolist()
     alone = again.search(queries[2], k=10, transform=names["tenants"][7])
     assert names["found"].ids[2].tolist() == alone.ids.tolist()
+
+
+def test_the_how_to_for_faiss_runs() -> None:
+    page = ROOT / "docs" / "how-to" / "faiss-on-gpus.md"
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where there is no GPU
+        exec(
+            compile("\n".join(PYTHON_BLOCK.findall(page.read_text("utf-8"))), page.name, "exec"),
+            names,
+        )
+    assert names["I"][:, 0].tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(names["found"][1], names["I"])
 
 
 def test_the_how_to_for_tenants_runs(

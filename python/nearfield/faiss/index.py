@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..arguments import LARGEST_DIM, as_positive
 from ..index import Index as NativeIndex
-from ..result import MISSING
+from ..result import MISSING, SearchResult
 from .metrics import METRIC_L2, native_metric, worst_distance
 from .vectors import as_ids, as_matrix, is_tensor, like
 
@@ -196,8 +196,11 @@ class Index:
             raise TypeError("params: got search parameters, which nearfield.faiss has not yet")
         on_device = self._native.device != "cpu"
         q = as_matrix(x, self.d, on_device=on_device)
-        found = self._native.search(q, as_positive(k, name="k"), **self._search_params())
+        found = self._found(q, as_positive(k, name="k"))
         return self._answer(x, found.scores, found.ids, D, I)
+
+    def _found(self, q: Any, k: int) -> SearchResult:
+        return self._native.search(q, k, **self._search_params())
 
     def _answer(self, x: Any, scores: Any, labels: Any, D: Any, I: Any) -> tuple[Any, Any]:
         worst = worst_distance(self.metric_type)

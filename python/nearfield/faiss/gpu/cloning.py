@@ -132,7 +132,8 @@ def index_gpu_to_cpu(index: Any) -> Any:
         return flat
     other = clone_index(index, _kind_on_cpu(index))
     other._native = other._native.to("cpu")
-    del other.__dict__["_devices"]
+    for name in ("_devices", "_replicas"):
+        other.__dict__.pop(name, None)
     return other
 
 
@@ -151,6 +152,7 @@ def _on_devices(index: Any, devices: Devices, options: Any) -> Any:
         other._append(index.reconstruct_n())
     else:
         other._native = devices.put(other._native)
+    other._all_replicas()  # too little memory is told now
     return other
 
 

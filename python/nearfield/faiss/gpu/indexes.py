@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+
 from ...index import Index as NativeIndex
+from ...result import SearchResult
 from ..flat import IndexFlat
 from ..hnsw import IndexHNSWFlat
 from ..index import Index
@@ -27,9 +31,34 @@ class GpuIndex(Index):
     """An index that is searched on a GPU; made by its kinds, or by ``index_cpu_to_gpu``."""
 
     _devices: Devices
+    _replicas: tuple[NativeIndex, ...] = ()
+    """The index on every GPU where each has all rows; the first is the one they are of."""
 
     def _placed(self, native: NativeIndex) -> NativeIndex:
         return self._devices.put(native)
+
+    def _all_replicas(self) -> tuple[NativeIndex, ...]:
+        if not self._replicas or self._replicas[0] is not self._native:
+            self._replicas = self._devices.replicas(self._native)
+        return self._replicas
+
+    def _found(self, q: Any, k: int) -> SearchResult:
+        """Let every GPU that has all rows answer a part of the queries."""
+        replicas = self._all_replicas()[: max(len(q), 1)]
+        if len(replicas) == 1 or not isinstance(q, np.ndarray):
+            return super()._found(q, k)
+        params = self._search_params()
+        shares = np.array_split(q, len(replicas))
+        with ThreadPoolExecutor(len(replicas)) as threads:
+            found = threads.map(
+                lambda native, share: native.search(share, k, **params), replicas, shares
+            )
+            return SearchResult(*map(np.concatenate, zip(*found, strict=True)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_replicas", None)
+        return state
 
     def getDevice(self) -> int:
         """Return the number of the first GPU."""

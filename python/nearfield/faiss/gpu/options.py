@@ -62,8 +62,8 @@ class GpuMultipleClonerOptions(GpuClonerOptions):
     Attributes
     ----------
     shard : bool
-        Rows are split over the GPUs. False: all rows are on the first of them, and the others stay
-        idle; answers are the same.
+        Rows are split over the GPUs. False: each GPU has all rows and answers a part of the queries
+        of a search; CUDA tensors are searched on the first.
     shard_type, common_ivf_quantizer
         Without effect.
     """

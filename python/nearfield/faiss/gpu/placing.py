@@ -6,6 +6,7 @@ import warnings
 from typing import NamedTuple
 
 from ...cuda.resident import can_be_placed
+from ...errors import DeviceError
 from ...index import Index as NativeIndex
 from ...runtime import devices
 
@@ -38,9 +39,13 @@ class Devices(NamedTuple):
         DeviceError
             There are GPUs, but no such one, or it has too little memory.
         """
-        if not all_devices():
+        there = all_devices()
+        if not there:
             _warn("there is no GPU (nearfield doctor says why)")
             return native.to("cpu")
+        for number in self.numbers:
+            if number not in there:
+                raise DeviceError(f"no device cuda:{number}: there are {len(there)}, from 0 on")
         names = [f"cuda:{number}" for number in self.numbers]
         if self.shard and len(names) > 1 and can_be_placed(native, len(names)):
             return native.to(names)
@@ -48,6 +53,12 @@ class Devices(NamedTuple):
             return native.to(names[0])
         _warn(f"{native!r} is not searched on GPUs yet")
         return native.to("cpu")
+
+    def replicas(self, native: NativeIndex) -> tuple[NativeIndex, ...]:
+        """Return an index that was :meth:`put`, on every GPU where each is to have all rows."""
+        if self.shard or native.device == "cpu":
+            return (native,)
+        return (native, *(native.to(f"cuda:{number}") for number in self.numbers[1:]))
 
 
 def _warn(why: str) -> None:
