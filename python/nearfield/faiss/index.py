@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from typing import Any
 from weakref import WeakSet
 
@@ -71,7 +70,7 @@ class Index:
     def _before_change(self) -> None:
         if any(other is not self for other in self._sharers):
             self._sharers.discard(self)
-            self._holds(self._placed(pickle.loads(pickle.dumps(self._native))))
+            self._holds(self._placed(copy.deepcopy(self._native)))
 
     def _search_params(self) -> dict[str, Any]:
         """Return what a native search takes of the index's own settings."""
