@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..arguments import as_positive
 from ..kmeans import KMeans
 from .flat import IndexFlat
+from .gpu.placing import first_device
 from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
 from .vectors import as_matrix
 
@@ -35,7 +36,8 @@ class Kmeans:
     spherical : bool, default False
         Centroids of unit length, rows to the largest inner product.
     gpu : bool or int
-        Accepted; clusters are found on the CPU.
+        Whether clusters are found on the first GPU, with the same result; on the CPU, and with a
+        warning, where there is none.
     seed : int, default 1234
     min_points_per_centroid, max_points_per_centroid : int, default 39 and 256
         With fewer rows a warning is given, of more as many are drawn.
@@ -82,8 +84,10 @@ class Kmeans:
         self._least = as_positive(min_points_per_centroid, name="min_points_per_centroid")
         self._most = as_positive(max_points_per_centroid, name="max_points_per_centroid")
         self._seed, self._spherical = seed, spherical
+        device = first_device() if gpu else "cpu"
         self._runs = [
-            KMeans(k, niter, spherical, seed + run, tolerance=0) for run in range(self._nredo)
+            KMeans(k, niter, spherical, seed + run, tolerance=0, device=device)
+            for run in range(self._nredo)
         ]
         self.centroids: NDArray[np.float32] | None = None
         self.obj: NDArray[np.float64] | None = None

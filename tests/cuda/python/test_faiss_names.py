@@ -196,6 +196,16 @@ def test_search_without_an_index(standin: Standin, rows: np.ndarray) -> None:
         np.testing.assert_allclose(distances, wanted[0])
 
 
+def test_clusters_are_those_of_the_cpu(standin: Standin, rows: np.ndarray) -> None:
+    ran, found = standin.launches, []
+    for gpu in (False, True):
+        clusters = faiss.Kmeans(D, 3, niter=3, gpu=gpu, min_points_per_centroid=1)
+        clusters.train(rows)
+        assert (standin.launches > ran) == gpu
+        found.append(clusters.centroids)
+    np.testing.assert_array_equal(*found)
+
+
 def test_the_index_outlives_every_failure(
     standin: Standin, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

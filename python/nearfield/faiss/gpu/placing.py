@@ -10,12 +10,20 @@ from ...errors import DeviceError
 from ...index import Index as NativeIndex
 from ...runtime import devices
 
-__all__ = ["Devices", "all_devices"]
+__all__ = ["Devices", "all_devices", "first_device"]
 
 
 def all_devices() -> list[int]:
     """Return the numbers of the GPUs there are."""
     return list(range(len(devices())))
+
+
+def first_device() -> str:
+    """Return the name of the first GPU, or, with a warning, that of the CPU."""
+    if all_devices():
+        return "cuda:0"
+    _warn("there is no GPU (nearfield doctor says why)")
+    return "cpu"
 
 
 class Devices(NamedTuple):
@@ -41,8 +49,7 @@ class Devices(NamedTuple):
         """
         there = all_devices()
         if not there:
-            _warn("there is no GPU (nearfield doctor says why)")
-            return native.to("cpu")
+            return native.to(first_device())
         for number in self.numbers:
             if number not in there:
                 raise DeviceError(f"no device cuda:{number}: there are {len(there)}, from 0 on")
