@@ -32,6 +32,7 @@ def adapters(check: Check) -> Iterator[Case]:
             {"torch": partial(by_torch, *given)} if many <= FEW_AT_ONCE else {},
             operations=4.0 * rows * dim * rank,
             nbytes=4.0 * rows * dim,
+            moved={"cuda": 6.0 * rows * dim},  # its results are float32
         )
 
 
@@ -54,7 +55,7 @@ class Adapters:
 
 
 def by_cuda(check: Check, x: Any, low_rank: Adapters) -> Run:
-    """Our CUDA kernels."""
+    """Our CUDA kernels: float32 out, and not of unit length."""
     import nearfield as nf
 
     transforms, many = nf.transforms, low_rank.transforms()

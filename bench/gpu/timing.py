@@ -31,6 +31,8 @@ class Case:
         By name what prepares a run; others first, so that ours can show their times.
     operations, nbytes : float
         Multiplications and additions, and bytes that must be read and written at least.
+    moved : dict
+        Those bytes of kernels whose results are wider.
     kind : str
         Of the products: which ceiling counts.
     wanted : callable, optional
@@ -46,6 +48,7 @@ class Case:
     others: dict[str, Callable[[], Run]] = field(default_factory=dict)
     operations: float = 0.0
     nbytes: float = 0.0
+    moved: dict[str, float] = field(default_factory=dict)
     kind: str = "bf16"
     wanted: Callable[[], np.ndarray] | None = None
     waits: frozenset[str] = frozenset({"jax top_k", "jax approx_max_k"})
@@ -104,7 +107,7 @@ def _row(check: Check, case: Case, name: str, prepare: Callable[[], Run]) -> dic
         rate = 1e-9 * case.operations / ms
         row |= {"TFLOP_s": rate, "of products": check.share(rate, case.kind)}
     if case.nbytes:
-        rate = 1e-6 * case.nbytes / ms
+        rate = 1e-6 * case.moved.get(name, case.nbytes) / ms
         row |= {"GB_s": rate, "of copies": check.share(rate, "GB/s")}
     return row
 

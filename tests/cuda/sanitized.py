@@ -18,11 +18,14 @@ from cuda.shim_library import Overlaid, Shim
 
 from cuda import (
     test_affine,
+    test_choose_lists,
     test_clusters,
     test_exact,
+    test_graph_descend,
     test_graph_search,
     test_group_maxima,
     test_lists,
+    test_merge_ranked,
     test_pq,
     test_scan,
     test_select_k,
@@ -74,9 +77,23 @@ def clusters(shim: Any, seed: int) -> None:
         test_clusters.test_means(shim, name)
 
 
+def choice(shim: Any, seed: int) -> None:
+    for check in test_choose_lists.CHECKS.values():
+        check(shim, seed)
+
+
+def ranked(shim: Any, seed: int) -> None:
+    test_merge_ranked.check(shim, seed, 3, 2, 40)
+    test_merge_ranked.test_keys_of_what_is_missing(shim)
+    test_merge_ranked.test_bytes_in_another_order(shim)
+
+
 def graph(shim: Any, seed: int) -> None:
     for name, metric in zip(FLOATS, ("l2", "cosine", "ip"), strict=True):
         test_graph_search.check(shim, seed, name, metric)
+        test_graph_descend.check(shim, seed, name, metric)
+    test_graph_descend.test_a_mask_in_another_order(shim)
+    test_graph_search.test_queries_that_found_too_few(shim)
 
 
 def maps(shim: Any, seed: int) -> None:
@@ -110,6 +127,8 @@ CASES: tuple[Callable[[Any, int], None], ...] = (
     scan,
     maxima,
     lists,
+    choice,
+    ranked,
     clusters,
     graph,
     maps,
