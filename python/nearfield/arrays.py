@@ -315,13 +315,10 @@ def _from_protocol(obj: Any, name: str) -> tuple[NDArray[Any], str]:
 
 @contextlib.contextmanager
 def foreign_code(obj: Any, name: str) -> Iterator[None]:
-    """Turn what a foreign object's methods raise, which may be anything, into a TypeError.
-
-    A lack of memory and a failing disk, network or device are no fault of the object: they pass.
-    """
+    """Turn what a foreign object's methods raise, which may be anything, into a TypeError."""
     try:
         yield
-    except (MemoryError, OSError, DeviceError):
+    except (MemoryError, OSError, DeviceError):  # no fault of the object
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or "no reason given"

@@ -19,6 +19,7 @@ from cuda.shim_library import Overlaid, Shim
 from cuda import (
     test_affine,
     test_choose_lists,
+    test_cluster_sums,
     test_clusters,
     test_exact,
     test_graph_descend,
@@ -27,6 +28,7 @@ from cuda import (
     test_lists,
     test_merge_ranked,
     test_pq,
+    test_row_codes,
     test_scan,
     test_select_k,
     test_transforms,
@@ -74,7 +76,9 @@ def clusters(shim: Any, seed: int) -> None:
     test_clusters.check_sort(shim, seed)
     for name, metric in zip(FLOATS, ("l2", "cosine", "ip"), strict=True):
         test_clusters.check(shim, seed, name, metric)
-        test_clusters.test_means(shim, name)
+        test_cluster_sums.check_sums(shim, seed, name)
+        test_cluster_sums.check_points(shim, seed, name)
+    test_cluster_sums.test_means(shim, bool(seed))
 
 
 def choice(shim: Any, seed: int) -> None:
@@ -115,6 +119,8 @@ def affine(shim: Any, seed: int) -> None:
 def codes(shim: Any, seed: int) -> None:
     for name in FLOATS:
         test_pq.check(shim, seed, name, 8 if seed % 2 else 4)
+        test_row_codes.check_scalar(shim, seed, name)
+    test_row_codes.check_parts(shim, seed)
 
 
 def exact(shim: Any, seed: int) -> None:
