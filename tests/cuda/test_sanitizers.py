@@ -95,8 +95,8 @@ FAULTS = {
         *("from_float(z[k] / by, out[k + 2]);", "use-after-poison"),
     ),
     "a read beside the rows": (
-        *("exact.cu", "exact", "const double element = static_cast<double>(widened(x[d]));"),
-        "const double element = static_cast<double>(widened(x[d])) + 0 * widened(x[d + 64]);",
+        *("exact.cu", "exact", "static_cast<double>(to_float(x[d]));"),
+        "static_cast<double>(to_float(x[d])) + 0 * to_float(x[d + 64]);",
         "use-after-poison",
     ),
     "a write beside shared memory": (
