@@ -53,6 +53,7 @@ void copy_to_host(const StreamRef& stream, void* to, CUdeviceptr from, std::size
 
 /// Enqueues the writing of zeros.
 void clear(const StreamRef& stream, CUdeviceptr at, std::size_t bytes);
+
 /// Memory of a device.
 struct Place {
     const Device& device;

@@ -44,14 +44,16 @@ ExactPass::ExactPass(const SearchRequest& request, std::size_t most_queries, Scr
     few_rows_ = scratch.take(pairs * sizeof(u32));
 }
 
+Pairs ExactPass::find(const StreamRef& stream, const QueryTile& queries, CUdeviceptr scratch,
+                      CUdeviceptr lengths) const {
+    if (r_.rows.rows == 0) return {};
+    score(stream, queries, scratch, lengths);
+    return select(stream, queries.count, scratch, lengths);
+}
+
 void ExactPass::run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
                     CUdeviceptr scratch, CUdeviceptr lengths) const {
-    Pairs best;
-    if (r_.rows.rows != 0) {
-        score(stream, queries, scratch, lengths);
-        best = select(stream, queries.count, scratch, lengths);
-    }
-    finish(stream, r_, out, queries, best, found_, lengths);
+    finish(stream, r_, out, queries, find(stream, queries, scratch, lengths), found_, lengths);
 }
 
 void ExactPass::score(const StreamRef& stream, const QueryTile& queries, CUdeviceptr scratch,

@@ -17,7 +17,15 @@ public:
     /// Queries at a time.
     std::size_t tile() const noexcept { return tile_; }
 
-    /// Enqueues the search of a tile. lengths: of its queries, 0 for one that is not asked; 0: all are.
+    /// Pairs a query: k, or all rows.
+    std::size_t found() const noexcept { return found_; }
+
+    /// Enqueues the search of a tile; none where there are no rows. lengths: of its queries, 0 for one that
+    /// is not asked; 0: all are.
+    Pairs find(const StreamRef& stream, const QueryTile& queries, CUdeviceptr scratch,
+               CUdeviceptr lengths = 0) const;
+
+    /// The same, as results.
     void run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
              CUdeviceptr scratch, CUdeviceptr lengths = 0) const;
 
@@ -31,7 +39,7 @@ private:
                   const Pairs& best) const;
 
     const SearchRequest& r_;
-    std::size_t found_ = 0;   // pairs selected for a query: k, or all rows
+    std::size_t found_ = 0;
     std::size_t slices_ = 1;  // blocks that share the rows of a query
     std::size_t tile_ = 1;
     std::size_t scores_ = 0, keys_ = 0, best_ = 0, best_rows_ = 0, few_ = 0, few_rows_ = 0;

@@ -78,7 +78,8 @@ GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
 
 void GroupPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
     const CUdeviceptr constants = constants_at(at);
-    if (r_.constants == 0) constants_.compute(stream, r_.metric, constants);
+    // The rows may have come to where they are after constants_ was made.
+    if (r_.constants == 0) RowConstants(r_.rows).compute(stream, r_.metric, constants);
     if (r_.mask == 0) return;
     launch(stream, {"answering.cu", "mask_bias"},
            {{blocks_of(r_.rows.rows, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, r_.mask,
@@ -116,20 +117,18 @@ void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr
            shared ? CUdeviceptr{0} : at + select_keys_, at + found_, at + found_rows_);
 }
 
-CUdeviceptr GroupPass::run(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
-                           CUdeviceptr at) const {
+ScanPass::Found GroupPass::run(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
     const CUdeviceptr constants = constants_at(at);
     queries_->prepare(stream, q, constants_.limits(constants), at);
     scan_groups(stream, *queries_, q.count,
                 {r_.rows, constants_.scale(constants, r_.metric), bias_at(at)}, at + maxima_, at);
     select_groups(stream, q, at);
     rescore(stream, q, at);
-    finish(stream, r_, out, q, {at + found_, at + found_rows_}, r_.k);
     launch(stream, {"exact.cu", "find_cut_lists"},
            {{blocks_of(q.count, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, at + counts_,
            static_cast<u32>(capacity_), static_cast<u32>(q.count), static_cast<u32>(r_.rows.rows),
            at + lengths_);
-    return at + lengths_;
+    return {{at + found_, at + found_rows_}, at + lengths_};
 }
 
 }  // namespace nearfield::cuda

@@ -1,4 +1,4 @@
-// A way to search float rows by scores that are bounded, not exact: what topk() needs of it.
+// A way to search float rows by scores that are bounded, not exact: what RowPasses needs of it.
 #pragma once
 
 #include "cuda/runtime/stream.h"
@@ -16,9 +16,16 @@ public:
     /// Enqueues what all tiles need of the rows, where it is not there yet.
     virtual void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const = 0;
 
-    /// Enqueues the search of a tile; where, per query, the rows are counted that are left to an exact pass.
-    virtual CUdeviceptr run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
-                            CUdeviceptr scratch) const = 0;
+    /// What a tile found: k pairs a query, and, per query, how many rows are left to an exact pass, all or
+    /// none.
+    struct Found {
+        Pairs pairs;
+        CUdeviceptr lengths = 0;
+    };
+
+    /// Enqueues the search of a tile.
+    virtual Found run(const StreamRef& stream, const QueryTile& queries,
+                      CUdeviceptr scratch) const = 0;
 };
 
 }  // namespace nearfield::cuda

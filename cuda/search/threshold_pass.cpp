@@ -221,15 +221,14 @@ void ThresholdPass::rescore(const StreamRef& stream, const QueryTile& q, CUdevic
            at + found_rows_);
 }
 
-CUdeviceptr ThresholdPass::run(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
-                               CUdeviceptr at) const {
+ScanPass::Found ThresholdPass::run(const StreamRef& stream, const QueryTile& q,
+                                   CUdeviceptr at) const {
     queries_->prepare(stream, q, constants_.limits(constants_at(at)), at);
     find_thresholds(stream, q, at);
     scan(stream, q, at);
     keep_survivors(stream, q, at);
     rescore(stream, q, at);
-    finish(stream, r_, out, q, {at + found_, at + found_rows_}, r_.k);
-    return at + lengths_;
+    return {{at + found_, at + found_rows_}, at + lengths_};
 }
 
 }  // namespace nearfield::cuda

@@ -26,8 +26,8 @@ public:
 
     std::size_t tile() const noexcept override { return tile_; }
     void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const override;
-    CUdeviceptr run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
-                    CUdeviceptr scratch) const override;
+    Found run(const StreamRef& stream, const QueryTile& queries,
+              CUdeviceptr scratch) const override;
 
 private:
     void take_places(Scratch& scratch);

@@ -1,15 +1,12 @@
 #include "cuda/search/topk.h"
 
-#include <algorithm>
 #include <limits>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
-#include "cuda/search/exact_pass.h"
 #include "cuda/search/group_pass.h"
 #include "cuda/search/plain_queries.h"
-#include "cuda/search/threshold_pass.h"
+#include "cuda/search/row_passes.h"
 
 namespace nearfield::cuda {
 namespace {
@@ -31,45 +28,22 @@ void check_sizes(const SearchRequest& r) {
     }
 }
 
-/// Null where rows are scored exactly from the start.
-std::unique_ptr<ScanPass> scan_for(const SearchRequest& r, Scratch& scratch) {
-    if (ThresholdPass::suits(r)) return std::make_unique<ThresholdPass>(r, scratch);
-    if (GroupPass::suits(r)) return std::make_unique<GroupPass>(r, scratch);
-    return nullptr;
-}
-
 /// The passes of a search and where each works.
 struct Search {
     const SearchRequest& r;
     Scratch scratch;
     PlainQueries queries;
-    std::unique_ptr<ScanPass> scan;
-    std::size_t tile;  // queries at a time
-    ExactPass exact;
+    RowPasses passes;
 
     explicit Search(const SearchRequest& request)
-        : r(request),
-          queries(r.queries, scratch),
-          scan(scan_for(r, scratch)),
-          tile(scan ? scan->tile() : r.queries.rows),
-          exact(r, tile, scratch) {}
+        : r(request), queries(r.queries, scratch), passes(r, scratch) {}
 
-    /// In tiles of tiles: what the scan leaves undecided is scored exactly.
     void run(const StreamRef& stream, const SearchOut& out, CUdeviceptr at) const {
-        const CUdeviceptr plain = queries.make(stream, at);
-        const auto part = [&](std::size_t first, std::size_t count) {
-            return QueryTile{plain + first * r.rows.cols * sizeof(float), first, count};
-        };
-        if (scan) scan->prepare_rows(stream, at);
-        for (std::size_t first = 0; first < r.queries.rows; first += tile) {
-            const std::size_t count = std::min(tile, r.queries.rows - first);
-            CUdeviceptr lengths = 0;
-            if (scan) lengths = scan->run(stream, out, part(first, count), at);
-            for (std::size_t i = 0; i < count; i += exact.tile()) {
-                exact.run(stream, out, part(first + i, std::min(exact.tile(), count - i)), at,
-                          lengths != 0 ? lengths + i * sizeof(u32) : 0);
-            }
-        }
+        passes.run(
+            stream, queries.make(stream, at), r.rows.cols, at,
+            [&](const QueryTile& tile, const Pairs& pairs, std::size_t found, CUdeviceptr lengths) {
+                finish(stream, r, out, tile, pairs, found, lengths);
+            });
     }
 };
 
