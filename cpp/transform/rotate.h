@@ -37,9 +37,9 @@ public:
     /// Back, in place: exact but for float32 rounding. What was added by apply() comes back as zero.
     void apply_transposed(float* x) const noexcept;
 
-private:
     kernels::RotationPlan plan() const noexcept;
 
+private:
     std::size_t dim_;
     std::size_t rotated_;
     std::size_t window_;

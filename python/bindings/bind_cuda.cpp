@@ -157,6 +157,7 @@ void bind_cuda(py::module_& module) {
     py::module_ m = module.def_submodule("cuda", "Devices, arrays on them, and exact search.");
     def_array(m);
     def_streams(m);
+    bind_cuda_codes(m);
     bind_cuda_lists(m);
     bind_cuda_shards(m);
     bind_cuda_training(m);

@@ -21,6 +21,7 @@ from cuda import (
     test_choose_lists,
     test_cluster_sums,
     test_clusters,
+    test_decode_codes,
     test_exact,
     test_graph_descend,
     test_graph_search,
@@ -123,6 +124,13 @@ def codes(shim: Any, seed: int) -> None:
     test_row_codes.check_parts(shim, seed)
 
 
+def decoding(shim: Any, seed: int) -> None:
+    for form in test_decode_codes.FORMS:
+        test_decode_codes.check(shim, form, seed + 2)
+    test_decode_codes.check_rotation(shim, seed)
+    test_decode_codes.check_places(shim, seed)
+
+
 def exact(shim: Any, seed: int) -> None:
     for stored in test_exact.STORED:
         test_exact.check(shim, seed, stored)
@@ -141,6 +149,7 @@ CASES: tuple[Callable[[Any, int], None], ...] = (
     modulation,
     affine,
     codes,
+    decoding,
     exact,
 )
 

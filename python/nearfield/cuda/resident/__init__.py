@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..library import as_ordinals
 from .base import Resident
+from .codes import ResidentCodes
 from .graph import ResidentGraph
 from .lists import ResidentLists
 from .rows import ResidentRows
@@ -23,7 +24,12 @@ _Placed = TypeVar("_Placed", bound="PlacedIndex")
 
 __all__ = ["KINDS", "Resident", "can_be_placed", "moved"]
 
-KINDS: tuple[type[Resident], ...] = (ResidentRows, ResidentLists, ResidentGraph)
+KINDS: tuple[type[Resident], ...] = (
+    ResidentRows,
+    ResidentCodes,
+    ResidentLists,
+    ResidentGraph,
+)
 """The first that takes an index holds it."""
 
 
