@@ -13,6 +13,7 @@
 #include "cuda/search/coded_search.h"
 #include "cuda/search/graph_search.h"
 #include "cuda/search/list_search.h"
+#include "cuda/search/nearest_lists.h"
 #include "cuda/search/plain_queries.h"
 #include "cuda/search/ranked.h"
 #include "cuda/search/topk.h"

@@ -35,7 +35,8 @@ struct Tables {
         const std::size_t n = end - std::min(first, end);
         auto out = make_array<std::uint8_t>(
             {static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(bytes)});
-        copy_stored_rows(*store, {table.rows.data() + std::min(first, end), n}, out.mutable_data());
+        copy_stored_rows(store->view(nullptr).rows, {table.rows.data() + std::min(first, end), n},
+                         out.mutable_data());
         return out;
     }
 };
@@ -127,9 +128,19 @@ void search(const cuda::DeviceGraph& graph, const Matrix& queries, const Matrix&
     cuda::search_graph(on, request, {ids, scores, counts}, scratch);
 }
 
+/// index.add, a graph over many rows being made with the help of a device.
+void add_on(const py::object& index, const py::object& rows, const py::object& labels,
+            const py::object& replace, const py::object& threads, int device) {
+    const NearestSource source = cuda::nearest_on(cuda::Device::at(device));
+    const NearestScope scope(source);
+    index.attr("add")(rows, labels, replace, threads);
+}
+
 }  // namespace
 
 void bind_cuda_graph(py::module_& m) {
+    m.def("add_on", &add_on, py::arg("index"), py::arg("rows"), py::arg("labels"),
+          py::arg("replace"), py::arg("threads"), py::arg("device"));
     using Release = py::call_guard<py::gil_scoped_release>;
     bind_tables(m);
     bind_device_graph(m);

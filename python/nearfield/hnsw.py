@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from . import _core
 from .arguments import (
     LARGEST_DIM,
@@ -85,7 +88,9 @@ class HNSWIndex(Index):
     through them until enough of them have come together and the graph goes on without them.
 
     The graph and the answers are the same for any number of threads and any level, but not for
-    rows that were added in other portions.
+    rows that were added in other portions. On a device (:meth:`to`) `ef_search` and `margin` are
+    taken, and rows added in bulk, as to an empty index, get a graph from the rows that are truly
+    nearest to each, which are found there: ``nf.HNSWIndex(dim).to("cuda:0").add(rows)``.
 
     References
     ----------
@@ -150,6 +155,14 @@ class HNSWIndex(Index):
     def seed(self) -> int:
         """What chance is drawn by."""
         return self._core.seed
+
+    def _append(
+        self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
+    ) -> None:
+        if self._resident is None:
+            self._core.add(rows, labels, replace, threads)
+        else:
+            self._resident.add(rows, labels, replace, threads)
 
     def _empty(self, dim: int) -> HNSWIndex:
         return HNSWIndex(

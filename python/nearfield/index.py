@@ -184,9 +184,14 @@ class Index(AdaptableIndex, MapsCorpus, PlacedIndex):
                 raise ValueError(f"ids: got {MISSING}, which nf.MISSING reserves for no result")
         self._before_add(rows.shape[0])
         try:
-            self._rows.change(lambda: self._core.add(rows, labels, replace, thread_count))
+            self._rows.change(lambda: self._append(rows, labels, replace, thread_count))
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
+
+    def _append(
+        self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
+    ) -> None:
+        self._core.add(rows, labels, replace, threads)
 
     def remove(self, ids: ArrayLike) -> int:
         """Remove rows by label.

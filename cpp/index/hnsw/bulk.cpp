@@ -31,6 +31,9 @@ NearestSpec nearest_spec(const GraphSpec& spec) noexcept {
             .probed = std::clamp(spec.ef_construction / kBreadthOfList, kLeastProbed, kMostProbed)};
 }
 
+/// Of builds on this thread; null: they find the nearest rows themselves.
+thread_local const NearestSource* nearest_source = nullptr;
+
 Column column_of(const std::vector<Id>& ids) {
     Column column;
     if (!ids.empty()) {
@@ -104,21 +107,29 @@ private:
         for (std::size_t i = 0; i < originals.size(); ++i) {
             if (originals[i] == i) different.push_back(static_cast<Id>(i));
         }
-        if (different.size() == rows.count()) return link_different(rows, links);
+        const NearestSource* const source = level == 0 ? nearest_source : nullptr;
+        if (different.size() == rows.count()) {
+            return link_different(rows, rows.numbers, source, links);
+        }
         const GroupedRows some = part_of(rows, std::move(different), 1);
         Links among_some(links.width());
         among_some.extend(some.count());
-        link_different(some, among_some);
+        std::vector<Id> stored(some.count());
+        for (std::size_t i = 0; i < stored.size(); ++i) stored[i] = rows.numbers[some.numbers[i]];
+        link_different(some, stored, source, among_some);
         link_equal(originals, some.numbers, among_some, links);
     }
 
-    void link_different(const GroupedRows& rows, Links& links) const {
+    /// stored: rows of the store, where these are level 0. source: of the nearest ones; null: find them here.
+    void link_different(const GroupedRows& rows, std::span<const Id> stored,
+                        const NearestSource* source, Links& links) const {
         Neighbours chosen(rows.count(), links.width());
-        choose(rows, chosen);
+        choose(rows, stored, source, chosen);
         link_back(chosen, rows.rows, kLinkSlack, links, threads_);
     }
 
-    void choose(const GroupedRows& rows, Neighbours& chosen) const {
+    void choose(const GroupedRows& rows, std::span<const Id> stored, const NearestSource* source,
+                Neighbours& chosen) const {
         const FarRows far(rows, graph_.spec.seed, threads_);
         struct Scratch {
             LinkChooser chooser;
@@ -135,7 +146,39 @@ private:
             if (s.candidates.size() > nearest.size()) sort_unique(s.candidates);
             chosen.set(node, s.chooser.choose(s.candidates, chosen.most()));
         };
-        nearest_rows(rows.rows, rows.lists, nearest_spec(graph_.spec), threads_, take);
+        const NearestSpec spec = nearest_spec(graph_.spec);
+        if (source != nullptr) return take_from(*source, rows.rows, stored, spec.wanted + 1, take);
+        nearest_rows(rows.rows, rows.lists, spec, threads_, take);
+    }
+
+    /// What a source finds, as far as the bytes of the rows say: all distances of a build are theirs.
+    void take_from(const NearestSource& source, const ByteRows& rows, std::span<const Id> stored,
+                   std::size_t wanted, const TakeNearest& take) const {
+        struct Scratch {
+            std::vector<Id> ids;
+            std::vector<float> distances;
+            std::vector<Near> nearest;
+        };
+        std::vector<Scratch> scratch(static_cast<std::size_t>(max_workers(threads_)));
+        const auto take_block = [&](std::size_t first, std::size_t count, const Id* numbers) {
+            parallel_for(count, threads_, [&](std::size_t i, int worker) {
+                Scratch& s = scratch[static_cast<std::size_t>(worker)];
+                const auto node = static_cast<Id>(first + i);
+                s.ids.clear();
+                for (const Id id : std::span(numbers + i * wanted, wanted)) {
+                    if (id < rows.size() && id != node) s.ids.push_back(id);
+                }
+                s.distances.resize(s.ids.size());
+                rows.distances(node, s.ids.data(), s.ids.size(), s.distances.data());
+                s.nearest.clear();
+                for (std::size_t j = 0; j < s.ids.size(); ++j) {
+                    s.nearest.push_back({s.distances[j], s.ids[j]});
+                }
+                sort_unique(s.nearest);
+                take(node, s.nearest, worker);
+            });
+        };
+        source(reader_.stored(), stored, rows.by_distance(), wanted, take_block);
     }
 
     const RowReader& reader_;
@@ -146,6 +189,12 @@ private:
 };
 
 }  // namespace
+
+NearestScope::NearestScope(const NearestSource& source) noexcept : before_(nearest_source) {
+    nearest_source = &source;
+}
+
+NearestScope::~NearestScope() { nearest_source = before_; }
 
 Graph build_graph(const RowReader& rows, std::size_t n, Graph empty, int threads) {
     return Builder(rows, n, std::move(empty), threads).build();

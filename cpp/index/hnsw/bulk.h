@@ -8,10 +8,37 @@
 // Source: own; leaves in place of searches: "PiPNN" (2026); the rule for links: choose_links.h.
 #pragma once
 
+#include <functional>
+#include <span>
+
 #include "index/hnsw/graph.h"
 #include "index/hnsw/row_reader.h"
+#include "index/search.h"
 
 namespace nearfield {
+
+/// Gets numbers of rows near to rows first, first + 1 ..: `wanted` each in no order, kNoNode where there are
+/// fewer; the row itself may be among them.
+using TakeNumbers = std::function<void(std::size_t first, std::size_t count, const Id* numbers)>;
+
+/// What finds the nearest ones of some rows among each other, elsewhere: on a device, for one. Rows count from 0 in
+/// the order of `which`; every one is to be taken once, in ascending order, on this thread. by_distance as of the
+/// graph.
+using NearestSource =
+    std::function<void(const StoredRows& rows, std::span<const Id> which, bool by_distance,
+                       std::size_t wanted, const TakeNumbers& take)>;
+
+/// While it lives, graphs over many rows that this thread makes get the nearest ones of level 0 from `source`.
+class NearestScope {
+public:
+    explicit NearestScope(const NearestSource& source) noexcept;
+    ~NearestScope();
+    NearestScope(const NearestScope&) = delete;
+    NearestScope& operator=(const NearestScope&) = delete;
+
+private:
+    const NearestSource* before_;
+};
 
 /// rows 0 .. n - 1 of the reader, n > 0. spec, by_distance and codes (without nodes yet) come in `empty`.
 Graph build_graph(const RowReader& rows, std::size_t n, Graph empty, int threads);

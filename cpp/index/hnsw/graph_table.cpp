@@ -73,12 +73,11 @@ GraphTable table_of(const RowStore& store) {
     return out;
 }
 
-void copy_stored_rows(const RowStore& store, std::span<const Id> rows, std::uint8_t* out) {
-    const std::size_t bytes = store.spec.dim * size_of(store.spec.dtype);
-    const std::size_t stride = store.row_stride();
-    for (const Id row : rows) {
-        std::memcpy(out, store.rows.data() + row * stride, bytes);
-        if (store.spec.dtype == DType::kI8) {
+void copy_stored_rows(const RowsView& rows, std::span<const Id> which, std::uint8_t* out) {
+    const std::size_t bytes = rows.cols * size_of(rows.dtype);
+    for (const Id row : which) {
+        std::memcpy(out, rows.row(row), bytes);
+        if (rows.dtype == DType::kI8) {
             for (std::size_t d = 0; d < bytes; ++d) out[d] ^= 0x80U;  // stored excess 128
         }
         out += bytes;

@@ -36,7 +36,7 @@ struct GraphTable {
 
 GraphTable table_of(const RowStore& store);
 
-/// Writes rows of the store as a caller gave them, dense; int8 as int8.
-void copy_stored_rows(const RowStore& store, std::span<const Id> rows, std::uint8_t* out);
+/// Writes rows of a store as a caller gave them, dense; int8 as int8.
+void copy_stored_rows(const RowsView& rows, std::span<const Id> which, std::uint8_t* out);
 
 }  // namespace nearfield

@@ -22,6 +22,7 @@ public:
 
     std::size_t dim() const noexcept { return dim_; }
     Metric metric() const noexcept { return metric_; }
+    const StoredRows& stored() const noexcept { return rows_; }
     /// Writes dim() floats, all finite. Decoding may allocate.
     void read(Id row, float* out) const;
     void prefetch(Id row) const noexcept;

@@ -227,6 +227,12 @@ class Resident(ABC):
         """Return a filter on the device as :meth:`_enqueue` takes it."""
         return mask_on_device(rows, copy.row_count, self.device, stream)
 
+    def add(
+        self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
+    ) -> None:
+        """Add rows to the index, as its native object takes them; the device may help."""
+        self._core.add(rows, labels, replace, threads)
+
     def _downloaded(self, array: Any) -> NDArray[Any]:
         out = np.empty(array.shape, array.dtype)
         library().download(out.reshape(-1), array._address, self.device, self.stream)

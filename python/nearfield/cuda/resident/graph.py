@@ -97,6 +97,12 @@ class ResidentGraph(Resident):
         del scratch
         return SearchResult(*map(owner.finished, (ids, scores, counts)))
 
+    def add(
+        self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
+    ) -> None:
+        """Add rows; where they make a new graph, their nearest ones are found on the device."""
+        library().add_on(self._core, rows, labels, replace, threads, self.device)
+
     def _mask(self, rows: Any, copy: _Copy, stream: int) -> _Mask | None:
         if rows is None:
             return None
