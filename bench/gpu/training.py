@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.gpu.check import Check
+from bench.gpu.defined import bits_of
 from bench.gpu.timing import Case, Run
 
 ROWS, DIM, CLUSTERS, PARTS = 10_000_000, 768, 4096, 96
@@ -20,10 +21,11 @@ def training(check: Check) -> Iterator[Case]:
     """Yield the two cases."""
     rows, dim, clusters = (200, 16, 12) if check.there.small else (ROWS, DIM, CLUSTERS)
     x = check.there.random(rows, dim, "bfloat16", seed=1)
-    given = (check, x, check.there.random(clusters, dim, "float32", seed=2))
+    start = bits_of(np.random.default_rng(2), (clusters, dim), "float32")
+    given = (check, x, check.there.put(start))
     yield Case(
         f"k-means step, 10M x {DIM} bf16, {CLUSTERS} clusters",
-        {"cuda": partial(step_by_cuda, *given), "triton": partial(step_by_triton, *given)},
+        {"cuda": partial(step_by_cuda, x, start), "triton": partial(step_by_triton, *given)},
         {"torch": partial(step_by_torch, *given), "flash-kmeans": partial(step_by_flash, *given)},
         operations=2.0 * rows * dim * clusters,
         nbytes=4.0 * rows * dim,
@@ -49,11 +51,10 @@ def quantizer(parts: int, dim: int, small: bool) -> Any:
     return nf.quant.ProductQuantizer(m=parts, nbits=4 if small else 8).train(rows)
 
 
-def step_by_cuda(check: Check, x: Any, centroids: Any) -> Run:
+def step_by_cuda(x: Any, start: np.ndarray) -> Run:
     """Our CUDA kernels: one step, and what it waits for."""
     import nearfield as nf
 
-    start = check.there.get(centroids)
     kmeans = nf.KMeans(len(start), niter=1, tolerance=0.0)
     return lambda _: kmeans.fit(x, init=start)
 
