@@ -18,7 +18,6 @@ using u64 = std::uint64_t;
 
 constexpr unsigned kThreads = 128;
 constexpr std::size_t kWarps = kThreads / 32;
-constexpr std::size_t kRowsAtOnce = std::size_t{1} << 22;
 
 DeviceBuffer copied(const StreamRef& stream, const std::vector<float>& values) {
     return uploaded(stream, values.data(), values.size());
@@ -116,16 +115,16 @@ private:
 
 }  // namespace
 
-std::size_t DeviceCodes::scratch_bytes(const DeviceRows& rows) const {
+std::size_t DeviceCodes::scratch_bytes(const DeviceRows& rows, std::size_t rows_at_once) const {
     Scratch scratch;
-    const RowBlocks blocks(rows, kRowsAtOnce, scratch);
+    const RowBlocks blocks(rows, rows_at_once, scratch);
     return scratch.bytes();
 }
 
 void DeviceCodes::encode(const StreamRef& stream, const DeviceRows& rows, CUdeviceptr codes,
-                         CUdeviceptr at) const {
+                         CUdeviceptr at, std::size_t rows_at_once) const {
     Scratch scratch;
-    const RowBlocks blocks(rows, kRowsAtOnce, scratch);
+    const RowBlocks blocks(rows, rows_at_once, scratch);
     for (std::size_t first = 0; first < rows.rows; first += blocks.size()) {
         encode_block(stream, blocks.block(stream, first, at), codes + first * code_size_);
     }

@@ -18,12 +18,14 @@ class DeviceCodes {
 public:
     virtual ~DeviceCodes() = default;
 
+    static constexpr std::size_t kRowsAtOnce = std::size_t{1} << 22;
+
     /// Bytes that encode() works in.
-    std::size_t scratch_bytes(const DeviceRows& rows) const;
+    std::size_t scratch_bytes(const DeviceRows& rows, std::size_t rows_at_once = kRowsAtOnce) const;
 
     /// Enqueues it. codes: code_size bytes a row, without a gap. scratch: aligned to 256 bytes.
     void encode(const StreamRef& stream, const DeviceRows& rows, CUdeviceptr codes,
-                CUdeviceptr scratch) const;
+                CUdeviceptr scratch, std::size_t rows_at_once = kRowsAtOnce) const;
 
     /// Enqueues it. codes: `count` of them, code_stride bytes apart; rows: dense float32.
     virtual void decode(const StreamRef& stream, CUdeviceptr codes, std::size_t code_stride,

@@ -19,8 +19,9 @@ constexpr std::size_t kCentroidsOfTile = 128;
 
 }  // namespace
 
-DeviceNearest::DeviceNearest(const DeviceRows& rows, std::size_t k, Metric metric, Scratch& scratch)
-    : blocks_(rows, kRowsAtOnce, scratch),
+DeviceNearest::DeviceNearest(const DeviceRows& rows, std::size_t k, Metric metric, Scratch& scratch,
+                             std::size_t rows_at_once)
+    : blocks_(rows, rows_at_once, scratch),
       dim_(rows.cols),
       k_(k),
       metric_(metric),

@@ -18,7 +18,8 @@ public:
     static constexpr std::size_t kRowsAtOnce = std::size_t{1} << 20;
 
     /// k centroids of as many columns as the rows. metric: l2 or ip.
-    DeviceNearest(const DeviceRows& rows, std::size_t k, Metric metric, Scratch& scratch);
+    DeviceNearest(const DeviceRows& rows, std::size_t k, Metric metric, Scratch& scratch,
+                  std::size_t rows_at_once = kRowsAtOnce);
 
     /// Enqueues it. centroids: k x cols float32; nearest: a u32 a row; labels: an int64 a row, the smallest
     /// of them for a row that is not finite, or 0.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import nearfield as nf
@@ -145,6 +146,23 @@ def test_kinds_may_be_mixed(standin: Standin, rng: np.random.Generator) -> None:
             np.testing.assert_array_equal(contents(labels, standin), here.labels_)
     on_device = nf.KMeans(5).fit(DlpackArray(standin, rows))
     np.testing.assert_array_equal(on_device.predict(rows), here.labels_)
+
+
+def test_rows_of_the_cpu_go_there_in_blocks(
+    standin: Standin, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = blobs(rng, 70, 3)
+    clusters = nf.KMeans(5, device="cuda").fit(rows)
+    monkeypatch.setattr("nearfield.cuda.training._BLOCK_BYTES", 4 * 3 * 32)
+    np.testing.assert_array_equal(clusters.predict(rows), clusters.labels_)
+
+
+def test_copies(standin: Standin, rng: np.random.Generator) -> None:
+    rows = blobs(rng, 40, 3)
+    clusters = nf.KMeans(5, device="cuda").fit(rows)
+    clusters.predict(rows)
+    other = pickle.loads(pickle.dumps(clusters))
+    np.testing.assert_array_equal(other.predict(rows), clusters.labels_)
 
 
 def test_what_is_not_finite(standin: Standin, rng: np.random.Generator) -> None:
