@@ -20,6 +20,7 @@
 #include "cuda/train/codebooks.h"
 #include "cuda/train/codes.h"
 #include "cuda/train/kmeans.h"
+#include "cuda/train/lists.h"
 
 namespace nearfield::cuda {
 

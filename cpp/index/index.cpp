@@ -165,7 +165,11 @@ void Index::train(const RowsView& rows, int threads) {
     publish(std::move(next));
 }
 
-void Index::append(RowStore& store, const RowsView& rows, const std::int64_t* labels, int threads) {
+void Index::append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
+                   std::span<const Id> places, int threads) {
+    if (!places.empty()) {
+        throw std::invalid_argument("places: got the lists of rows for an index without lists");
+    }
     if (store.coding != nullptr && !store.coding->is_trained()) {
         store.coding = train_coding(*store.coding, rows, store.spec.metric, 0, {}, threads);
     }
@@ -184,7 +188,8 @@ void Index::drop_dead(RowStore& store, int threads) const {
     if (store.dead > most_dead(store.count)) store = compacted(store, threads);
 }
 
-void Index::add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads) {
+void Index::add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads,
+                std::span<const Id> places) {
     const std::lock_guard lock(write_mutex_);
     RowStore next = *snapshot();
     check_rows(rows);
@@ -209,7 +214,7 @@ void Index::add(const RowsView& rows, const std::int64_t* labels, bool replace, 
         // Before the rows are added: that may move them.
         if (!replaced.empty()) next.mark_dead(replaced);
     }
-    append(next, rows, labels, threads);
+    append(next, rows, labels, places, threads);
     drop_dead(next, threads);
     publish(std::move(next));
 }

@@ -63,7 +63,10 @@ public:
     virtual bool is_trained() const;
 
     /// labels null: row numbers. Duplicate labels throw unless replace, which drops the old rows.
-    void add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads);
+    /// places: in a kind that has lists and is trained, the list of every row where it is known; empty:
+    /// add() finds them.
+    void add(const RowsView& rows, const std::int64_t* labels, bool replace, int threads,
+             std::span<const Id> places = {});
 
     /// Labels that are not present are counted out.
     std::size_t remove(std::span<const std::int64_t> labels);
@@ -119,7 +122,7 @@ protected:
 
     /// `store` with more rows, while write_lock() is held.
     virtual void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                        int threads);
+                        std::span<const Id> places, int threads);
     /// Dead rows that a store of so many rows may carry before it is compacted.
     virtual std::size_t most_dead(std::size_t rows) const noexcept;
     /// Lists that a search can look into; 0: the kind has none.

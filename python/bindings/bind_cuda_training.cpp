@@ -78,6 +78,23 @@ void train_lists(IvfIndex& index, const py::array& rows, int threads, int device
     });
 }
 
+/// To a trained index of flat lists; what is added, and how, is as Index.add has it.
+void add_to_lists(IvfIndex& index, const py::array& rows, const py::object& labels, bool replace,
+                  int threads, int device) {
+    const RowsView view = as_rows(rows, index.snapshot()->spec.dtype);
+    std::span<const std::int64_t> names;
+    if (!labels.is_none()) names = as_labels(py::reinterpret_borrow<py::array>(labels));
+    if (!labels.is_none() && names.size() != view.rows) {
+        throw py::value_error("ids: expected one id per row");
+    }
+    const py::gil_scoped_release release;
+    const auto lists = index.centroids();
+    const cuda::Stream stream(cuda::Device::at(device));
+    const std::vector<Id> places = cuda::lists_of(stream.ref(), view, lists->centroids(),
+                                                  lists->size(), index.snapshot()->spec.metric);
+    index.add(view, labels.is_none() ? nullptr : names.data(), replace, threads, places);
+}
+
 /// A product quantizer.
 void train(Quantizer& quantizer, const Matrix& rows, std::uint64_t seed, int device,
            std::uintptr_t stream) {
@@ -136,6 +153,8 @@ void bind_cuda_training(py::module_& m) {
     def_codes(m);
     m.def("train_lists", &train_lists, py::arg("index"), py::arg("rows"), py::arg("threads"),
           py::arg("device"));
+    m.def("add_to_lists", &add_to_lists, py::arg("index"), py::arg("rows"), py::arg("labels"),
+          py::arg("replace"), py::arg("threads"), py::arg("device"));
     m.def("train_quantizer", &train, py::arg("quantizer"), py::arg("rows"), py::arg("seed"),
           py::arg("device"), py::arg("stream"));
     m.def("kmeans", &fit, py::arg("rows"), py::arg("settings"), py::arg("start"), py::arg("out"),

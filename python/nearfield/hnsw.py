@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from . import _core
 from .arguments import (
     LARGEST_DIM,
@@ -155,14 +152,6 @@ class HNSWIndex(Index):
     def seed(self) -> int:
         """What chance is drawn by."""
         return self._core.seed
-
-    def _append(
-        self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
-    ) -> None:
-        if self._resident is None:
-            self._core.add(rows, labels, replace, threads)
-        else:
-            self._resident.add(rows, labels, replace, threads)
 
     def _empty(self, dim: int) -> HNSWIndex:
         return HNSWIndex(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .adding import add_rows
 from .arguments import (
     Reader,
     as_deviations,
@@ -20,7 +20,6 @@ from .arguments import (
     as_real,
     as_threads,
     check_result_size,
-    choose,
     naming,
 )
 from .arrays import as_labels, as_rows
@@ -29,7 +28,7 @@ from .live import LiveRows
 from .mapping import MapsCorpus
 from .placement import PlacedIndex
 from .queries import as_mapped
-from .result import MISSING, RangeResult, SearchResult
+from .result import RangeResult, SearchResult
 from .tuning import Tuning, as_recall, params_reaching, setting_of
 
 if TYPE_CHECKING:
@@ -97,15 +96,6 @@ class Index(AdaptableIndex, MapsCorpus, PlacedIndex):
         read = {name: known[name](value, name=name) for name, value in params.items()}
         return {**self._defaults, **read}
 
-    def _before_add(self, count: int) -> None:
-        """Say what adding `count` rows entails beyond adding them."""
-        if count and not self.is_trained:
-            warnings.warn(
-                f"the index is not trained yet: {self._untrained} now trained on the {count} rows "
-                "added; call train() first to choose the rows",
-                stacklevel=3,
-            )
-
     @property
     def _untrained(self) -> str:
         return f"its {self.quantizer} codes are"
@@ -172,26 +162,7 @@ class Index(AdaptableIndex, MapsCorpus, PlacedIndex):
         array([[5.],
                [2.]], dtype=float32)
         """
-        replace = choose(on_duplicate, ("raise", "replace"), name="on_duplicate") == "replace"
-        thread_count = as_threads(threads)
-        rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
-        labels = None
-        if isinstance(ids, (set, frozenset)):
-            raise TypeError("ids: got a set, which has no order, expected one label per row")
-        if ids is not None:
-            labels = as_labels(ids, name="ids", length=rows.shape[0])
-            if (labels == MISSING).any():
-                raise ValueError(f"ids: got {MISSING}, which nf.MISSING reserves for no result")
-        self._before_add(rows.shape[0])
-        try:
-            self._rows.change(lambda: self._append(rows, labels, replace, thread_count))
-        except ValueError as error:
-            raise naming(error, query="q", row="x") from None
-
-    def _append(
-        self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
-    ) -> None:
-        self._core.add(rows, labels, replace, threads)
+        add_rows(self, x, ids, on_duplicate, threads, self._append)
 
     def remove(self, ids: ArrayLike) -> int:
         """Remove rows by label.

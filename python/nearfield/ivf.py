@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from .adding import add_rows
 from .arguments import (
     LARGEST_DIM,
     Metric,
@@ -176,6 +178,44 @@ class IVFIndex(Index):
                 library().train_lists(self._core, rows, as_threads(threads), ordinal)
         except ValueError as error:
             raise naming(error, query="q", row="x") from None
+
+    def add(
+        self,
+        x: ArrayLike,
+        ids: ArrayLike | None = None,
+        *,
+        on_duplicate: Literal["raise", "replace"] = "raise",
+        threads: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        """Add rows to the lists of their nearest centroids.
+
+        Parameters
+        ----------
+        x, ids, on_duplicate, threads
+            As in :meth:`Index.add`.
+        device : str, optional
+            Where the lists of the rows are found: ``"cpu"``, ``"cuda"`` or ``"cuda:<number>"``, by
+            default where the index is searched. The index becomes the same either way. Lists found
+            through groups (``coarse="hierarchical"``), and those of an index that is not trained,
+            are found on the CPU.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in :meth:`Index.add`. Nothing is added then.
+        DeviceError
+            No device, or one that fails or has too little memory. Nothing is added then.
+
+        Examples
+        --------
+        See :class:`IVFIndex`.
+        """
+        ordinal = as_ordinal(self.device if device is None else device)
+        append: Callable[..., None] = self._core.add
+        if ordinal is not None and self.is_trained and self.coarse == "flat":
+            append = partial(library().add_to_lists, self._core, device=ordinal)
+        add_rows(self, x, ids, on_duplicate, threads, append)
 
     @property
     def _untrained(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
     from .cuda.resident import Resident
@@ -18,6 +20,15 @@ class PlacedIndex:
 
     _resident: Resident | None = None
     """The rows on a device; None: searches run on the CPU."""
+
+    _core: Any
+
+    def _append(
+        self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
+    ) -> None:
+        """Add rows, as the native index takes them, with the device's help where that is any."""
+        holder = self._core if self._resident is None else self._resident
+        holder.add(rows, labels, replace, threads)
 
     def to(self, device: str | Sequence[str]) -> Self:
         """Return the index as it is searched on a device, or on several.

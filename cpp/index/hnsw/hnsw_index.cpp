@@ -63,13 +63,13 @@ HnswIndex::HnswIndex(std::size_t dim, Metric metric, DType dtype, const GraphSpe
 }
 
 void HnswIndex::append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                       int threads) {
+                       std::span<const Id> places, int threads) {
     if (store.count + rows.rows > Beam::kMostNodes) {
         throw std::invalid_argument("an HNSW index holds at most " +
                                     std::to_string(Beam::kMostNodes) + " vectors; got " +
                                     std::to_string(store.count + rows.rows));
     }
-    Index::append(store, rows, labels, threads);
+    Index::append(store, rows, labels, places, threads);
     store.graph = grown(store, threads);
     adapt_nodes(store, threads);
 }

@@ -54,7 +54,7 @@ private:
     HnswIndex(RowStore store, const GraphSpec& spec) : Index(std::move(store)), spec_(spec) {}
 
     void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                int threads) override;
+                std::span<const Id> places, int threads) override;
     std::size_t most_dead(std::size_t rows) const noexcept override;
     void adapt_more(RowAdapter& rows, const RowStore& store, int threads) const override;
     void adapt_nodes(RowStore& store, int threads) const;

@@ -45,6 +45,14 @@ RowStore ordered(const RowStore& store, int threads) {
     return out;
 }
 
+void check_places(std::span<const Id> places, std::size_t rows, std::size_t nlist) {
+    const bool fits = std::all_of(places.begin(), places.end(), [&](Id l) { return l < nlist; });
+    if (places.size() == rows && fits) return;
+    throw std::invalid_argument("places: got " + std::to_string(places.size()) +
+                                " lists, expected a number below nlist for each of " +
+                                std::to_string(rows) + " rows, of an index that is trained");
+}
+
 std::size_t queries_at_once(std::size_t nprobe) {
     return std::max<std::size_t>(kMaxPairs / nprobe, 1);
 }
@@ -163,15 +171,17 @@ std::shared_ptr<const RowCoding> IvfIndex::coding_about(
 }
 
 void IvfIndex::append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                      int threads) {
+                      std::span<const Id> places, int threads) {
     const auto trained = coarse();
+    if (!places.empty()) check_places(places, rows.rows, trained == nullptr ? 0 : nlist_);
     const auto lists = trained != nullptr ? trained
                                           : train_coarse(coarse_kind_, rows, store.spec.metric,
                                                          nlist_, seed_, threads);
     if (store.coding != nullptr && !store.coding->is_trained()) {
         store.coding = coding_about(store, lists, rows, threads);
     }
-    const std::vector<Id> list = lists->assign(rows, threads);
+    const std::vector<Id> list = places.empty() ? lists->assign(rows, threads)
+                                                : std::vector<Id>(places.begin(), places.end());
     std::vector<std::uint32_t> counts(nlist_, 0);
     for (const Id l : list) ++counts[l];
     std::vector<Id> next(nlist_, 0);

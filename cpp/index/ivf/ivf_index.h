@@ -55,7 +55,7 @@ private:
              std::shared_ptr<const CoarseLists> coarse);
 
     void append(RowStore& store, const RowsView& rows, const std::int64_t* labels,
-                int threads) override;
+                std::span<const Id> places, int threads) override;
     std::size_t most_probes() const noexcept override { return nlist_; }
     RowStore compacted(const RowStore& store, int threads) const override;
     void search_store(const RowStore& store, const RowFilter* filter, MatrixView<float> queries,

@@ -76,6 +76,22 @@ def test_lists_on_the_device() -> None:
             np.testing.assert_array_equal(there.search(rows[:500], **asked).ids, here.ids)
 
 
+def test_clusters_and_codes() -> None:
+    torch = pytest.importorskip("torch", reason="torch makes the arrays")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no cuda")
+    rows = torch.randn(20_000, 32)
+    here, there = nf.KMeans(100, 5).fit(rows), nf.KMeans(100, 5).fit(rows.cuda())
+    assert there.labels_.is_cuda
+    assert there.inertia_ == here.inertia_
+    np.testing.assert_array_equal(there.labels_.cpu().numpy(), here.labels_)
+    np.testing.assert_array_equal(there.centroids.cpu().numpy(), here.centroids)
+    np.testing.assert_array_equal(there.predict(rows.cuda()).cpu().numpy(), here.labels_)
+    for quantizer in (nf.quant.ProductQuantizer(m=8, nbits=8), nf.quant.ScalarQuantizer()):
+        codes = quantizer.train(rows).encode(rows.cuda())
+        np.testing.assert_array_equal(codes.cpu().numpy(), quantizer.encode(rows))
+
+
 def test_the_check_itself(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.gpu_check", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
