@@ -169,7 +169,7 @@ class IVFIndex(Index):
         --------
         See :class:`IVFIndex`.
         """
-        ordinal = as_ordinal(self.device if device is None else device)
+        ordinal = self._where(device)
         rows, _ = as_rows(x, name="x", dim=self.dim, storage=self._core.dtype)
         try:
             if ordinal is None:
@@ -211,11 +211,15 @@ class IVFIndex(Index):
         --------
         See :class:`IVFIndex`.
         """
-        ordinal = as_ordinal(self.device if device is None else device)
+        ordinal = self._where(device)
         append: Callable[..., None] = self._core.add
         if ordinal is not None and self.is_trained and self.coarse == "flat":
             append = partial(library().add_to_lists, self._core, device=ordinal)
         add_rows(self, x, ids, on_duplicate, threads, append)
+
+    def _where(self, device: str | None) -> int | None:
+        """Return the device of the lists: the first of those that searches run on."""
+        return as_ordinal(self.device.partition(",")[0] if device is None else device)
 
     @property
     def _untrained(self) -> str:
