@@ -16,6 +16,7 @@
 #include "cuda/search/nearest_lists.h"
 #include "cuda/search/plain_queries.h"
 #include "cuda/search/ranked.h"
+#include "cuda/search/row_map.h"
 #include "cuda/search/topk.h"
 #include "cuda/train/codebooks.h"
 #include "cuda/train/codes.h"

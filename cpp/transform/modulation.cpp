@@ -68,10 +68,10 @@ float Modulation::weigh(float given) const noexcept {
     return static_cast<float>(std::log1p(static_cast<double>(positive)));
 }
 
-void Modulation::check(MatrixView<float> x, const TokenRows& tokens) const {
-    if (tokens.offsets.size() != x.rows + 1) {
+void Modulation::check(std::size_t rows, const TokenRows& tokens) const {
+    if (tokens.offsets.size() != rows + 1) {
         throw misfit("got " + std::to_string(tokens.offsets.size()) + " offsets for " +
-                     std::to_string(x.rows) + " queries, expected one more than queries");
+                     std::to_string(rows) + " queries, expected one more than queries");
     }
     const auto count = static_cast<std::int64_t>(tokens.ids.size());
     if (tokens.offsets.front() != 0 || tokens.offsets.back() != count ||
@@ -112,6 +112,33 @@ void Modulation::fill(Bag& bag, const TokenRows& tokens, std::size_t row) const 
     }
 }
 
+TokenBags Modulation::bags(std::size_t rows, const TokenRows& tokens) const {
+    check(rows, tokens);
+    TokenBags out{{0}, {}, {}};
+    Bag bag;
+    for (std::size_t i = 0; i < rows; ++i) {
+        fill(bag, tokens, i);
+        out.ids.insert(out.ids.end(), bag.ids.begin(), bag.ids.end());
+        out.weights.insert(out.weights.end(), bag.weights.begin(), bag.weights.end());
+        out.offsets.push_back(out.ids.size());
+    }
+    return out;
+}
+
+std::vector<float> Modulation::weighed(MatrixView<float> weights) const {
+    if (weights.cols != vocab()) {
+        throw misfit("got weights of " + std::to_string(weights.cols) + " tokens, expected " +
+                     std::to_string(vocab()));
+    }
+    std::vector<float> out(weights.rows * vocab());
+    for (std::size_t i = 0; i < weights.rows; ++i) {
+        for (std::size_t t = 0; t < vocab(); ++t) {
+            if (special_[t] == 0) out[i * vocab() + t] = weigh(weights.row(i)[t]);
+        }
+    }
+    return out;
+}
+
 void Modulation::finish(const float* z, const float* x, float* out) const noexcept {
     kernels::active().modulate_f32(z, x, dim(), out);
     if (spec_.normalize) normalize_row(out, dim());
@@ -119,7 +146,7 @@ void Modulation::finish(const float* z, const float* x, float* out) const noexce
 
 void Modulation::apply(MatrixView<float> x, const TokenRows& tokens, float* out,
                        int threads) const {
-    check(x, tokens);
+    check(x.rows, tokens);
     const RowBlocks blocks(x.rows, threads);
     FiniteCheck finite;
     parallel_for(blocks.count(), threads, [&](std::size_t block, int) {

@@ -24,6 +24,13 @@ struct TokenRows {
     const float* weights;  // one per id; null where a token's presence is all that counts
 };
 
+/// Tokens as they are weighed: those of row i, rising and each once, from offsets[i] to offsets[i + 1].
+struct TokenBags {
+    std::vector<std::uint64_t> offsets;
+    std::vector<std::uint32_t> ids;
+    std::vector<float> weights;
+};
+
 /// What a token's weight is: one number for all, relu of the given one, or log(1 + relu) of it.
 enum class TokenWeight { kConstant, kRelu, kLogRelu };
 
@@ -51,9 +58,14 @@ public:
     /// The same with a weight for every token of the vocabulary.
     void apply(MatrixView<float> x, MatrixView<float> weights, float* out, int threads) const;
 
+    /// What apply() makes of tokens, for who sums elsewhere. std::invalid_argument for tokens that do not fit.
+    TokenBags bags(std::size_t rows, const TokenRows& tokens) const;
+    /// The same of dense weights: rows x vocab floats, 0 where a token is dropped.
+    std::vector<float> weighed(MatrixView<float> weights) const;
+
 private:
     struct Bag;
-    void check(MatrixView<float> x, const TokenRows& tokens) const;
+    void check(std::size_t rows, const TokenRows& tokens) const;
     float weigh(float given) const noexcept;
     void fill(Bag& bag, const TokenRows& tokens, std::size_t row) const;
     void add_dense(MatrixView<float> weights, std::size_t first, std::size_t rows, float* chunk,

@@ -16,6 +16,7 @@ void bind_cuda_lists(pybind11::module_& m);
 void bind_cuda_shards(pybind11::module_& module);
 void bind_cuda_graph(pybind11::module_& module);
 void bind_cuda_training(pybind11::module_& module);
+void bind_cuda_transforms(pybind11::module_& cuda);
 void bind_transforms(pybind11::module_& module);
 
 }  // namespace nearfield::bindings

@@ -141,6 +141,8 @@ void def_array(py::module_& m) {
             "device", [](const DeviceArray& a) { return "cuda:" + std::to_string(a.device()); })
         .def_property_readonly("nbytes", &DeviceArray::bytes)
         .def_property_readonly("_address", &DeviceArray::address)
+        .def("reshape", &DeviceArray::reshaped, py::arg("shape"),
+             "Return the same memory in another shape of as many elements.")
         .def("numpy", &DeviceArray::numpy,
              "Return a copy on the host, once what writes the array is done; bfloat16 as uint16.")
         .def("__dlpack__", &DeviceArray::dlpack, py::kw_only(), py::arg("stream") = py::none(),
@@ -161,6 +163,7 @@ void bind_cuda(py::module_& module) {
     bind_cuda_lists(m);
     bind_cuda_shards(m);
     bind_cuda_training(m);
+    bind_cuda_transforms(m);
     m.def("devices", &devices);
     m.def("report", &report);
     m.def("sources", [] {

@@ -69,6 +69,20 @@ TokenRows as_tokens(const py::array& ids, const py::array& offsets, const Option
     return tokens;
 }
 
+template <class T>
+py::array_t<T> to_array(const std::vector<T>& values) {
+    return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+/// (offsets, ids, weights) as they are summed.
+py::tuple bags_of(const Modulation& modulation, const py::array& ids, const py::array& offsets,
+                  const Optional& weights) {
+    const TokenRows tokens = as_tokens(ids, offsets, weights);
+    const TokenBags bags =
+        modulation.bags(tokens.offsets.empty() ? 0 : tokens.offsets.size() - 1, tokens);
+    return py::make_tuple(to_array(bags.offsets), to_array(bags.ids), to_array(bags.weights));
+}
+
 /// A map that keeps what it borrows. (py::keep_alive of a result fails where arguments are of wrong types.)
 class Keeping final : public Modulated {
 public:
@@ -138,7 +152,14 @@ void bind_transforms(py::module_& module) {
             py::arg("parts"));
     py::class_<Modulation>(module, "Modulation")
         .def(py::init(&make_modulation), py::arg("weight"), py::arg("bias"), py::arg("special_ids"),
-             py::arg("kind"), py::arg("constant"), py::arg("normalize"), py::keep_alive<1, 2>());
+             py::arg("kind"), py::arg("constant"), py::arg("normalize"), py::keep_alive<1, 2>())
+        .def("bags", &bags_of, py::arg("ids"), py::arg("offsets"), py::arg("weights"))
+        .def(
+            "weighed",
+            [](const Modulation& modulation, const py::array& weights) {
+                return to_array(modulation.weighed(as_queries(weights)));
+            },
+            py::arg("weights"));
     bind_query_map(module);
     module.def(
         "map_queries",

@@ -1,5 +1,6 @@
 #include "device_array.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -15,13 +16,14 @@ struct NamedType {
     const char* typestr;  // null: the interface has none
 };
 
-constexpr std::array<NamedType, 8> kTypes = {{
+constexpr std::array<NamedType, 9> kTypes = {{
     {"float32", {2, 32, 1}, "<f4"},
     {"float16", {2, 16, 1}, "<f2"},
     {"bfloat16", {4, 16, 1}, nullptr},
     {"int8", {0, 8, 1}, "|i1"},
     {"uint8", {1, 8, 1}, "|u1"},
     {"int64", {0, 64, 1}, "<i8"},
+    {"int32", {0, 32, 1}, "<i4"},
     {"bool", {6, 8, 1}, "|b1"},
     {"float64", {2, 64, 1}, "<f8"},
 }};
@@ -187,6 +189,22 @@ py::dict DeviceArray::cuda_array_interface() const {
     const auto stream = reinterpret_cast<std::uintptr_t>(memory_->stream().handle);
     d["stream"] = stream != 0 ? stream : 1;
     return d;
+}
+
+DeviceArray DeviceArray::reshaped(const std::vector<py::ssize_t>& shape) const {
+    const auto elements = [](const auto& sizes) {
+        std::int64_t product = 1;
+        for (const auto size : sizes) product *= size;
+        return product;
+    };
+    const bool is_shape = std::all_of(shape.begin(), shape.end(), [](auto n) { return n >= 0; });
+    if (!is_shape || elements(shape) != elements(shape_)) {
+        throw py::value_error("reshape: expected a shape of " + std::to_string(elements(shape_)) +
+                              " elements");
+    }
+    DeviceArray other(*this);
+    other.shape_.assign(shape.begin(), shape.end());
+    return other;
 }
 
 py::array DeviceArray::numpy() const {

@@ -32,6 +32,8 @@ public:
     py::capsule dlpack(const py::object& stream, const py::object& max_version,
                        const py::object& dl_device, const py::object& copy) const;
     py::dict cuda_array_interface() const;
+    /// The same memory in another shape of as many elements.
+    DeviceArray reshaped(const std::vector<py::ssize_t>& shape) const;
     /// A copy on the host; waits.
     py::array numpy() const;
 

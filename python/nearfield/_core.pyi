@@ -174,6 +174,13 @@ class Modulation:
         constant: float,
         normalize: bool,
     ) -> None: ...
+    def bags(
+        self,
+        ids: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        weights: NDArray[np.float32] | None,
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.float32]]: ...
+    def weighed(self, weights: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 class QueryMap:
     @property

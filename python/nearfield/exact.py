@@ -92,7 +92,9 @@ def topk(
     Where both arrays are on one CUDA device (torch, CuPy, JAX, anything with ``__dlpack__`` or
     ``__cuda_array_interface__``) the search runs there, and the results are arrays of the kind that
     `queries` is. It is enqueued on the stream, and nothing waits for it: rows that hold NaN or
-    infinity never answer, and a query that does finds nothing. `transform` is not taken there.
+    infinity never answer, and a query that does finds nothing, nor does one that a transform takes
+    beyond float32. `transform_ids` may be on the device as well; a query whose id is out of range
+    there finds nothing.
 
     The order is that of float64 scores of the stored values, whatever the batch size, the number
     of threads and the processor. May be called from any number of threads.
@@ -115,8 +117,6 @@ def topk(
         from .cuda import search
 
         if search.is_for_device(queries, corpus):
-            if transform is not None or transform_ids is not None or tokens is not None:
-                raise TypeError("transform: got one, expected None for arrays on a device")
             return search.topk(
                 queries,
                 corpus,
@@ -125,6 +125,7 @@ def topk(
                 filter=filter,
                 exclude_self=leave_out_self,
                 stream=stream,
+                mapped=(transform, transform_ids, tokens),
             )
     if stream is not None:
         raise TypeError("stream: got one, expected None for arrays on the CPU")

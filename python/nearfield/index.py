@@ -343,7 +343,7 @@ class Index(AdaptableIndex, MapsCorpus, PlacedIndex):
         limit = as_real(threshold, name="threshold")
         asked["corpus_adapters"] = as_shares(corpus_adapter)
         thread_count = as_threads(threads)
-        rows, _, mapping, _ = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
+        rows, _, mapping, *_ = as_mapped("q", q, self._core.dim, transform, transform_ids, tokens)
         try:
             found = self._rows.masked(
                 filter,

@@ -62,7 +62,7 @@ class PlacedIndex:
         Queries on the device (torch, CuPy, anything with ``__dlpack__`` or
         ``__cuda_array_interface__``) give results there, enqueued on the current stream of their
         library or on ``stream=``; queries on the CPU give NumPy arrays. Everything but
-        :meth:`search` runs on the CPU; for rows that :meth:`HNSWIndex.add` makes a new graph of,
+        :meth:`search` and transforms within it runs on the CPU; for rows that :meth:`HNSWIndex.add` makes a new graph of,
         the nearest ones are found on the device.
 
         Ids are those of the CPU, for the same `nprobe`, `margin` or `recall` where the index has

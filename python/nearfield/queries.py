@@ -14,9 +14,29 @@ from .result import SearchResult
 if TYPE_CHECKING:
     from ._core import QueryMap
 
-__all__ = ["Queries", "as_mapped"]
+__all__ = ["Plan", "Queries", "as_chosen", "as_mapped", "as_plan"]
 
 _IDS = "transform_ids"
+
+
+class Plan(NamedTuple):
+    """What a search does to its queries, as whoever does it elsewhere takes it.
+
+    Attributes
+    ----------
+    transforms : tuple of Transform
+    ids : ndarray of int64, shape (searched,), or None
+        The transform of every row that is searched, -1 for none; None: the first.
+    bundle : int or None
+        How many transforms every query goes through; None: no axis for them.
+    tokens : Tokens, ndarray or None
+        Of a lexical modulation.
+    """
+
+    transforms: tuple[Any, ...]
+    ids: Any = None
+    bundle: int | None = None
+    tokens: Any = None
 
 
 class Queries(NamedTuple):
@@ -31,12 +51,15 @@ class Queries(NamedTuple):
         None: they are searched as they are.
     bundle : int or None
         How many transforms every query goes through; None: no axis for them.
+    plan : Plan or None
+        The same as `map`.
     """
 
     rows: NDArray[np.float32]
     one_vector: bool
     map: QueryMap | None = None
     bundle: int | None = None
+    plan: Plan | None = None
 
     @property
     def searched(self) -> int:
@@ -85,30 +108,48 @@ def as_mapped(
     TypeError, ValueError
         Arguments that do not fit each other.
     """
+    chosen = as_chosen(dim, transform, transform_ids, tokens)
+    if chosen is None:
+        rows, one_vector = as_queries(q, name=name, dim=dim)
+        return Queries(rows, one_vector)
+    transforms, in_dim = chosen
+    rows, one_vector = as_queries(q, name=name, dim=in_dim)
+    if transform is transforms[0]:
+        plan = Plan(transforms, tokens=tokens)
+        return Queries(rows, one_vector, transform._map(rows, tokens), None, plan)
+    from ._core import QueryMap
+
+    plan = as_plan(transforms, transform_ids, *rows.shape, dim)
+    cores = [transform._native for transform in transforms]
+    each = QueryMap.each(cores, plan.ids, plan.bundle or 1)
+    return Queries(rows, one_vector, each, plan.bundle, plan)
+
+
+def as_chosen(
+    dim: int, transform: Any, transform_ids: Any, tokens: Any
+) -> tuple[tuple[Any, ...], int] | None:
+    """Check a search's transforms: all of them, and the columns they take; None: there are none.
+
+    A transform that is not in a sequence is the only one.
+    """
     if transform is None:
         _refuse("tokens", tokens, "needs transform=, a LexicalModulation")
         _refuse("transform_ids", transform_ids, "needs transform=, a list of transforms")
-        rows, one_vector = as_queries(q, name=name, dim=dim)
-        return Queries(rows, one_vector)
+        return None
     if isinstance(transform, (list, tuple)):
         _refuse("tokens", tokens, "needs a LexicalModulation as the only transform")
-        return _by_number(q, name, dim, transform, transform_ids)
+        return tuple(transform), _check_several(transform, dim)
     _check_transform(transform, "transform", dim)
     _refuse("transform_ids", transform_ids, "needs a list of transforms")
-    rows, one_vector = as_queries(q, name=name, dim=transform.in_dim or dim)
-    if transform.kind == "lexical":
-        if tokens is None:
-            raise TypeError("tokens: got None, expected nf.Tokens: LexicalModulation needs them")
-    else:
+    if transform.kind != "lexical":
         _refuse("tokens", tokens, "needs transform=, a LexicalModulation")
-    return Queries(rows, one_vector, transform._map(rows, tokens))
+    elif tokens is None:
+        raise TypeError("tokens: got None, expected nf.Tokens: LexicalModulation needs them")
+    return (transform,), transform.in_dim or dim
 
 
-def _by_number(
-    q: ArrayLike, name: str, dim: int, transforms: Sequence[Any], numbers: Any
-) -> Queries:
-    from ._core import QueryMap
-
+def _check_several(transforms: Sequence[Any], dim: int) -> int:
+    """Return the columns that several transforms take."""
     if not transforms:
         raise ValueError("transform: got an empty list, expected at least one transform")
     for i, transform in enumerate(transforms):
@@ -119,15 +160,18 @@ def _by_number(
             f"transform: got some that take {min(in_dims)} dimensions and others that take "
             f"{max(in_dims)}, expected the same for all"
         )
-    rows, one_vector = as_queries(q, name=name, dim=next(iter(in_dims), dim))
-    ids, bundle = _as_ids(numbers, rows.shape[0], len(transforms))
-    if rows.shape[1] != dim and (ids < 0).any():
+    return int(next(iter(in_dims), dim))
+
+
+def as_plan(transforms: tuple[Any, ...], numbers: Any, n: int, columns: int, dim: int) -> Plan:
+    """Return which of several transforms `n` queries of so many columns go through."""
+    ids, bundle = _as_ids(numbers, n, len(transforms))
+    if columns != dim and (ids < 0).any():
         raise ValueError(
-            f"transform_ids: got -1 (none) for queries of {rows.shape[1]} dimensions, expected "
+            f"transform_ids: got -1 (none) for queries of {columns} dimensions, expected "
             f"queries of {dim}, those of the index"
         )
-    cores = [transform._native for transform in transforms]
-    return Queries(rows, one_vector, QueryMap.each(cores, ids, bundle or 1), bundle)
+    return Plan(transforms, ids, bundle)
 
 
 def _as_ids(numbers: Any, n: int, count: int) -> tuple[NDArray[np.int64], int | None]:

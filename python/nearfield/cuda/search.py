@@ -43,6 +43,7 @@ def topk(
     filter: Any,
     exclude_self: bool,
     stream: Any,
+    mapped: tuple[Any, Any, Any] = (None, None, None),
 ) -> SearchResult:
     """Search; the arguments but for the arrays are checked already.
 
@@ -63,16 +64,19 @@ def topk(
     rows = as_device_matrix(corpus, name="corpus", device=device, stream=on)
     if rows.place[2] > LARGEST_DIM:
         raise ValueError(f"corpus: got {rows.place[2]} columns, expected at most {LARGEST_DIM}")
-    q = as_device_matrix(queries, name="queries", device=device, stream=on, dim=rows.place[2])
-    if exclude_self and q.place[1] != rows.place[1]:
+    from .transforms import queries_there, shaped
+
+    q, lead = queries_there("queries", queries, rows.place[2], mapped, device, on)
+    if exclude_self and (q.place[1] != rows.place[1] or lead is not None):
         raise ValueError(
             f"exclude_self: got {q.place[1]} queries for {rows.place[1]} rows, expected as many "
-            "queries as rows: query i leaves out row i"
+            "queries as rows and no bundle: query i leaves out row i"
         )
     mask = mask_on_device(filter, rows.place[1], device, on)
     for array in (queries, corpus):
         owner_of(array).read_on(array, device, on)
-    return run(owner, q, rows, k, metric, device, on, mask=mask, exclude_self=exclude_self)
+    found = run(owner, q, rows, k, metric, device, on, mask=mask, exclude_self=exclude_self)
+    return shaped(found, lead)
 
 
 def run(

@@ -17,6 +17,7 @@ array([1])
 
 from .activation import Activation
 from .base import Transform
+from .by_row import apply
 from .chain import Chain, Normalize
 from .files import load
 from .key_value import KeyValue
@@ -39,6 +40,7 @@ __all__ = [
     "ResidualMLP",
     "Tokens",
     "Transform",
+    "apply",
     "from_llama_index",
     "from_sentence_transformers",
     "load",

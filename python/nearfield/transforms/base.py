@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,19 +65,24 @@ class Transform:
         Parameters
         ----------
         x : array_like, shape (n, in_dim) or (in_dim,)
-            Vectors, taken as float32.
+            Vectors, taken as float32; or such an array on a CUDA device.
         threads : int, optional
             Threads for this call. Never changes the result.
 
         Returns
         -------
         ndarray of float32, shape (n, out_dim) or (out_dim,)
+            Of an array on a CUDA device, an array of its kind there, of float16 or bfloat16 where
+            `x` is: the same numbers, rounded. It is enqueued on the stream that is current in the
+            library of `x`, and nothing waits.
 
         Raises
         ------
         TypeError, ValueError
-            Vectors of another width, with NaN or infinity, or that the transform takes beyond
-            float32.
+            Vectors of another width; on the CPU, with NaN or infinity, or that the transform takes
+            beyond float32. On a device these become rows of NaN.
+        DeviceError
+            The device, its driver or its compiler fails, or has too little memory.
         """
         return self._apply(x, None, threads)
 
@@ -86,6 +91,13 @@ class Transform:
     ) -> NDArray[np.float32]:
         """Map vectors as a search maps its queries; `name` is what messages call them."""
         thread_count = as_threads(threads)
+        if type(x) is not np.ndarray:
+            from ..cuda.arrays import is_on_device
+
+            if is_on_device(x):
+                from ..cuda.transforms import applied
+
+                return cast("NDArray[np.float32]", applied(self, x, tokens, name=name))
         rows, one_vector = _as_vectors(x, self.in_dim, name)
         try:
             result = _core.map_queries(self._map(rows, tokens), rows, thread_count)

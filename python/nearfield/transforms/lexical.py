@@ -224,19 +224,25 @@ class LexicalModulation(Transform):
         return self.mode == "clr" or (self.mode, self.form) == ("llr", "paper")
 
     def _map(self, rows: NDArray[np.float32], tokens: Any) -> _core.QueryMap:
+        checked = self._as_tokens(tokens, rows.shape[0])
+        if not isinstance(checked, Tokens):
+            return _core.QueryMap.modulated_densely(self._modulation, checked)
+        return _core.QueryMap.modulated(
+            self._modulation, checked.ids, checked.offsets, checked.weights
+        )
+
+    def _as_tokens(self, tokens: Any, count: int) -> Tokens | NDArray[np.float32]:
+        """Return the tokens of so many vectors, or logits for all of the vocabulary."""
         if not isinstance(tokens, Tokens):
-            logits = self._as_logits(tokens, rows.shape[0])
-            return _core.QueryMap.modulated_densely(self._modulation, logits)
-        if len(tokens) != rows.shape[0]:
-            raise ValueError(f"tokens: got {len(tokens)} rows for {rows.shape[0]} vectors")
+            return self._as_logits(tokens, count)
+        if len(tokens) != count:
+            raise ValueError(f"tokens: got {len(tokens)} rows for {count} vectors")
         if self.mode == "slr" and tokens.weights is not None:
             raise ValueError("tokens: got weights, but mode 'slr' has none")
         if self.mode != "slr" and tokens.weights is None:
             what = "logits" if self._takes_logits else "weights, see token_weights()"
             raise ValueError(f"tokens: got no weights, expected {what} for mode {self.mode!r}")
-        return _core.QueryMap.modulated(
-            self._modulation, tokens.ids, tokens.offsets, tokens.weights
-        )
+        return tokens
 
     def _as_logits(self, logits: Any, count: int) -> NDArray[np.float32]:
         if not self._takes_logits:

@@ -127,8 +127,6 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator) -> None:
         there.search(q, corpus_adapter="legal")
     with pytest.raises(TypeError, match="stream: got one for queries on the CPU"):
         there.search(q, stream=1)
-    with pytest.raises(TypeError, match="transform: got one for queries on a device"):
-        there.search(DlpackArray(standin, q), transform=nf.transforms.Normalize())
     with pytest.raises(ValueError, match="cuda:1, expected one on cuda:0"):
         there.search(DlpackArray(standin, q, device=1))
     with pytest.raises(ValueError, match=r"q: got NaN or infinity in row 1"):

@@ -14,7 +14,8 @@ from ...arguments import as_positive, as_threads, check_result_size
 from ...queries import Queries, as_mapped
 from ...result import SearchResult
 from ...tuning import as_recall, params_reaching
-from ..arrays import DeviceMatrix, as_device_matrix, device_of, is_on_device
+from .. import transforms
+from ..arrays import DeviceMatrix, device_of, is_on_device
 from ..library import library
 from ..owners import Owner, owner_of
 from ..search import mask_on_device, uploaded
@@ -156,12 +157,7 @@ class Resident(ABC):
             check_result_size(queries.searched, k, self._core)
             own |= self._reaching(recall, k, queries.searched)
             return queries.shaped(self._search_here(queries, k, rows, own, threads))
-        if mapped != (None, None, None):
-            raise TypeError(
-                "transform: got one for queries on a device, expected None: transform them there, "
-                "or pass them from the CPU"
-            )
-        return self._search_there(q, k, rows, own, recall, stream)
+        return self._search_there(q, k, rows, own, recall, stream, mapped)
 
     def _read(self, own: dict[str, Any]) -> dict[str, Any]:
         """Return the search's own parameters, checked, and those that the index has by default."""
@@ -175,21 +171,34 @@ class Resident(ABC):
         self, queries: Queries, k: int, rows: Any, own: Mapping[str, Any], threads: int
     ) -> SearchResult:
         q = queries.rows
-        if queries.map is not None:
-            q = map_queries(queries.map, q, threads)
         if not np.isfinite(q).all():
             where = int(np.argwhere(~np.isfinite(q))[0, 0])
             raise ValueError(f"q: got NaN or infinity in row {where}, expected finite numbers")
         keep, address = uploaded(q, self.device, self.stream)
-        place = (address, len(q), self._core.dim, self._core.dim, "float32")
-        there = DeviceMatrix(place, False, keep)
+        place = (address, *q.shape, q.shape[1], "float32")
+        there, beyond = DeviceMatrix(place, False, keep), None
+        if queries.plan is not None:
+            dim, on = self._core.dim, self.stream
+            there, beyond = transforms.mapped(
+                there, queries.plan, dim, self.device, on, checks=True
+            )
         found = self._run(None, there, k, rows, own, self.stream)
         ids, scores, counts = map(self._downloaded, found)
+        is_beyond = None if beyond is None else self._downloaded(beyond)
         library().synchronize(self.device, self.stream)
+        if is_beyond is not None and is_beyond.any():
+            map_queries(queries.map, q, threads)  # which says where
         return SearchResult(ids, scores, counts)
 
     def _search_there(
-        self, q: Any, k: int, rows: Any, own: dict[str, Any], recall: Any, stream: Any
+        self,
+        q: Any,
+        k: int,
+        rows: Any,
+        own: dict[str, Any],
+        recall: Any,
+        stream: Any,
+        mapped: tuple[Any, Any, Any],
     ) -> SearchResult:
         device = device_of(q, "q", otherwise=self.device)
         if device != self.device:
@@ -198,10 +207,10 @@ class Resident(ABC):
                 "rows of the index are"
             )
         on = owner_of(q).current_stream(device) if stream is None else as_stream(stream, device)
-        there = as_device_matrix(q, name="q", device=device, stream=on, dim=self._core.dim)
+        there, lead = transforms.queries_there("q", q, self._core.dim, mapped, device, on)
         owner_of(q).read_on(q, device, on)
         own |= self._reaching(recall, k, there.place[1])
-        return self._run(q, there, k, rows, own, on)
+        return transforms.shaped(self._run(q, there, k, rows, own, on), lead)
 
     def _run(
         self,
