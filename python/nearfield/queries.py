@@ -119,7 +119,7 @@ def as_mapped(
         return Queries(rows, one_vector, transform._map(rows, tokens), None, plan)
     from ._core import QueryMap
 
-    plan = as_plan(transforms, transform_ids, *rows.shape, dim)
+    plan = as_plan(transforms, transform_ids, len(rows), in_dim, dim)
     cores = [transform._native for transform in transforms]
     each = QueryMap.each(cores, plan.ids, plan.bundle or 1)
     return Queries(rows, one_vector, each, plan.bundle, plan)

@@ -55,7 +55,12 @@ class Needs(NamedTuple):
     has_spare: bool = False
 
     def __or__(self, other: Needs) -> Needs:
-        return Needs(*map(max, self, other))
+        return Needs(
+            max(self.widest, other.widest),
+            max(self.hidden, other.hidden),
+            max(self.partials, other.partials),
+            self.has_spare or other.has_spare,
+        )
 
 
 class Program(NamedTuple):

@@ -123,8 +123,9 @@ def applied(
     """
     device, owner = device_of(x, name), owner_of(x)
     stream = owner.current_stream(device)
-    several = isinstance(transform, (list, tuple))
-    first = transform[0] if several and transform else transform
+    several, first = isinstance(transform, (list, tuple)), transform
+    if isinstance(transform, (list, tuple)) and transform:
+        first = transform[0]
     dim = getattr(first, "out_dim", None) or getattr(first, "in_dim", None)
     columns = as_device_array(x, name=name, device=device, stream=stream).shape[-1:]
     chosen = as_chosen(dim or next(iter(columns), 1), transform, transform_ids, tokens)
@@ -137,7 +138,7 @@ def applied(
     if several:
         plan = _several(transforms, transform_ids, n, in_dim, out_dim, device, stream)
     dtype = there.place[4] if there.place[4] in _FLOATS else "float32"
-    lead = () if there.one_vector else (n,)
+    lead: tuple[int, ...] = () if there.one_vector else (n,)
     lead += () if plan.bundle is None else (plan.bundle,)
     out, address = owner.empty((*lead, out_dim), dtype, device, stream)
     given = n * (plan.bundle or 1)
