@@ -153,4 +153,20 @@ std::shared_ptr<const RowAdapter> Index::adapter_of(const std::shared_ptr<const 
     return rows;
 }
 
+std::shared_ptr<const RowAdapter> Index::adapted_rows(std::span<const AdapterShare> shares,
+                                                      int threads) const {
+    return adapter_of(snapshot(), shares, threads);
+}
+
+std::vector<double> Index::lengths(const RowAdapter& rows) const {
+    const auto store = snapshot();
+    std::vector<double> out;
+    if (store->spec.metric == Metric::kIp) return out;
+    if (rows.count != store->count || rows.norms.bytes() == 0) {
+        throw std::invalid_argument("lengths: the rows changed, or are kept as codes");
+    }
+    for (const Id row : store->live_rows()) out.push_back(rows.norms.as<double>()[row]);
+    return out;
+}
+
 }  // namespace nearfield

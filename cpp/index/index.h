@@ -85,6 +85,13 @@ public:
     /// In the order of adding.
     std::vector<NamedAdapter> corpus_adapters() const;
 
+    /// What adapters make of all rows; null where they change nothing. The same object until adapters
+    /// change or rows are added, for mixtures as long as they are remembered.
+    std::shared_ptr<const RowAdapter> adapted_rows(std::span<const AdapterShare> shares,
+                                                   int threads) const;
+    /// |M x| of all live rows, in the order of labels(); under ip none.
+    std::vector<double> lengths(const RowAdapter& rows) const;
+
     /// Writes labels.size() rows of dim floats, as adapters have them; std::out_of_range names an unknown label.
     void reconstruct(std::span<const std::int64_t> labels, std::span<const AdapterShare> shares,
                      float* out) const;

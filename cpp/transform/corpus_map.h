@@ -48,6 +48,11 @@ public:
     std::vector<float> u() const;
     std::vector<float> v() const;
 
+    /// What fold() multiplies with: U^T, rank x dim (of a matrix empty), the weights, and V^T or the matrix.
+    std::span<const double> left() const noexcept { return left_; }
+    std::span<const double> weights() const noexcept { return weight_; }
+    std::span<const double> right() const noexcept { return right_; }
+
     /// std::invalid_argument for a query that leaves the range of float32.
     FoldedRows fold(MatrixView<float> queries, int threads) const;
 

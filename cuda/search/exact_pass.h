@@ -29,7 +29,7 @@ public:
     void run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
              CUdeviceptr scratch, CUdeviceptr lengths = 0) const;
 
-private:
+protected:
     void score(const StreamRef& stream, const QueryTile& queries, CUdeviceptr scratch,
                CUdeviceptr lengths) const;
     Pairs select(const StreamRef& stream, std::size_t count, CUdeviceptr scratch,

@@ -21,10 +21,6 @@ constexpr std::size_t kScratchBlocks = 256;
 constexpr std::size_t kSortThreads = 256;
 constexpr std::size_t kSortedEach = 16 * kSortThreads;  // numbers of a block
 
-unsigned blocks_of(std::size_t count, std::size_t each) {
-    return static_cast<unsigned>((count + each - 1) / each);
-}
-
 /// As the kernels number them (kernels/map_tile.cuh).
 u32 element_type(DType dtype) {
     switch (dtype) {

@@ -28,6 +28,39 @@ std::vector<std::string> names_of(const Index& index) {
     return out;
 }
 
+// pybind11 holds objects by pointers to non-const; nothing here changes one.
+using Adapted = std::shared_ptr<RowAdapter>;
+
+Adapted adapted_rows(const Index& index, const std::vector<std::pair<std::string, double>>& shares,
+                     int threads) {
+    const auto asked = shares_from(shares);
+    const py::gil_scoped_release release;
+    return std::const_pointer_cast<RowAdapter>(index.adapted_rows(asked, threads));
+}
+
+py::array_t<double> to_array(std::span<const double> values) {
+    return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+py::array_t<double> lengths_of(const Index& index, const RowAdapter& rows) {
+    std::vector<double> lengths;
+    {
+        const py::gil_scoped_release release;
+        lengths = index.lengths(rows);
+    }
+    return to_array(lengths);
+}
+
+void def_adapted(py::class_<Index>& index) {
+    py::class_<RowAdapter, Adapted>(index, "AdaptedRows")
+        .def_property_readonly("rank", [](const RowAdapter& r) { return r.map->rank(); })
+        .def_property_readonly("left", [](const RowAdapter& r) { return to_array(r.map->left()); })
+        .def_property_readonly("weights",
+                               [](const RowAdapter& r) { return to_array(r.map->weights()); })
+        .def_property_readonly("right",
+                               [](const RowAdapter& r) { return to_array(r.map->right()); });
+}
+
 }  // namespace
 
 std::vector<AdapterShare> shares_from(const std::vector<std::pair<std::string, double>>& pairs) {
@@ -37,7 +70,9 @@ std::vector<AdapterShare> shares_from(const std::vector<std::pair<std::string, d
 }
 
 void def_corpus_adapters(py::class_<Index>& index) {
-    index
+    def_adapted(index);
+    index.def("adapted_rows", &adapted_rows, py::arg("corpus_adapters"), py::arg("threads"))
+        .def("lengths", &lengths_of, py::arg("rows"))
         .def("add_corpus_adapter", &add_corpus_adapter, py::arg("name"), py::arg("u"), py::arg("v"),
              py::arg("threads"))
         .def("remove_corpus_adapter", &Index::remove_corpus_adapter, py::arg("name"),

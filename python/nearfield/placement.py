@@ -62,8 +62,9 @@ class PlacedIndex:
         Queries on the device (torch, CuPy, anything with ``__dlpack__`` or
         ``__cuda_array_interface__``) give results there, enqueued on the current stream of their
         library or on ``stream=``; queries on the CPU give NumPy arrays. Everything but
-        :meth:`search` and transforms within it runs on the CPU; for rows that :meth:`HNSWIndex.add` makes a new graph of,
-        the nearest ones are found on the device.
+        :meth:`search`, transforms within it, and what :meth:`IVFIndex.train`, :meth:`IVFIndex.add`
+        and :meth:`HNSWIndex.add` do there runs on the CPU. What a transform of queries on the
+        device takes beyond float32 finds nothing.
 
         Ids are those of the CPU, for the same `nprobe`, `margin` or `recall` where the index has
         lists. In an :class:`HNSWIndex` they are of the same graph with the same scores, but a walk

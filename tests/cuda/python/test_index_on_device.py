@@ -123,7 +123,7 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator) -> None:
     q = rng.standard_normal((3, 8)).astype(np.float32)
     with pytest.raises(TypeError, match=r"search\(\) got nprobe for rows on cuda:0"):
         there.search(q, nprobe=3)
-    with pytest.raises(TypeError, match="corpus_adapter"):
+    with pytest.raises(ValueError, match='corpus_adapter: got "legal", which the index does not'):
         there.search(q, corpus_adapter="legal")
     with pytest.raises(TypeError, match="stream: got one for queries on the CPU"):
         there.search(q, stream=1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..._core import map_queries
 from ...arguments import as_positive, as_threads, check_result_size
+from ...corpus_adapters import as_shares
 from ...queries import Queries, as_mapped
 from ...result import SearchResult
 from ...tuning import as_recall, params_reaching
@@ -62,6 +63,9 @@ class Resident(ABC):
 
     parameters: ClassVar[frozenset[str]] = frozenset()
     """What a search takes beside filter, transform, recall, threads and stream."""
+
+    folds: ClassVar[bool] = False
+    """Whether its searches take corpus adapters, as shares in ``params["corpus_adapter"]``."""
 
     def __init__(self, index: Index, device: int) -> None:
         self.device = device
@@ -131,8 +135,9 @@ class Resident(ABC):
         arrays.
         """
         unknown = [name for name in params if name not in self.parameters | {"stream"}]
-        if corpus_adapter is not None or unknown:
-            unknown += ["corpus_adapter"] if corpus_adapter is not None else []
+        if corpus_adapter is not None and not self.folds:
+            unknown.append("corpus_adapter")
+        if unknown:
             taken = ", ".join(
                 ["filter", "transform", "recall", "threads", *sorted(self.parameters)]
             )
@@ -146,6 +151,8 @@ class Resident(ABC):
                 f"search() got recall together with {', '.join(own)}: recall chooses them"
             )
         own = self._read(own)
+        if corpus_adapter is not None:
+            own["corpus_adapter"] = as_shares(corpus_adapter)
         stream, threads = params.get("stream"), as_threads(threads)
         k = as_positive(k, name="k")
         if not is_on_device(q):
@@ -186,7 +193,7 @@ class Resident(ABC):
         ids, scores, counts = map(self._downloaded, found)
         is_beyond = None if beyond is None else self._downloaded(beyond)
         library().synchronize(self.device, self.stream)
-        if is_beyond is not None and is_beyond.any():
+        if queries.map is not None and is_beyond is not None and is_beyond.any():
             map_queries(queries.map, q, threads)  # which says where
         return SearchResult(ids, scores, counts)
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from ...result import SearchResult
 from ..arrays import DeviceMatrix
+from ..label_order import in_order
 from ..library import library
 from ..owners import Owner
 from ..search import uploaded
 from .base import Resident
-from .rows import in_order
 
 if TYPE_CHECKING:
     from ...index import Index

@@ -5,14 +5,17 @@ They lie in the order of their labels, so that of equal scores the smaller label
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...result import SearchResult
+from .. import folded
 from ..arrays import DeviceMatrix
+from ..label_order import by_label, in_order
 from ..library import library
 from ..owners import Owner
 from ..search import run, uploaded
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from ..._core import Index as CoreIndex
     from ...index import Index
 
-__all__ = ["ResidentRows", "RowCopy", "by_label", "in_order"]
+__all__ = ["ResidentRows", "RowCopy"]
 
 _BLOCK_BYTES = 1 << 24
 
@@ -73,6 +76,7 @@ class RowCopy(NamedTuple):
 class ResidentRows(Resident):
     """Every row is scored; answers are exact."""
 
+    folds = True
     what = "a FlatIndex of float32, float16, bfloat16, int8 or uint8 rows"
 
     @staticmethod
@@ -90,6 +94,16 @@ class ResidentRows(Resident):
         params: Mapping[str, Any],
         stream: int,
     ) -> SearchResult:
+        if params.get("corpus_adapter"):
+            copy, folding = self._folded(copy, params["corpus_adapter"], mask)
+            mask = in_order(mask, copy.order, copy.row_count, self.device, stream)
+            # After the adapter's copy, too.
+            library().wait_for(self.device, stream, self.stream)
+            if folding is not None:
+                shape = (self._core.metric, folding, self.device, stream)
+                return folded.run(owner, q, copy.rows, k, *shape, mask=mask, labels=copy.labels)
+        else:
+            mask = in_order(mask, copy.order, copy.row_count, self.device, stream)
         return run(
             owner,
             q,
@@ -98,10 +112,23 @@ class ResidentRows(Resident):
             self._core.metric,
             self.device,
             stream,
-            mask=in_order(mask, copy.order, copy.row_count, self.device, stream),
+            mask=mask,
             labels=copy.labels,
             constants=copy.constants,
         )
+
+    def _folded(
+        self, copy: RowCopy, shares: Any, mask: Any
+    ) -> tuple[RowCopy, folded.Folding | None]:
+        """Return an adapter on the device with the copy of the very rows that it describes."""
+        with self._live.unchanging() as version:
+            if version != copy.version and mask is not None:
+                raise ValueError("filter: got one for rows that have changed meanwhile")
+            return cast("RowCopy", self._current()), self._foldings.of(shares, version)
+
+    @functools.cached_property
+    def _foldings(self) -> folded.Foldings:
+        return folded.Foldings(self._core, self.device, self.stream)
 
     def _copied(self, version: int) -> RowCopy:
         labels, order = by_label(self._core.labels())
@@ -109,23 +136,6 @@ class ResidentRows(Resident):
         if order is None:
             return copy
         return copy._replace(order=uploaded(order, self.device, self.stream))
-
-
-def by_label(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint32] | None]:
-    """Return labels in ascending order, and the row of each; None where they are so already."""
-    if bool((labels[1:] > labels[:-1]).all()):
-        return labels, None
-    order = np.argsort(labels)
-    return labels[order], order.astype(np.uint32)
-
-
-def in_order(mask: Any, order: Any, n: int, device: int, stream: int) -> Any:
-    """Return a mask by row of the index, ``(keeper, address)`` or None, by row of its copy."""
-    if mask is None or order is None:
-        return mask
-    picked = library().DeviceArray((max(n, 1),), "uint8", device, stream)
-    library().pick_bytes(mask[1], order[1], n, picked._address, (device, stream))
-    return picked, picked._address
 
 
 def _constants(

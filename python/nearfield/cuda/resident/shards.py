@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 from ...errors import DeviceError
 from ...result import SearchResult
 from ..arrays import DeviceMatrix
+from ..label_order import by_label, in_order
 from ..library import library
 from ..owners import Owner
 from ..search import uploaded
 from .base import Resident
-from .rows import ResidentRows, RowCopy, by_label, in_order
+from .rows import ResidentRows, RowCopy
 
 if TYPE_CHECKING:
     from ...index import Index

@@ -1,0 +1,129 @@
+"""Searches on a device of rows as a corpus adapter has them: :class:`Foldings`, :func:`run`.
+
+Rows stay as they are: queries are folded on the device, and what is left of the adapter on the side
+of rows is a length each, which the CPU engine computes (decision 0014).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..arguments import as_threads
+from ..queries import Plan
+from ..result import SearchResult
+from .arrays import DeviceMatrix
+from .label_order import by_label
+from .library import library
+from .owners import Owner
+from .search import uploaded
+from .transforms import mapped
+
+if TYPE_CHECKING:
+    from .._core import Index
+
+__all__ = ["Folding", "Foldings", "run"]
+
+_MOST = 8  # as many mixtures as the CPU engine remembers
+
+
+class Folding(NamedTuple):
+    """An adapter on the device, and the rows of the index that it describes.
+
+    Attributes
+    ----------
+    adapted : object
+        The CPU engine's; another one once adapters change, or rows are added.
+    version : int
+        Of the rows: lengths are those of the rows that were there.
+    place : tuple of int
+        Addresses of its factors, weights and lengths, and the rank.
+    keep : object
+        Their memory.
+    """
+
+    adapted: Any
+    version: int
+    place: tuple[int, int, int, int, int]
+    keep: Any
+
+
+class Foldings:
+    """The adapters of an index that were last asked for, on one device."""
+
+    def __init__(self, core: Index, device: int, stream: int) -> None:
+        self._core, self._device, self._stream = core, device, stream
+        self._known: list[Folding] = []
+        self._lock = threading.Lock()
+
+    def of(self, shares: Sequence[tuple[str, float]], version: int) -> Folding | None:
+        """Return what a search asks for; None where it changes nothing. Rows must not change."""
+        adapted = self._core.adapted_rows(list(shares), as_threads(None))
+        if adapted is None:
+            return None
+        with self._lock:
+            for known in self._known:
+                if known.adapted is adapted and known.version == version:
+                    return known
+            made = self._copied(adapted, version)
+            self._known = [*self._known[1 - _MOST :], made]
+            return made
+
+    def _copied(self, adapted: Any, version: int) -> Folding:
+        rank, left = adapted.rank, adapted.left
+        if left.size:
+            left = np.ascontiguousarray(left.reshape(rank, -1).T)
+        lengths, (_, order) = self._core.lengths(adapted), by_label(self._core.labels())
+        if lengths.size and order is not None:
+            lengths = lengths[order]
+        parts = [left, adapted.weights, adapted.right, lengths]
+        there = [
+            uploaded(part, self._device, self._stream) if part.size else None for part in parts
+        ]
+        at = [0 if part is None else part[1] for part in there]
+        return Folding(adapted, version, (at[0], at[1], at[2], at[3], rank), there)
+
+
+def run(
+    owner: Owner,
+    queries: DeviceMatrix,
+    rows: DeviceMatrix,
+    k: int,
+    metric: str,
+    folding: Folding,
+    device: int,
+    stream: int,
+    *,
+    mask: Any = None,
+    labels: Any = None,
+) -> SearchResult:
+    """Enqueue a search on the stream, as :func:`nearfield.cuda.search.run`."""
+    native = library()
+    queries = _dense(queries, device, stream)
+    n: tuple[int, ...] = () if queries.one_vector else (queries.place[1],)
+    needed = native.folded_scratch_bytes(queries.place, rows.place, k, folding.place[4])
+    ids, ids_at = owner.empty((*n, k), "int64", device, stream)
+    scores, scores_at = owner.empty((*n, k), "float32", device, stream)
+    counts, counts_at = owner.empty(n, "int64", device, stream)
+    scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", device, stream)
+    extras = tuple(0 if kept is None else kept[1] for kept in (mask, labels))
+    out = (ids_at, scores_at, counts_at)
+    native.folded_search(
+        *(queries.place, rows.place, metric, k, extras, folding.place, out),
+        *(scratch_at, device, stream),
+    )
+    del scratch
+    return SearchResult(*map(owner.finished, (ids, scores, counts)))
+
+
+def _dense(queries: DeviceMatrix, device: int, stream: int) -> DeviceMatrix:
+    """Return queries as float32 without gaps."""
+    from ..transforms import Chain
+
+    _, _, columns, stride, dtype = queries.place
+    if (dtype, stride) == ("float32", columns):
+        return queries
+    return mapped(queries, Plan((Chain(),)), columns, device, stream)[0]
