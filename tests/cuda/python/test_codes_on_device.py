@@ -12,6 +12,8 @@ from nearfield.cuda.resident.codes import ResidentCodes
 QUANTIZERS = ("sq8", "sq4", "pq4x8", "pq3x5", "opq4x4", "rabitq1", "rabitq3")
 DIM = 12
 
+pytestmark = pytest.mark.filterwarnings("ignore:the index is not trained yet")
+
 
 def filled(
     rng: np.random.Generator, quantizer: str, metric: str = "l2", n: int = 300
