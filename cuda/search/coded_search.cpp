@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <memory>
 #include <stdexcept>
 
 #include "cuda/runtime/launch.h"
@@ -103,8 +102,8 @@ struct SliceSearch {
     SearchRequest request;
     RowPasses passes;
 
-    SliceSearch(const CodedRequest& r, std::size_t rows, Scratch& scratch)
-        : request(of_slice(r, rows)), passes(request, scratch) {}
+    SliceSearch(const SearchRequest& slice, Scratch& scratch)
+        : request(slice), passes(request, scratch) {}
     SliceSearch(const SliceSearch&) = delete;  // the passes refer to the request
 
     /// Decoded rows count as unit vectors under cosine: they were when they were encoded.
@@ -127,8 +126,8 @@ struct CodedSearch {
     std::size_t rows;  // of a slice
     std::size_t rotated, decoded;
     BestPairs best;
-    Scratch last_scratch;  // slices work in the same memory, one after another
-    std::unique_ptr<SliceSearch> whole, last;
+    Scratch before;  // slices, which work in the same memory, one after another
+    std::size_t most;
 
     explicit CodedSearch(const CodedRequest& request)
         : r(request),
@@ -138,14 +137,17 @@ struct CodedSearch {
               r.coded.rotation == 0 ? 0 : r.queries.rows * r.coded.decoding.dim * sizeof(float))),
           decoded(scratch.take(rows * r.coded.stride() * sizeof(float))),
           best(r, scratch),
-          last_scratch(scratch) {
+          before(scratch),
+          most(scratch.bytes()) {
         if (rows == 0) return;
-        whole = std::make_unique<SliceSearch>(r, rows, scratch);
-        const std::size_t rest = r.coded.rows % rows;
-        if (rest != 0) last = std::make_unique<SliceSearch>(r, rest, last_scratch);
+        for (const std::size_t size : {rows, r.coded.rows % rows}) {
+            Scratch with(before);
+            const SliceSearch slice(SliceSearch::of_slice(r, size), with);
+            most = std::max(most, with.bytes());
+        }
     }
 
-    std::size_t bytes() const { return std::max(scratch.bytes(), last_scratch.bytes()); }
+    std::size_t bytes() const { return most; }
 
     void run(const StreamRef& stream, const SearchOut& out, CUdeviceptr at) const {
         const CUdeviceptr plain = queries.make(stream, at);
@@ -166,11 +168,14 @@ struct CodedSearch {
 
     void search_slice(const StreamRef& stream, CUdeviceptr asked, std::size_t first,
                       CUdeviceptr at) const {
-        const bool is_whole = r.coded.rows - first >= rows;
-        SliceSearch& slice = is_whole ? *whole : *last;
-        decode(stream, r.coded, first, slice.request.rows.rows, at + decoded);
-        slice.request.rows.address = at + decoded;
-        slice.request.mask = r.mask != 0 ? r.mask + first : 0;
+        // Made where its rows are: passes keep what they were told.
+        const std::size_t count = std::min(rows, r.coded.rows - first);
+        SearchRequest request = SliceSearch::of_slice(r, count);
+        request.rows.address = at + decoded;
+        request.mask = r.mask != 0 ? r.mask + first : 0;
+        Scratch with(before);
+        const SliceSearch slice(request, with);
+        decode(stream, r.coded, first, count, at + decoded);
         slice.passes.run(
             stream, asked, r.coded.decoding.dim, at,
             [&](const QueryTile& tile, const Pairs& pairs, std::size_t found, CUdeviceptr lengths) {
