@@ -23,16 +23,18 @@ from cuda import (
     test_clusters,
     test_decode_codes,
     test_exact,
+    test_folded,
     test_graph_descend,
     test_graph_search,
     test_group_maxima,
     test_lists,
+    test_map_rows,
     test_merge_ranked,
     test_pq,
     test_row_codes,
     test_scan,
     test_select_k,
-    test_transforms,
+    test_threshold_scan,
 )
 
 FLOATS = ("f32", "f16", "bf16")
@@ -102,13 +104,18 @@ def graph(shim: Any, seed: int) -> None:
 
 
 def maps(shim: Any, seed: int) -> None:
-    for name, activation in zip(FLOATS, ("none", "softmax", "tanh"), strict=True):
-        test_transforms.check(shim, seed, name, activation)
+    for i in range(4):
+        test_map_rows.check(shim, 2 * i + seed)
+    test_map_rows.check_numbers(shim, seed)
+    test_folded.check(shim, seed)
 
 
-def modulation(shim: Any, seed: int) -> None:
+def thresholds(shim: Any, seed: int) -> None:
+    for kernel in test_threshold_scan.TILES:
+        test_threshold_scan.check(shim, kernel, seed, 9 + seed, 300 + seed, 72)
+    test_threshold_scan.prove(shim, seed)
     for name in FLOATS:
-        test_transforms.check_modulation(shim, seed, name)
+        test_threshold_scan.check_rows(shim, seed, name)
 
 
 def affine(shim: Any, seed: int) -> None:
@@ -146,7 +153,7 @@ CASES: tuple[Callable[[Any, int], None], ...] = (
     clusters,
     graph,
     maps,
-    modulation,
+    thresholds,
     affine,
     codes,
     decoding,

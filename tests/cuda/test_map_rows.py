@@ -38,15 +38,16 @@ class Packed:
 
 
 def mapped(shim: Shim, seed: int, x: np.ndarray, transforms: list[Any], ids: Any) -> np.ndarray:
-    """Return rows mapped by the kernel; ids None: the first for all."""
+    """Return rows mapped by the kernel; ids None: by the first, in tiles of one row."""
     rng = np.random.default_rng(seed)
+    tile = ROWS if ids is not None else 1
     packed, (rows, dim) = Packed(transforms), x.shape
     needs = programs.Needs(dim)
     for transform in transforms:
         needs |= programs.needs_of(transform, dim)
-    floats = ROWS * ((1 + needs.has_spare) * needs.widest + needs.hidden + needs.partials)
+    floats = tile * ((1 + needs.has_spare) * needs.widest + needs.hidden + needs.partials)
     order = offsets = None
-    tiles = -(-rows // ROWS)
+    tiles = -(-rows // tile)
     if ids is not None:
         order = np.argsort(ids, kind="stable").astype(np.uint32)
         starts = np.searchsorted(ids[order], np.arange(-1, len(transforms) + 1))
@@ -56,7 +57,13 @@ def mapped(shim: Shim, seed: int, x: np.ndarray, transforms: list[Any], ids: Any
     out = GuardedArray((rows, columns), np.float32, rng)
     u32, zero = np.uint32, None
     shim.launch(
-        *("map_rows_8", (int(rng.integers(1, tiles + 1)),), (128,), noisy(x, rng), np.uint64(dim)),
+        *(
+            f"map_rows_{tile}",
+            (int(rng.integers(1, tiles + 1)),),
+            (128,),
+            noisy(x, rng),
+            np.uint64(dim),
+        ),
         *(u32(0), u32(dim), u32(rows), u32(1), packed.entries, u32(len(transforms)), zero, order),
         *(offsets, zero, u32(0), zero, u32(floats), u32(needs.widest), u32(needs.hidden)),
         *(u32(needs.has_spare), u32(tiles), out.array, u32(0), np.uint64(columns), u32(columns)),
@@ -90,6 +97,25 @@ def check(shim: Shim, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_programs(shim: Shim, seed: int) -> None:
     check(shim, seed)
+
+
+def check_numbers(shim: Shim, seed: int) -> None:
+    """Ids beyond the maps have a number of their own, behind them."""
+    rng, maps = np.random.default_rng(seed), 5
+    for name, dtype in (("i32", np.int32), ("i64", np.int64)):
+        ids = rng.integers(-3, maps + 3, 70).astype(dtype)
+        ids[:2] = np.iinfo(dtype).min, np.iinfo(dtype).max
+        numbers = GuardedArray(len(ids), np.uint32, rng)
+        count = (np.uint32(len(ids)), np.uint32(maps))
+        shim.launch(f"numbers_of_ids_{name}", (3,), (32,), ids, *count, numbers.array, seed=seed)
+        is_known = (ids >= -1) & (ids < maps)
+        np.testing.assert_array_equal(
+            numbers.check(), np.where(is_known, ids.astype(np.int64) + 1, maps + 1)
+        )
+
+
+def test_numbers_of_ids(shim: Shim) -> None:
+    check_numbers(shim, 1)
 
 
 FAULTS = {

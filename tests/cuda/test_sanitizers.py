@@ -91,8 +91,8 @@ def test_every_kernel_keeps_to_its_arrays_and_to_the_language(runtime: str, libr
 
 FAULTS = {
     "a write beside an output": (
-        *("modulate.cu", "modulation", "from_float(z[k] / by, out[k]);"),
-        *("from_float(z[k] / by, out[k + 2]);", "use-after-poison"),
+        *("affine.cu", "affine", "value / norm : value), out[k]);"),
+        *("value / norm : value), out[k + 2]);", "use-after-poison"),
     ),
     "a read beside the rows": (
         *("exact.cu", "exact", "static_cast<double>(to_float(x[d]));"),
@@ -100,8 +100,8 @@ FAULTS = {
         "use-after-poison",
     ),
     "a write beside shared memory": (
-        *("modulate.cu", "modulation", "of_warps[warp_id()] = x;"),
-        *("of_warps[warp_id()] = of_warps[warp_id() + kWarp] = x;", "buffer-overflow"),
+        *("clusters.cu", "clusters", "all[nearfield::kMaxWarps]"),
+        *("all[1]", "insufficient space"),
     ),
     "a sum that does not fit": (
         *("probes.cu", "lists", "u32 place = 0;"),

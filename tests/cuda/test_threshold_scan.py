@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda.scan_pipeline import STORED
-from cuda.shim_library import BoxMap, GuardedArray, Shim, ShimCompiler, is_noticed
+from cuda.shim_library import BoxMap, GuardedArray, Shim, ShimCompiler, is_noticed, noisy
 from cuda.test_group_maxima import strided, wide
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,6 +151,44 @@ def prove(shim: Shim, seed: int) -> None:
 def test_what_is_proven(shim: Shim) -> None:
     for seed in range(4):
         prove(shim, seed)
+
+
+def check_rows(shim: Shim, seed: int, stored: str) -> None:
+    """A sample has a row of each 64; rows of lists are scored exactly."""
+    rng = np.random.default_rng(seed)
+    samples, dim = 5, int(rng.integers(1, 20))
+    x = rng.integers(-9, 9, (64 * samples + 7, dim)).astype(STORED[stored])
+    bias = rng.standard_normal(len(x)).astype(np.float32)
+    words = dim * x.dtype.itemsize // 2
+    out = GuardedArray((samples, words), np.uint16, rng)
+    biases = GuardedArray(samples, np.float32, rng)
+    width = (np.uint64(words), np.uint32(words))
+    shim.launch(
+        *("sample_rows", (samples,), (32,), noisy(x, rng), *width, None, bias),
+        *(out.array, np.uint64(words), None, biases.array),
+        seed=seed,
+    )
+    drawn = np.flatnonzero(np.isin(bias, biases.check()))
+    np.testing.assert_array_equal(drawn // 64, np.arange(samples))
+    np.testing.assert_array_equal(out.check().view(x.dtype), x[drawn])
+    q = rng.integers(-9, 9, (3, dim)).astype(np.float32)
+    lists = rng.integers(0, len(x), (3, 6)).astype(np.uint32)
+    counts = np.array([6, 0, 4], np.uint32)
+    keys = np.full((3, 6), 7.5)
+    shim.launch(
+        *(f"rescore_rows_{stored}", (3, 2), (64,), q, np.uint64(dim), noisy(x, rng)),
+        *(np.uint64(dim), np.uint32(dim), np.uint32(0), None, lists, counts, np.uint32(6), keys),
+        seed=seed,
+    )
+    products = np.einsum("qd,qjd->qj", wide(q), wide(x)[lists])
+    is_listed = np.arange(6) < counts[:, None]
+    np.testing.assert_array_equal(keys, np.where(is_listed, products, 7.5))
+
+
+@pytest.mark.parametrize("stored", ["f32", "f16", "bf16"])
+def test_rows_of_samples_and_of_lists(shim: Shim, stored: str) -> None:
+    for seed in range(3):
+        check_rows(shim, seed, stored)
 
 
 SCAN_FAULTS = {
