@@ -118,8 +118,8 @@ def test_layouts_that_are_not_taken(standin: Standin, kind: type) -> None:
         nf.topk(q, kind(standin, ROWS), exclude_self=True)
     with pytest.raises(ValueError, match=r"filter: got bool of shape \(3,\)"):
         nf.topk(q, kind(standin, ROWS), filter=kind(standin, np.ones(3, bool)))
-    with pytest.raises(TypeError, match="transform: got one"):
-        nf.topk(q, kind(standin, ROWS), transform=nf.transforms.Normalize())
+    with pytest.raises(ValueError, match="transform"):
+        nf.topk(q, kind(standin, ROWS), transform=nf.transforms.Diagonal(np.ones(3, np.float32)))
 
 
 @pytest.mark.parametrize(
