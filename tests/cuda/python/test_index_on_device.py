@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import nearfield as nf
@@ -211,3 +212,19 @@ def test_searches_beside_changes(standin: Standin, rng: np.random.Generator) -> 
         thread.join()
     assert not failures, failures
     same(there.search(q), index.search(q))
+
+
+@pytest.mark.parametrize("devices", ["cuda:0", ["cuda:0", "cuda:1"]])
+def test_what_is_on_a_device_is_freed_before_its_streams(
+    standin: Standin, rng: np.random.Generator, devices: str | list[str]
+) -> None:
+    index = filled(rng)
+    index.add_corpus_adapter("half", nf.transforms.Diagonal(np.full(8, 0.5, np.float32)))
+    there = index.to(devices)
+    there.search(np.ones(8, np.float32))
+    if devices == "cuda:0":
+        there.search(np.ones(8, np.float32), corpus_adapter="half")
+    late = standin.calls("cuMemFree")  # only where the stream of the memory is gone
+    del there
+    gc.collect()
+    assert standin.calls("cuMemFree") == late

@@ -76,6 +76,12 @@ class Resident(ABC):
         with self._live.unchanging() as version:
             self._copy = self._copied(version)
 
+    def __del__(self) -> None:
+        # What was made on the streams is freed while they are still there.
+        streams = [self.__dict__.get(name) for name in ("_stream", "_away")]
+        self.__dict__.clear()
+        del streams
+
     @staticmethod
     @abstractmethod
     def takes(index: Index) -> bool:
@@ -233,9 +239,10 @@ class Resident(ABC):
             # After the copy of the rows, and before they are freed.
             library().wait_for(self.device, stream, self.stream)
             mask = self._mask(filter_rows, copy, stream)
-            found = self._enqueue(owner_of(caller), q, copy, k, mask, own, stream)
-            library().wait_for(self.device, self.stream, stream)
-            return found
+            try:
+                return self._enqueue(owner_of(caller), q, copy, k, mask, own, stream)
+            finally:  # a search that fails halfway may read the copy all the same
+                library().wait_for(self.device, self.stream, stream)
 
         return enqueued(rows) if is_on_device(rows) else self._live.masked(rows, enqueued)
 
