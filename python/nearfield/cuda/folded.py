@@ -19,7 +19,7 @@ from .arrays import DeviceMatrix
 from .label_order import by_label
 from .library import library
 from .owners import Owner
-from .search import uploaded
+from .search import address_of, answered, uploaded
 from .transforms import mapped
 
 if TYPE_CHECKING:
@@ -101,22 +101,15 @@ def run(
     labels: Any = None,
 ) -> SearchResult:
     """Enqueue a search on the stream, as :func:`nearfield.cuda.search.run`."""
-    native = library()
+    native, place = library(), (device, stream)
     queries = _dense(queries, device, stream)
-    n: tuple[int, ...] = () if queries.one_vector else (queries.place[1],)
     needed = native.folded_scratch_bytes(queries.place, rows.place, k, folding.place[4])
-    ids, ids_at = owner.empty((*n, k), "int64", device, stream)
-    scores, scores_at = owner.empty((*n, k), "float32", device, stream)
-    counts, counts_at = owner.empty(n, "int64", device, stream)
-    scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", device, stream)
-    extras = tuple(0 if kept is None else kept[1] for kept in (mask, labels))
-    out = (ids_at, scores_at, counts_at)
-    native.folded_search(
-        *(queries.place, rows.place, metric, k, extras, folding.place, out),
-        *(scratch_at, device, stream),
-    )
-    del scratch
-    return SearchResult(*map(owner.finished, (ids, scores, counts)))
+
+    def enqueue(out: tuple[int, int, int], scratch: int) -> None:
+        asked = (metric, k, (address_of(mask), address_of(labels)), folding.place)
+        native.folded_search(queries.place, rows.place, *asked, out, scratch, *place)
+
+    return answered(owner, queries, k, needed, place, enqueue)
 
 
 def _dense(queries: DeviceMatrix, device: int, stream: int) -> DeviceMatrix:

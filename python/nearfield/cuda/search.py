@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from .library import library
 from .owners import Owner, owner_of
 from .streams import as_stream
 
-__all__ = ["is_for_device", "run", "scan_choice", "topk"]
+__all__ = ["address_of", "answered", "is_for_device", "mask_on_device", "run", "topk", "uploaded"]
 
 
 SCANS = ("groups", "thresholds")
@@ -101,28 +102,41 @@ def run(
         ``(keeper, address)`` of a byte and an int64 per row, and of what the native module keeps
         of rows that are searched more than once.
     """
-    native = library()
-    n: tuple[int, ...] = () if queries.one_vector else (queries.place[1],)
-    extras = (_address(mask), _address(labels), _address(constants))
+    native, place = library(), (device, stream)
+    extras = (address_of(mask), address_of(labels), address_of(constants))
     scan = scan_choice()
     needed = native.scratch_bytes(queries.place, rows.place, k, extras, exclude_self, scan)
-    ids, ids_at = owner.empty((*n, k), "int64", device, stream)
-    scores, scores_at = owner.empty((*n, k), "float32", device, stream)
-    counts, counts_at = owner.empty(n, "int64", device, stream)
-    scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", device, stream)
-    native.search(
-        queries.place,
-        rows.place,
-        metric,
-        k,
-        extras,
-        exclude_self,
-        (ids_at, scores_at, counts_at),
-        scratch_at,
-        device,
-        stream,
-        scan,
-    )
+
+    def enqueue(out: tuple[int, int, int], scratch: int) -> None:
+        asked = (metric, k, extras, exclude_self)
+        native.search(queries.place, rows.place, *asked, out, scratch, *place, scan)
+
+    return answered(owner, queries, k, needed, place, enqueue)
+
+
+def answered(
+    owner: Owner,
+    queries: DeviceMatrix,
+    k: int,
+    scratch_bytes: int,
+    place: tuple[int, int],
+    enqueue: Callable[[tuple[int, int, int], int], None],
+) -> SearchResult:
+    """Return the owner's arrays that a search fills; one vector's without an axis.
+
+    Parameters
+    ----------
+    place : tuple of int
+        The device and the stream.
+    enqueue : callable
+        Called with the addresses of ids, scores and counts, and of scratch memory.
+    """
+    n: tuple[int, ...] = () if queries.one_vector else (queries.place[1],)
+    ids, ids_at = owner.empty((*n, k), "int64", *place)
+    scores, scores_at = owner.empty((*n, k), "float32", *place)
+    counts, counts_at = owner.empty(n, "int64", *place)
+    scratch, scratch_at = owner.empty((max(scratch_bytes, 1),), "uint8", *place)
+    enqueue((ids_at, scores_at, counts_at), scratch_at)
     del scratch
     return SearchResult(*map(owner.finished, (ids, scores, counts)))
 
@@ -143,7 +157,8 @@ def scan_choice() -> str:
     return choice
 
 
-def _address(kept: Any) -> int:
+def address_of(kept: Any) -> int:
+    """Return the address of a ``(keeper, address)``; 0 for None."""
     return 0 if kept is None else int(kept[1])
 
 

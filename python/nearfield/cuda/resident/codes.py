@@ -12,7 +12,7 @@ from ..arrays import DeviceMatrix
 from ..label_order import in_order
 from ..library import library
 from ..owners import Owner
-from ..search import uploaded
+from ..search import address_of, answered, uploaded
 from .base import Resident
 
 if TYPE_CHECKING:
@@ -59,25 +59,16 @@ class ResidentCodes(Resident):
         params: Mapping[str, Any],
         stream: int,
     ) -> SearchResult:
-        native = library()
-        mask = in_order(mask, copy.places, copy.row_count, self.device, stream)
-        asked = (
-            self._core.metric,
-            k,
-            0 if mask is None else mask[1],
-            0 if copy.labels is None else copy.labels[1],
-            self.slice_rows,
-        )
+        native, place = library(), (self.device, stream)
+        mask = in_order(mask, copy.places, copy.row_count, *place)
+        extras = (address_of(mask), address_of(copy.labels))
+        asked = (self._core.metric, k, *extras, self.slice_rows)
         needed = native.coded_scratch_bytes(q.place, copy.coded, asked)
-        n: tuple[int, ...] = () if q.one_vector else (q.place[1],)
-        ids, ids_at = owner.empty((*n, k), "int64", self.device, stream)
-        scores, scores_at = owner.empty((*n, k), "float32", self.device, stream)
-        counts, counts_at = owner.empty(n, "int64", self.device, stream)
-        scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", self.device, stream)
-        out = (ids_at, scores_at, counts_at)
-        native.search_coded(q.place, copy.coded, asked, out, scratch_at, self.device, stream)
-        del scratch
-        return SearchResult(*map(owner.finished, (ids, scores, counts)))
+
+        def enqueue(out: tuple[int, int, int], scratch: int) -> None:
+            native.search_coded(q.place, copy.coded, asked, out, scratch, *place)
+
+        return answered(owner, q, k, needed, place, enqueue)
 
     def _copied(self, version: int) -> _Copy:
         native = library()

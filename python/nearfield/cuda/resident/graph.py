@@ -14,7 +14,7 @@ from ...result import SearchResult
 from ..arrays import DeviceMatrix, is_on_device
 from ..library import library
 from ..owners import Owner
-from ..search import mask_on_device, uploaded
+from ..search import address_of, answered, mask_on_device, uploaded
 from .base import Resident
 
 if TYPE_CHECKING:
@@ -77,25 +77,15 @@ class ResidentGraph(Resident):
         usual = _USUAL_BREADTH if math.isinf(margin) else _BREADTH_OF_MARGIN
         passing = copy.row_count if mask is None else mask.passing
         wanted = (self._core.metric, k, passing, params.get("ef_search", usual), margin)
-        n: tuple[int, ...] = () if q.one_vector else (q.place[1],)
         needed = native.graph_scratch_bytes(copy.graph, q.place, copy.rows, wanted, device)
-        ids, ids_at = owner.empty((*n, k), "int64", device, stream)
-        scores, scores_at = owner.empty((*n, k), "float32", device, stream)
-        counts, counts_at = owner.empty(n, "int64", device, stream)
-        scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", device, stream)
-        native.search_graph(
-            copy.graph,
-            q.place,
-            copy.rows,
-            wanted,
-            (0 if mask is None else mask.address, 0 if copy.labels is None else copy.labels[1]),
-            (ids_at, scores_at, counts_at),
-            scratch_at,
-            device,
-            stream,
-        )
-        del scratch
-        return SearchResult(*map(owner.finished, (ids, scores, counts)))
+        extras = (address_of(mask), address_of(copy.labels))
+        place = (device, stream)
+
+        def enqueue(out: tuple[int, int, int], scratch: int) -> None:
+            asked = (q.place, copy.rows, wanted, extras)
+            native.search_graph(copy.graph, *asked, out, scratch, *place)
+
+        return answered(owner, q, k, needed, place, enqueue)
 
     def add(
         self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int

@@ -13,7 +13,7 @@ from ...result import SearchResult
 from ..arrays import DeviceMatrix
 from ..library import library
 from ..owners import Owner
-from ..search import uploaded
+from ..search import address_of, answered, uploaded
 from .base import Resident
 
 if TYPE_CHECKING:
@@ -60,24 +60,15 @@ class ResidentLists(Resident):
         params: Mapping[str, Any],
         stream: int,
     ) -> SearchResult:
-        asked = (
-            self._core.metric,
-            k,
-            params["nprobe"],
-            params.get("margin", math.inf),
-            0 if mask is None else mask[1],
-            0 if copy.labels is None else copy.labels[1],
-        )
-        needed = library().list_scratch_bytes(q.place, copy.listed, asked)
-        n: tuple[int, ...] = () if q.one_vector else (q.place[1],)
-        ids, ids_at = owner.empty((*n, k), "int64", self.device, stream)
-        scores, scores_at = owner.empty((*n, k), "float32", self.device, stream)
-        counts, counts_at = owner.empty(n, "int64", self.device, stream)
-        scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", self.device, stream)
-        out = (ids_at, scores_at, counts_at)
-        library().search_lists(q.place, copy.listed, asked, out, scratch_at, self.device, stream)
-        del scratch
-        return SearchResult(*map(owner.finished, (ids, scores, counts)))
+        native, place = library(), (self.device, stream)
+        look = (params["nprobe"], params.get("margin", math.inf))
+        asked = (self._core.metric, k, *look, address_of(mask), address_of(copy.labels))
+        needed = native.list_scratch_bytes(q.place, copy.listed, asked)
+
+        def enqueue(out: tuple[int, int, int], scratch: int) -> None:
+            native.search_lists(q.place, copy.listed, asked, out, scratch, *place)
+
+        return answered(owner, q, k, needed, place, enqueue)
 
     def _current(self) -> _Copy:
         copy: _Copy = super()._current()  # type: ignore[assignment]

@@ -17,7 +17,7 @@ from ..arrays import DeviceMatrix
 from ..label_order import by_label, in_order
 from ..library import library
 from ..owners import Owner
-from ..search import uploaded
+from ..search import answered, uploaded
 from .base import Resident
 from .rows import ResidentRows, RowCopy
 
@@ -127,25 +127,22 @@ class Shards(Resident):
         stream: int,
     ) -> SearchResult:
         native, home, n = library(), (self.device, stream), q.place[1]
-        shape: tuple[int, ...] = () if q.one_vector else (n,)
-        ids, ids_at = owner.empty((*shape, k), "int64", *home)
-        scores, scores_at = owner.empty((*shape, k), "float32", *home)
-        counts, counts_at = owner.empty(shape, "int64", *home)
         apart = native.ranked_bytes(n, k)
-        lists, at = owner.empty((max(len(copy.shards) * apart, 1),), "uint8", *home)
         dense = _dense(owner, q, home)
         mask = in_order(mask, copy.order, copy.row_count, *home)
         masks = _parts_of(mask, copy.shards)
-        try:
-            for part in range(1, len(copy.shards)):
-                _search_away(copy.shards[part], dense, k, masks[part], at + part * apart, home)
-            copy.shards[0].enqueue(dense, k, masks[0], at, home)
-        finally:
-            _join(home, copy.shards[1:])
-        out = (ids_at, scores_at, counts_at)
-        native.merge_ranked(n, k, len(copy.shards), at, out, home)
-        del lists
-        return SearchResult(*map(owner.finished, (ids, scores, counts)))
+
+        def enqueue(out: tuple[int, int, int], lists: int) -> None:
+            try:
+                for part in range(1, len(copy.shards)):
+                    at = lists + part * apart
+                    _search_away(copy.shards[part], dense, k, masks[part], at, home)
+                copy.shards[0].enqueue(dense, k, masks[0], lists, home)
+            finally:
+                _join(home, copy.shards[1:])
+            native.merge_ranked(n, k, len(copy.shards), lists, out, home)
+
+        return answered(owner, q, k, len(copy.shards) * apart, home, enqueue)
 
 
 def _dense(owner: Owner, q: DeviceMatrix, home: tuple[int, int]) -> DeviceMatrix:
