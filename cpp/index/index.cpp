@@ -301,10 +301,7 @@ void Index::reconstruct(std::span<const std::int64_t> labels, std::span<const Ad
 
 std::vector<std::int64_t> Index::labels() const {
     const auto store = snapshot();
-    const std::vector<Id> rows = store->live_rows();
-    std::vector<std::int64_t> out(rows.size());
-    for (std::size_t i = 0; i < rows.size(); ++i) out[i] = store->label(rows[i]);
-    return out;
+    return store->labels_of(store->live_rows());
 }
 
 std::vector<bool> Index::contains(std::span<const std::int64_t> labels) const {

@@ -17,22 +17,9 @@ LiveCodes::LiveCodes(std::shared_ptr<const RowStore> store) : store_(std::move(s
               [this](Id a, Id b) { return store_->label(a) < store_->label(b); });
 }
 
-std::vector<std::int64_t> LiveCodes::labels() const {
-    std::vector<std::int64_t> out;
-    out.reserve(rows_.size());
-    for (const Id row : rows_) out.push_back(store_->label(row));
-    return out;
-}
+std::vector<std::int64_t> LiveCodes::labels() const { return store_->labels_of(rows_); }
 
-std::vector<Id> LiveCodes::places() const {
-    const std::vector<Id> live = store_->live_rows();
-    std::vector<Id> place(store_->count);
-    for (std::size_t i = 0; i < live.size(); ++i) place[live[i]] = static_cast<Id>(i);
-    std::vector<Id> out;
-    out.reserve(rows_.size());
-    for (const Id row : rows_) out.push_back(place[row]);
-    return out;
-}
+std::vector<Id> LiveCodes::places() const { return store_->places_of(rows_); }
 
 void LiveCodes::copy(std::size_t first, std::size_t count, std::uint8_t* out) const {
     if (first > size() || count > size() - first) {

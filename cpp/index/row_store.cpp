@@ -141,6 +141,23 @@ std::vector<Id> RowStore::live_rows() const {
     return out;
 }
 
+std::vector<std::int64_t> RowStore::labels_of(const std::vector<Id>& some) const {
+    std::vector<std::int64_t> out;
+    out.reserve(some.size());
+    for (const Id row : some) out.push_back(label(row));
+    return out;
+}
+
+std::vector<Id> RowStore::places_of(const std::vector<Id>& some) const {
+    const std::vector<Id> all = live_rows();
+    std::vector<Id> place(count);
+    for (std::size_t i = 0; i < all.size(); ++i) place[all[i]] = static_cast<Id>(i);
+    std::vector<Id> out;
+    out.reserve(some.size());
+    for (const Id row : some) out.push_back(place[row]);
+    return out;
+}
+
 void RowStore::append(const RowsView& rows_in, const std::int64_t* row_labels,
                       const Placement& place, int threads) {
     if (rows_in.rows == 0) return;

@@ -88,6 +88,9 @@ struct RowStore {
     void decode_row(Id row, float* out) const;
     /// The live rows in the order in which they came.
     std::vector<Id> live_rows() const;
+    std::vector<std::int64_t> labels_of(const std::vector<Id>& some) const;
+    /// Where each of some live rows stands among live_rows().
+    std::vector<Id> places_of(const std::vector<Id>& some) const;
     /// Bytes between rows: bfloat16 rows are padded with zeros to whole tiles, integer rows likewise.
     std::size_t row_stride() const noexcept;
     /// Rows lie in memory as they do in files and NumPy arrays.

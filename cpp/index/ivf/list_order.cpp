@@ -25,22 +25,9 @@ std::vector<Id> rows_by_list(const RowStore& store, std::vector<std::uint32_t>& 
 ListOrder::ListOrder(std::shared_ptr<const RowStore> store)
     : store_(std::move(store)), rows_(rows_by_list(*store_, sizes_)) {}
 
-std::vector<std::int64_t> ListOrder::labels() const {
-    std::vector<std::int64_t> out;
-    out.reserve(rows_.size());
-    for (const Id row : rows_) out.push_back(store_->label(row));
-    return out;
-}
+std::vector<std::int64_t> ListOrder::labels() const { return store_->labels_of(rows_); }
 
-std::vector<Id> ListOrder::places() const {
-    const std::vector<Id> live = store_->live_rows();
-    std::vector<Id> place(store_->count);
-    for (std::size_t i = 0; i < live.size(); ++i) place[live[i]] = static_cast<Id>(i);
-    std::vector<Id> out;
-    out.reserve(rows_.size());
-    for (const Id row : rows_) out.push_back(place[row]);
-    return out;
-}
+std::vector<Id> ListOrder::places() const { return store_->places_of(rows_); }
 
 void ListOrder::copy_rows(std::size_t first, std::size_t count, std::size_t stride,
                           std::uint8_t* out) const {
