@@ -14,6 +14,8 @@ using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
 constexpr unsigned kThreads = 128;
+/// Of a block that has a multiprocessor to itself: four warps alone would wait for most of their reads in turn.
+constexpr unsigned kThreadsOfFew = 512;
 /// Links that are looked at in one round, so that all warps have rows.
 constexpr std::size_t kLinksOfRound = 64;
 constexpr std::size_t kVisitedBytes = std::size_t{256} << 20;  // of tables at a time
@@ -47,6 +49,12 @@ bool scan_is_quicker(const GraphRequest& r, std::size_t breadth) noexcept {
     const auto rows = static_cast<double>(r.passing);
     const auto all = static_cast<double>(r.graph.rows);
     return kRowsPerNode * static_cast<double>(nodes) * all > rows * rows;
+}
+
+/// Of a walk's block. The order of threads changes nothing in a walk, so neither does their number.
+unsigned threads_of(const StreamRef& stream, std::size_t queries) {
+    const auto there = static_cast<std::size_t>(std::max(stream.device->multiprocessors(), 1));
+    return queries <= there ? kThreadsOfFew : kThreads;
 }
 
 unsigned blocks_of(std::size_t count) {
@@ -138,8 +146,8 @@ void GraphPass::walk(const StreamRef& stream, const QueryTile& q, CUdeviceptr at
     const double share = 1.0 + (has_margin ? r_.margin : 0.0);
     const std::string name = std::string("graph_search_") + suffix(rows.dtype);
     launch(stream, {"graph_search.cu", name.c_str()},
-           {{static_cast<unsigned>(q.count), 1, 1}, {kThreads, 1, 1}, shared}, q.queries,
-           u64{rows.cols}, rows.address, u64{rows.stride}, static_cast<u32>(graph.rows),
+           {{static_cast<unsigned>(q.count), 1, 1}, {threads_of(stream, q.count), 1, 1}, shared},
+           q.queries, u64{rows.cols}, rows.address, u64{rows.stride}, static_cast<u32>(graph.rows),
            static_cast<u32>(rows.cols), kernel_metric(r_.search.metric), graph.unit,
            constants.scale, constants.norms, graph.links, static_cast<u32>(graph.degree),
            at + entries_, u32{1}, static_cast<u32>(beam_), static_cast<u32>(picks_),
