@@ -1,8 +1,10 @@
 #include "cuda/search/coarse_step.h"
 
 #include <cmath>
+#include <limits>
 
 #include "cuda/runtime/launch.h"
+#include "cuda/search/list_search.h"
 #include "cuda/search/topk.h"
 
 namespace nearfield::cuda {
@@ -32,7 +34,9 @@ CoarseStep::CoarseStep(const ListRequest& request, std::size_t most_queries, Scr
     ids_ = scratch.take(probes * sizeof(std::int64_t));
     scores_ = scratch.take(probes * sizeof(float));
     counts_ = scratch.take(most_queries * sizeof(std::int64_t));
-    of_search_ = scratch.take(scratch_bytes(nearest_centroids(r_, 0, most_queries, r_.nprobe)));
+    of_search_ = scratch.take(
+        r_.groups != 0 ? list_scratch_bytes(among_groups(0, most_queries))
+                       : scratch_bytes(nearest_centroids(r_, 0, most_queries, r_.nprobe)));
     if (std::isfinite(r_.margin)) far_ = scratch.take(probes * sizeof(double));
 }
 
@@ -52,9 +56,19 @@ CUdeviceptr CoarseStep::run(const StreamRef& stream, const QueryTile& q, CUdevic
     return at + probes_;
 }
 
+ListRequest CoarseStep::among_groups(CUdeviceptr queries, std::size_t count) const noexcept {
+    const std::size_t dim = r_.listed.rows.cols;
+    constexpr double kNoMargin = std::numeric_limits<double>::infinity();
+    const DeviceRows plain{queries, count, dim, dim, DType::kF32};
+    return {plain, *r_.listed.grouped, r_.metric, r_.nprobe, r_.groups, kNoMargin, 0, 0, 0};
+}
+
 void CoarseStep::search(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
-    topk(stream, nearest_centroids(r_, q.queries, q.count, r_.nprobe),
-         {at + ids_, at + scores_, at + counts_}, at + of_search_);
+    const SearchOut found{at + ids_, at + scores_, at + counts_};
+    if (r_.groups != 0) {
+        return search_lists(stream, among_groups(q.queries, q.count), found, at + of_search_);
+    }
+    topk(stream, nearest_centroids(r_, q.queries, q.count, r_.nprobe), found, at + of_search_);
 }
 
 void CoarseStep::leave_out_far(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {

@@ -1,5 +1,6 @@
 // The lists near each query: an exact search over the centroids, as the CPU engine's, ties and all.
 //
+// Where centroids lie in groups, it is a search by lists itself: rows are the centroids, lists their groups.
 // Lists that are much further than the nearest are left out where a margin says so (docs/decisions/0011).
 // Cost: lists dim multiply-adds a query; with a margin dim a probe in float64 beside that.
 #pragma once
@@ -27,6 +28,7 @@ public:
 
 private:
     void search(const StreamRef& stream, const QueryTile& queries, CUdeviceptr at) const;
+    ListRequest among_groups(CUdeviceptr queries, std::size_t count) const noexcept;
     void leave_out_far(const StreamRef& stream, const QueryTile& queries, CUdeviceptr at) const;
 
     const ListRequest& r_;

@@ -31,6 +31,9 @@ void check_sizes(const ListRequest& r) {
         r.listed.sizes.lists() != r.listed.centroids.rows) {
         throw std::invalid_argument("lists: expected as many as centroids, holding all rows");
     }
+    if (r.groups != 0 && r.listed.grouped == nullptr) {
+        throw std::invalid_argument("groups: got some of centroids that lie in none");
+    }
 }
 
 /// The steps of a search and where each works.

@@ -50,7 +50,8 @@ ListRequest ListRequest::resolved() const noexcept {
             all_answer ? lists : std::min(nprobe, lists),
             all_answer ? std::numeric_limits<double>::infinity() : margin,
             mask,
-            labels};
+            labels,
+            groups};
 }
 
 }  // namespace nearfield::cuda

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -54,11 +55,13 @@ struct ListedRows {
     DeviceRows rows;            // list by list; int8 as the value + 128
     CUdeviceptr constants = 0;  // of the rows, by RowConstants
     CUdeviceptr offsets = 0;    // uint32, lists + 2: where each starts; the last list is empty
-    CUdeviceptr names = 0;      // uint32 a row: by which ties are decided, and what labels are by
-    CUdeviceptr order = 0;      // uint32 a row: its place in masks
-    DeviceRows centroids;       // float32, a list each
+    // uint32 a row: by which ties are decided, and what labels are by; 0: its number
+    CUdeviceptr names = 0;
+    CUdeviceptr order = 0;  // uint32 a row: its place in masks; 0 where there are none
+    DeviceRows centroids;   // float32, a list each
     CUdeviceptr centroid_constants = 0;
     ListSizes sizes;
+    std::shared_ptr<const ListedRows> grouped;  // centroids in lists of their own; null: in none
 };
 
 struct ListRequest {
@@ -70,6 +73,9 @@ struct ListRequest {
     double margin = std::numeric_limits<double>::infinity();
     CUdeviceptr mask = 0;    // a byte a row, zero for no; 0: every row may answer
     CUdeviceptr labels = 0;  // int64 a name; 0: a row is called by its name
+    // Of the groups that centroids lie in, so many, the nearest, are looked into; 0: every centroid is looked
+    // at. They hold nprobe lists at least, whichever they are.
+    std::size_t groups = 0;
 
     /// As it is answered: where every row does, no list is left out.
     ListRequest resolved() const noexcept;

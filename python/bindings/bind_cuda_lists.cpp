@@ -19,7 +19,7 @@ namespace {
 using Address = std::uintptr_t;
 
 template <class T>
-py::array_t<T> array_of(const std::vector<T>& values) {
+py::array_t<T> array_of(std::span<const T> values) {
     auto out = make_array<T>({static_cast<py::ssize_t>(values.size())});
     std::copy(values.begin(), values.end(), out.mutable_data());
     return out;
@@ -44,31 +44,46 @@ void def_order(py::module_& m) {
              py::arg("index"))
         .def("__len__", &ListOrder::size)
         .def_property_readonly("row_bytes", &ListOrder::row_bytes)
-        .def("sizes", [](const ListOrder& order) { return array_of(order.sizes()); })
-        .def("labels", [](const ListOrder& order) { return array_of(order.labels()); })
-        .def("places", [](const ListOrder& order) { return array_of(order.places()); })
+        .def("sizes", [](const ListOrder& order) { return array_of<std::uint32_t>(order.sizes()); })
+        .def("labels",
+             [](const ListOrder& order) { return array_of<std::int64_t>(order.labels()); })
+        .def("places", [](const ListOrder& order) { return array_of<Id>(order.places()); })
         .def("rows", &rows_of_order, py::arg("first"), py::arg("count"), py::arg("stride"));
+}
+
+/// (means, sizes) of the groups that centroids lie in; None where they lie in none.
+py::object groups_of(const IvfIndex& index) {
+    const auto lists = index.centroids();
+    const auto sizes = lists->group_sizes();
+    if (sizes.empty()) return py::none();
+    const std::size_t dim = index.snapshot()->spec.dim;
+    auto means =
+        make_array<float>({static_cast<py::ssize_t>(sizes.size()), static_cast<py::ssize_t>(dim)});
+    std::copy_n(lists->group_means(), sizes.size() * dim, means.mutable_data());
+    return py::make_tuple(means, array_of<std::uint32_t>(sizes));
 }
 
 /// Addresses: (constants, offsets, names, order) of the rows.
 std::unique_ptr<cuda::ListedRows> listed_from(
     const DeviceMatrix& rows, const std::tuple<Address, Address, Address, Address>& of_rows,
-    const DeviceMatrix& centroids, Address centroid_constants, const Exact<std::uint32_t>& sizes) {
+    const DeviceMatrix& centroids, Address centroid_constants, const Exact<std::uint32_t>& sizes,
+    std::shared_ptr<const cuda::ListedRows> grouped) {
     const auto& [constants, offsets, names, order] = of_rows;
     const std::span<const std::uint32_t> lists(sizes.data(),
                                                static_cast<std::size_t>(sizes.size()));
     return std::make_unique<cuda::ListedRows>(
         cuda::ListedRows{rows_of(rows), constants, offsets, names, order, rows_of(centroids),
-                         centroid_constants, cuda::ListSizes(lists)});
+                         centroid_constants, cuda::ListSizes(lists), std::move(grouped)});
 }
 
-/// What a search is asked beside the queries: metric, k, nprobe, margin, addresses of mask and labels.
-using Asked = std::tuple<std::string, std::size_t, std::size_t, double, Address, Address>;
+/// What a search is asked beside the queries: metric, k, nprobe, margin, addresses of mask and labels, groups.
+using Asked =
+    std::tuple<std::string, std::size_t, std::size_t, double, Address, Address, std::size_t>;
 
 cuda::ListRequest request_of(const DeviceMatrix& queries, const cuda::ListedRows& listed,
                              const Asked& asked) {
-    const auto& [metric, k, nprobe, margin, mask, labels] = asked;
-    return {rows_of(queries), listed, metric_from(metric), k, nprobe, margin, mask, labels};
+    const auto& [metric, k, nprobe, margin, mask, labels, groups] = asked;
+    return {rows_of(queries), listed, metric_from(metric), k, nprobe, margin, mask, labels, groups};
 }
 
 void search(const DeviceMatrix& queries, const cuda::ListedRows& listed, const Asked& asked,
@@ -83,9 +98,17 @@ void search(const DeviceMatrix& queries, const cuda::ListedRows& listed, const A
 }
 
 void def_search(py::module_& m) {
-    py::class_<cuda::ListedRows>(m, "ListedRows", "Where rows lie that are searched by lists.")
+    m.def("groups_of_lists", &groups_of, py::arg("index"));
+    m.def(
+        "groups_looked_into",
+        [](const IvfIndex& index, std::size_t nprobe) {
+            return index.centroids()->groups_looked_into(std::min(nprobe, index.nlist()));
+        },
+        py::arg("index"), py::arg("nprobe"));
+    py::class_<cuda::ListedRows, std::shared_ptr<cuda::ListedRows>>(
+        m, "ListedRows", "Where rows lie that are searched by lists.")
         .def(py::init(&listed_from), py::arg("rows"), py::arg("of_rows"), py::arg("centroids"),
-             py::arg("centroid_constants"), py::arg("sizes"));
+             py::arg("centroid_constants"), py::arg("sizes"), py::arg("grouped") = nullptr);
     m.def(
         "list_constants_bytes",
         [](const DeviceMatrix& rows) { return cuda::list_constants_bytes(rows_of(rows)); },

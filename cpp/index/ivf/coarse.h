@@ -42,6 +42,10 @@ public:
     virtual double max_norm() const noexcept = 0;
     /// Lists of each group, where they lie group by group; else empty.
     virtual std::span<const std::uint32_t> group_sizes() const noexcept { return {}; }
+    /// The mean of each, dim floats; null where there are none.
+    virtual const float* group_means() const noexcept { return nullptr; }
+    /// Groups looked into for nprobe lists, the nearest; 0: every list is looked at.
+    virtual std::size_t groups_looked_into(std::size_t /*nprobe*/) const noexcept { return 0; }
 
     /// Centroids as a map of all rows has them.
     virtual std::shared_ptr<const CoarseAdapter> adapted(

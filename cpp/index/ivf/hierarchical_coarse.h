@@ -31,6 +31,11 @@ public:
     const float* centroids() const noexcept override { return lists_.centroids(); }
     double max_norm() const noexcept override { return lists_.max_norm(); }
     std::span<const std::uint32_t> group_sizes() const noexcept override { return groups_.sizes(); }
+    const float* group_means() const noexcept override { return means_.centroids(); }
+    std::size_t groups_looked_into(std::size_t nprobe) const noexcept override {
+        const std::size_t groups = groups_for(nprobe);
+        return groups < groups_.size() ? groups : 0;
+    }
     std::shared_ptr<const CoarseAdapter> adapted(const std::shared_ptr<const CorpusMap>& map,
                                                  int threads) const override;
     using CoarseLists::nearest;

@@ -8,6 +8,7 @@ import nearfield as nf
 import numpy as np
 import pytest
 from cuda.standin import DlpackArray, Standin, contents
+from nearfield.cuda.library import library
 
 METRICS = ("l2", "ip", "cosine")
 QUANTIZERS = ("float32", "float16", "bfloat16", "int8", "uint8")
@@ -122,6 +123,30 @@ def test_one_list_and_many(standin: Standin, rng: np.random.Generator, lists: in
     there, q = index.to("cuda"), rng.standard_normal((40, 6)).astype(np.float32)
     for nprobe in (1, 17, 300):
         same(there.search(q, k=6, nprobe=nprobe), index.search(q, k=6, nprobe=nprobe))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_lists_found_through_groups(
+    standin: Standin, rng: np.random.Generator, metric: str
+) -> None:
+    rows = rng.standard_normal((1600, 4)).astype(np.float32)
+    index = nf.IVFIndex(4, 800, metric, coarse="hierarchical")
+    index.train(rows)
+    index.add(rows)
+    there, q = index.to("cuda"), rng.standard_normal((5, 4)).astype(np.float32)
+    groups = len(library().groups_of_lists(index._core)[1])
+    looked = {nprobe: library().groups_looked_into(index._core, nprobe) for nprobe in (1, 20, 300)}
+    assert 0 < looked[1] < looked[20] < groups
+    assert looked[300] == 0  # every centroid is looked at
+    for nprobe in looked:
+        same(there.search(q, k=1, nprobe=nprobe), index.search(q, k=1, nprobe=nprobe))
+    how = {"k": 8, "nprobe": 20, "margin": 0.5}
+    same(there.search(q, **how), index.search(q, **how))
+    few = there.search(q[0], k=90, nprobe=2)  # goes on with the nearest of all lists
+    assert few.counts == 90
+    q[1] = np.nan
+    found = there.search(DlpackArray(standin, q), k=3, nprobe=20)
+    assert contents(found.counts, standin).tolist() == [3, 0, 3, 3, 3]
 
 
 def test_changes_are_there_in_both(standin: Standin, rng: np.random.Generator) -> None:

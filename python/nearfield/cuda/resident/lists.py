@@ -31,24 +31,20 @@ class _Copy(NamedTuple):
     version: int
     row_count: int
     listed: Any  # None before the index is trained
-    labels: tuple[Any, int] | None
+    labels: int  # address; 0: rows are numbered
     keep: tuple[Any, ...]
 
 
 class ResidentLists(Resident):
     """Every row of the lists near a query is scored; a list is read once for all queries."""
 
-    what = "an IVFIndex of such rows with coarse='flat'"
+    what = "an IVFIndex of such rows"
     parameters: ClassVar[frozenset[str]] = frozenset({"nprobe", "margin"})
 
     @staticmethod
     def takes(index: Index) -> bool:
-        """Tell whether an index has lists of rows as they are, found by looking at all of them."""
-        return (
-            type(index).__name__ == "IVFIndex"
-            and index.quantizer == index._core.dtype
-            and not index._core.hierarchical  # type: ignore[attr-defined]
-        )
+        """Tell whether an index has lists of rows as they are."""
+        return type(index).__name__ == "IVFIndex" and index.quantizer == index._core.dtype
 
     def _enqueue(
         self,
@@ -61,8 +57,11 @@ class ResidentLists(Resident):
         stream: int,
     ) -> SearchResult:
         native, place = library(), (self.device, stream)
-        look = (params["nprobe"], params.get("margin", math.inf))
-        asked = (self._core.metric, k, *look, address_of(mask), address_of(copy.labels))
+        nprobe = params["nprobe"]
+        asked = (
+            *(self._core.metric, k, nprobe, params.get("margin", math.inf)),
+            *(address_of(mask), copy.labels, native.groups_looked_into(self._core, nprobe)),
+        )
         needed = native.list_scratch_bytes(q.place, copy.listed, asked)
 
         def enqueue(out: tuple[int, int, int], scratch: int) -> None:
@@ -80,60 +79,77 @@ class ResidentLists(Resident):
 
     def _copied(self, version: int) -> _Copy:
         if not self._core.is_trained:
-            return _Copy(version, 0, None, None, ())
+            return _Copy(version, 0, None, 0, ())
+        sent = _Sent(self._core.metric, self.device, self.stream)
         order = library().ListOrder(self._core)
-        labels = order.labels()
+        labels, sizes = order.labels(), order.sizes()
         by_label = np.argsort(labels)
         names = np.empty(len(labels), np.uint32)
         names[by_label] = np.arange(len(labels), dtype=np.uint32)
-        sizes = order.sizes()
-        offsets = np.zeros(len(sizes) + 2, np.uint32)
-        offsets[1:-1] = np.cumsum(sizes)
-        offsets[-1] = offsets[-2]
-        rows, place = self._rows(order)
-        of_rows = [self._list_constants(place)]
-        of_rows += [self._sent(part) for part in (offsets, names, order.places())]
-        centroids, centroid_place = self._centroids()
-        constants = self._constants(centroid_place)
-        addresses = tuple(at for _, at in of_rows)
-        listed = library().ListedRows(place, addresses, centroid_place, constants[1], sizes)
-        sorted_labels = labels[by_label]
-        numbered = bool((sorted_labels == np.arange(len(labels))).all())
-        called = None if numbered else self._sent(sorted_labels)
-        keep = (rows, of_rows, centroids, constants)
-        return _Copy(version, len(labels), listed, called, keep)
+        centroids = sent.matrix(self._core.centroids())  # type: ignore[attr-defined]
+        grouped, groups = None, library().groups_of_lists(self._core)
+        if groups is not None:
+            of_centroids = (centroids[1], sent.array(_offsets(groups[1])), 0, 0)
+            means = sent.matrix(groups[0])
+            grouped = library().ListedRows(centroids[0], of_centroids, *means, groups[1])
+        place = sent.rows(order, self._core.dim, self._core.dtype)
+        of_rows = (
+            sent.constants(place),
+            *map(sent.array, (_offsets(sizes), names, order.places())),
+        )
+        listed = library().ListedRows(place, of_rows, *centroids, sizes, grouped)
+        by_name = labels[by_label]
+        numbered = bool((by_name == np.arange(len(labels))).all())
+        called = 0 if numbered else sent.array(by_name)
+        return _Copy(version, len(labels), listed, called, tuple(sent.keep))
 
-    def _rows(self, order: Any) -> tuple[Any, _Place]:
-        n, row_bytes, dtype = len(order), order.row_bytes, self._core.dtype
+
+class _Sent:
+    """What is sent to a device, kept as long as this is."""
+
+    def __init__(self, metric: str, device: int, stream: int) -> None:
+        self.keep: list[Any] = []
+        self._metric, self._device, self._stream = metric, device, stream
+
+    def array(self, array: NDArray[Any]) -> int:
+        """Return the address of a copy."""
+        keep, at = uploaded(array, self._device, self._stream)
+        self.keep.append(keep)
+        return at
+
+    def room(self, nbytes: int) -> Any:
+        """Return bytes that nobody has written."""
+        there = library().DeviceArray((max(nbytes, 1),), "uint8", self._device, self._stream)
+        self.keep.append(there)
+        return there
+
+    def constants(self, place: _Place) -> int:
+        """Return the address of what searches need of rows beside them."""
+        at = int(self.room(library().list_constants_bytes(place))._address)
+        library().compute_list_constants(place, self._metric, at, self._device, self._stream)
+        return at
+
+    def matrix(self, array: NDArray[np.float32]) -> tuple[_Place, int]:
+        """Return where a copy of some vectors is, and their constants."""
+        n, dim = array.shape
+        place = (self.array(array), n, dim, dim, "float32")
+        return place, self.constants(place)
+
+    def rows(self, order: Any, dim: int, dtype: str) -> _Place:
+        """Return where the rows are, in the order of lists."""
+        n, row_bytes = len(order), order.row_bytes
         stride = -(-row_bytes // _ALIGNMENT) * _ALIGNMENT
-        there = library().DeviceArray((max(n, 1) * stride,), "uint8", self.device, self.stream)
+        there = self.room(n * stride)
         step = max(_BLOCK_BYTES // stride, 1)
         for first in range(0, n, step):
             block = order.rows(first, min(step, n - first), stride)
             library().upload(there, block.reshape(-1), first * stride)
-        size = row_bytes // self._core.dim
-        return there, (there._address, n, self._core.dim, stride // size, dtype)
+        return (there._address, n, dim, stride // (row_bytes // dim), dtype)
 
-    def _centroids(self) -> tuple[Any, _Place]:
-        centroids = self._core.centroids()  # type: ignore[attr-defined]
-        keep, at = self._sent(centroids)
-        return keep, (at, *centroids.shape, centroids.shape[1], "float32")
 
-    def _sent(self, array: NDArray[Any]) -> tuple[Any, int]:
-        return uploaded(array, self.device, self.stream)
-
-    def _list_constants(self, place: _Place) -> tuple[Any, int]:
-        native = library()
-        there = self._room(native.list_constants_bytes(place))
-        native.compute_list_constants(place, self._core.metric, there[1], self.device, self.stream)
-        return there
-
-    def _constants(self, place: _Place) -> tuple[Any, int]:
-        native = library()
-        there = self._room(native.constants_bytes(place))
-        native.compute_constants(place, self._core.metric, there[1], self.device, self.stream)
-        return there
-
-    def _room(self, nbytes: int) -> tuple[Any, int]:
-        there = library().DeviceArray((max(nbytes, 1),), "uint8", self.device, self.stream)
-        return there, there._address
+def _offsets(sizes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return where each list starts; the last one has no rows."""
+    out = np.zeros(len(sizes) + 2, np.uint32)
+    out[1:-1] = np.cumsum(sizes)
+    out[-1] = out[-2]
+    return out
