@@ -21,6 +21,8 @@ struct CodedRows {
     std::size_t stride() const noexcept { return round_up(decoding.dim, 8); }
 };
 
+inline constexpr std::size_t kSliceBytes = std::size_t{256} << 20;  // of rows decoded at a time
+
 /// Enqueues the decoding of rows [first, first + count) to float32 rows at `out`, stride() apart.
 void decode(const StreamRef& stream, const CodedRows& coded, std::size_t first, std::size_t count,
             CUdeviceptr out);

@@ -4,7 +4,7 @@
 #include <limits>
 #include <stdexcept>
 
-#include "cuda/runtime/launch.h"
+#include "cuda/search/best_pairs.h"
 #include "cuda/search/plain_queries.h"
 #include "cuda/search/row_passes.h"
 
@@ -12,11 +12,6 @@ namespace nearfield::cuda {
 namespace {
 
 using u32 = std::uint32_t;
-using u64 = std::uint64_t;
-
-constexpr std::size_t kSliceBytes = std::size_t{256} << 20;
-constexpr std::size_t kJoinedQueries = 1024;  // at a time
-constexpr unsigned kThreads = 128;
 
 void check_sizes(const CodedRequest& r) {
     constexpr std::size_t kMost = std::numeric_limits<u32>::max() - 1;
@@ -33,69 +28,6 @@ std::size_t slice_rows(const CodedRequest& r) {
     const std::size_t wanted = r.slice_rows != 0 ? r.slice_rows : fitting;
     return std::min(std::max<std::size_t>(wanted, 1), r.coded.rows);
 }
-
-/// The best pairs of all queries so far, and where those of a slice join them.
-class BestPairs {
-public:
-    BestPairs(const CodedRequest& request, Scratch& scratch) : r_(request) {
-        const std::size_t pairs = r_.queries.rows * r_.k;
-        keys_ = scratch.take(pairs * sizeof(double));
-        rows_ = scratch.take(pairs * sizeof(u32));
-        both_keys_ = scratch.take(2 * pairs * sizeof(double));
-        both_rows_ = scratch.take(2 * pairs * sizeof(u32));
-        const std::size_t together = std::min(r_.queries.rows, kJoinedQueries);
-        select_keys_ = scratch.take(is_shared() ? 0 : together * r_.k * kKeyBytes);
-    }
-
-    Pairs at(CUdeviceptr scratch) const { return {scratch + keys_, scratch + rows_}; }
-
-    /// Enqueues: pairs of a slice that starts with row `first`, of the queries of a tile.
-    void place(const StreamRef& stream, const QueryTile& q, const Pairs& pairs, std::size_t found,
-               std::size_t first, CUdeviceptr lengths, CUdeviceptr scratch) const {
-        place_at(stream, q.first, q.count, pairs, found, first, lengths, r_.k, scratch);
-    }
-
-    /// Enqueues: the best of what there was and what was placed. begins: there was nothing.
-    void join(const StreamRef& stream, bool begins, CUdeviceptr at) const {
-        const std::size_t count = r_.queries.rows;
-        const Pairs before = begins ? Pairs{} : this->at(at);
-        place_at(stream, 0, count, before, r_.k, 0, 0, 0, at);
-        for (std::size_t first = 0; first < count; first += kJoinedQueries) {
-            select(stream, first, std::min(kJoinedQueries, count - first), at);
-        }
-    }
-
-private:
-    bool is_shared() const noexcept { return r_.k <= kMostSharedKeys; }
-
-    void place_at(const StreamRef& stream, std::size_t first_query, std::size_t count,
-                  const Pairs& pairs, std::size_t found, std::size_t first_row, CUdeviceptr lengths,
-                  std::size_t place, CUdeviceptr at) const {
-        const std::size_t before = 2 * first_query * r_.k;
-        launch(stream, {"join_pairs.cu", "place_pairs"},
-               {{static_cast<unsigned>(count), 1, 1}, {kThreads, 1, 1}, 0}, pairs.keys, pairs.rows,
-               static_cast<u32>(found), static_cast<u32>(first_row), lengths,
-               static_cast<u32>(r_.k), static_cast<u32>(place),
-               at + both_keys_ + before * sizeof(double), at + both_rows_ + before * sizeof(u32));
-    }
-
-    void select(const StreamRef& stream, std::size_t first, std::size_t count,
-                CUdeviceptr at) const {
-        const std::size_t pairs = first * r_.k, length = 2 * r_.k;
-        const Grid grid{{static_cast<unsigned>(count), 1, 1},
-                        {kThreads, 1, 1},
-                        is_shared() ? r_.k * kKeyBytes : 0};
-        launch(stream, {"select_k.cu", "select_k_radix_f64"}, grid,
-               at + both_keys_ + 2 * pairs * sizeof(double),
-               at + both_rows_ + 2 * pairs * sizeof(u32), u64{length}, CUdeviceptr{0},
-               static_cast<u32>(length), u32{0}, static_cast<u32>(r_.k),
-               is_shared() ? CUdeviceptr{0} : at + select_keys_,
-               at + keys_ + pairs * sizeof(double), at + rows_ + pairs * sizeof(u32));
-    }
-
-    const CodedRequest& r_;
-    std::size_t keys_ = 0, rows_ = 0, both_keys_ = 0, both_rows_ = 0, select_keys_ = 0;
-};
 
 /// A search of slices of one size, as decoded rows.
 struct SliceSearch {
@@ -136,7 +68,7 @@ struct CodedSearch {
           rotated(scratch.take(
               r.coded.rotation == 0 ? 0 : r.queries.rows * r.coded.decoding.dim * sizeof(float))),
           decoded(scratch.take(rows * r.coded.stride() * sizeof(float))),
-          best(r, scratch),
+          best(r.queries.rows, r.k, scratch),
           before(scratch),
           most(scratch.bytes()) {
         if (rows == 0) return;

@@ -28,7 +28,7 @@ void score_groups(const StreamRef& stream, const ListRequest& r, const QueryTile
     launch(stream, {"rescore.cu", name.c_str()},
            {{static_cast<unsigned>(q.count), slices, 1}, {kThreads, 1, 1}, 0}, q.queries,
            u64{rows.cols}, rows.address, u64{rows.stride}, static_cast<u32>(rows.cols),
-           kernel_metric(r.metric), RowConstants(rows, form.stored).norms(r.listed.constants),
+           kernel_metric(r.row_metric()), RowConstants(rows, form.stored).norms(r.listed.constants),
            groups.probes, groups.places, static_cast<u32>(groups.nprobe), r.listed.offsets,
            groups.names, groups.groups, groups.counts, static_cast<u32>(groups.capacity), out.keys,
            out.names, out.counts);

@@ -44,7 +44,7 @@ ListPass::ListPass(const ListRequest& request, Scratch& scratch)
     : r_(request),
       form_(scan_form(r_.listed.rows.dtype)),
       constants_(r_.listed.rows, form_.stored),
-      stride_(std::max<std::size_t>(r_.listed.sizes.most_groups(r_.nprobe), 1)),
+      stride_(std::max<std::size_t>(r_.listed.most_groups(r_.nprobe), 1)),
       capacity_(std::min(stride_, capacity_for(r_.k))),
       found_count_(std::min(r_.k, r_.listed.rows.rows)),
       prepared_stride_(round_up(r_.listed.rows.cols * form_.query_size, kPreparedAlign)),
@@ -82,7 +82,7 @@ void ListPass::prepare_queries(const StreamRef& stream, const QueryTile& q, CUde
     const std::size_t dim = r_.listed.rows.cols;
     const auto start = [&](const auto&... more) {
         launch(stream, kernel, grid, q.queries, u64{dim}, static_cast<u32>(q.count),
-               static_cast<u32>(dim), kernel_metric(r_.metric),
+               static_cast<u32>(dim), kernel_metric(r_.row_metric()),
                constants_.limits(r_.listed.constants), at + prepared_,
                u64{prepared_stride_ / form_.query_size}, at + unit_, at + margin_,
                at + query_norms_, more...);
@@ -115,7 +115,7 @@ void ListPass::scan(const StreamRef& stream, const QueryTile& q, const Items& it
                     CUdeviceptr bias, CUdeviceptr at) const {
     const DeviceRows& rows = r_.listed.rows;
     const std::size_t size = size_of(rows.dtype);
-    const CUdeviceptr scale = constants_.scale(r_.listed.constants, r_.metric);
+    const CUdeviceptr scale = constants_.scale(r_.listed.constants, r_.row_metric());
     launch(stream, {form_.source, form_.scan},
            {{items.blocks, 1, 1}, {256, 1, 1}, form_.shared_bytes()}, at + prepared_,
            u64{prepared_stride_}, static_cast<u32>(q.count), rows.address, u64{rows.stride * size},
@@ -149,14 +149,13 @@ void ListPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr 
     select_scored(stream, q, scored, found_count_, keys, {at + found_, at + found_rows_});
 }
 
-CUdeviceptr ListPass::run(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
-                          CUdeviceptr probes, const Answering& rows, CUdeviceptr at) const {
+ListPass::Found ListPass::run(const StreamRef& stream, const QueryTile& q, CUdeviceptr probes,
+                              const Answering& rows, CUdeviceptr at) const {
     prepare_queries(stream, q, at);
     scan(stream, q, place(stream, q, probes, at), rows.bias, at);
     select_groups(stream, q, at);
     rescore(stream, q, probes, rows.names, at);
-    finish(stream, r_.by_names(), out, q, {at + found_, at + found_rows_}, found_count_);
-    return at + counts_;
+    return {{at + found_, at + found_rows_}, at + counts_};
 }
 
 }  // namespace nearfield::cuda

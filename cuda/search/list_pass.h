@@ -27,9 +27,17 @@ public:
     /// Whether a query may have more of them.
     bool may_cut() const noexcept { return capacity_ < stride_; }
 
-    /// Enqueues the search of a tile; where, uint32 a query, the groups are counted that had to be scored.
-    CUdeviceptr run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
-                    CUdeviceptr probes, const Answering& rows, CUdeviceptr scratch) const;
+    /// Pairs a query.
+    std::size_t found() const noexcept { return found_count_; }
+
+    /// Pairs of float64 keys and names, best first, and, uint32 a query, how many groups had to be scored.
+    struct Found {
+        Pairs pairs;
+        CUdeviceptr counts;
+    };
+    /// Enqueues the search of a tile.
+    Found run(const StreamRef& stream, const QueryTile& queries, CUdeviceptr probes,
+              const Answering& rows, CUdeviceptr scratch) const;
 
 private:
     struct Items;

@@ -13,7 +13,6 @@
 #include "cuda/search/plain_queries.h"
 
 namespace nearfield::cuda {
-namespace {
 
 void check_sizes(const ListRequest& r) {
     constexpr std::size_t kMost = std::numeric_limits<std::uint32_t>::max() - 1;
@@ -35,6 +34,8 @@ void check_sizes(const ListRequest& r) {
         throw std::invalid_argument("groups: got some of centroids that lie in none");
     }
 }
+
+namespace {
 
 /// The steps of a search and where each works.
 struct ListSearch {
@@ -65,20 +66,24 @@ struct ListSearch {
             const QueryTile tile{plain + first * r.queries.cols * sizeof(float), first,
                                  std::min(pass.tile(), r.queries.rows - first)};
             const CUdeviceptr probes = coarse.run(stream, tile, at);
-            const CUdeviceptr counts = pass.run(stream, out, tile, probes, rows, at);
-            if (open) open->run(stream, out, tile, probes, counts, rows, at);
+            const ListPass::Found found = pass.run(stream, tile, probes, rows, at);
+            const auto take = [&](const QueryTile& some, const Pairs& pairs, std::size_t count,
+                                  CUdeviceptr lengths) {
+                finish(stream, r.by_names(), out, some, pairs, count, lengths);
+            };
+            take(tile, found.pairs, pass.found(), 0);
+            if (open) open->run(stream, tile, probes, found.counts, rows, at, take);
         }
     }
 };
 
-/// Every result is one that is missing; queries are not read.
+}  // namespace
+
 void find_nothing(const StreamRef& stream, const ListRequest& r, const SearchOut& out) {
     SearchRequest nothing = r.by_names();
     nothing.rows.cols = 0;
     finish(stream, nothing, out, {0, 0, r.queries.rows}, {}, 0);
 }
-
-}  // namespace
 
 std::size_t list_constants_bytes(const DeviceRows& rows) {
     return RowConstants(rows, scan_form(rows.dtype).stored).bytes();

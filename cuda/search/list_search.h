@@ -14,6 +14,11 @@ std::size_t list_constants_bytes(const DeviceRows& rows);
 void compute_list_constants(const StreamRef& stream, const DeviceRows& rows, Metric metric,
                             CUdeviceptr at);
 
+/// std::invalid_argument for sizes that do not fit.
+void check_sizes(const ListRequest& request);
+/// Enqueues results that are all missing; queries are not read.
+void find_nothing(const StreamRef& stream, const ListRequest& request, const SearchOut& out);
+
 /// Bytes that search_lists() wants to work in. std::invalid_argument for sizes that do not fit.
 std::size_t list_scratch_bytes(const ListRequest& request);
 

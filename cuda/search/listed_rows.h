@@ -4,6 +4,7 @@
 // takes them as they come.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -62,6 +63,18 @@ struct ListedRows {
     CUdeviceptr centroid_constants = 0;
     ListSizes sizes;
     std::shared_ptr<const ListedRows> grouped;  // centroids in lists of their own; null: in none
+    // Where these are a part of the rows: offsets of all of them, which `sizes` are of too. 0: they are all.
+    CUdeviceptr whole_offsets = 0;
+    bool are_units = false;  // under cosine they count as unit vectors, whatever their length
+
+    CUdeviceptr all_offsets() const noexcept {
+        return whole_offsets != 0 ? whole_offsets : offsets;
+    }
+    /// Of any `nprobe` lists, at most. A list has one group, at most, that is not full.
+    std::size_t most_groups(std::size_t nprobe) const noexcept {
+        return std::min(sizes.most_groups(nprobe),
+                        rows.rows / kGroupRows + std::min(nprobe, rows.rows));
+    }
 };
 
 struct ListRequest {
@@ -87,6 +100,10 @@ struct ListRequest {
     bool may_widen() const noexcept {
         const bool is_plain = mask == 0 && margin == std::numeric_limits<double>::infinity();
         return !is_exhaustive() && !(is_plain && listed.sizes.fewest_rows(nprobe) >= k);
+    }
+    /// By which rows are scored.
+    Metric row_metric() const noexcept {
+        return metric == Metric::kCosine && listed.are_units ? Metric::kIp : metric;
     }
     /// What the last steps, which know nothing of lists, are asked.
     SearchRequest by_names() const noexcept {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
 #include "cuda/search/coarse_step.h"
 #include "cuda/search/exact_lists.h"
 
@@ -29,7 +30,7 @@ OpenPass::OpenPass(const ListRequest& request, std::size_t most_queries, std::si
       capacity_(capacity),
       enough_(r_.may_widen() ? static_cast<u32>(r_.k) : 0),
       most_(r_.may_widen() ? r_.listed.sizes.lists() : r_.nprobe),
-      stride_(std::max<std::size_t>(r_.listed.sizes.most_groups(most_), 1)),
+      stride_(std::max<std::size_t>(r_.listed.most_groups(most_), 1)),
       found_count_(std::min(r_.k, r_.listed.rows.rows)),
       ranked_(nearest_centroids(r_, 0, most_queries, r_.listed.sizes.lists())) {
     constexpr std::size_t kRow = sizeof(double) + sizeof(u32);
@@ -56,40 +57,60 @@ OpenPass::OpenPass(const ListRequest& request, std::size_t most_queries, std::si
     found_rows_ = scratch.take(tile_ * found_count_ * sizeof(u32));
 }
 
-void OpenPass::run(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
-                   CUdeviceptr probes, CUdeviceptr counts, const Answering& rows,
-                   CUdeviceptr at) const {
+void OpenPass::run(const StreamRef& stream, const QueryTile& q, CUdeviceptr probes,
+                   CUdeviceptr counts, const Answering& rows, CUdeviceptr at,
+                   const Take& take) const {
     find(stream, q, probes, counts, rows, at);
     for (std::size_t i = 0; i < q.count; i += tile_) {
         const QueryTile part{q.queries + i * r_.listed.rows.cols * sizeof(float), q.first + i,
                              std::min(tile_, q.count - i)};
-        search(stream, out, part, at + open_ + i * sizeof(u32),
-               probes + i * r_.nprobe * sizeof(u32), rows, at);
+        const CUdeviceptr open = at + open_ + i * sizeof(u32);
+        rank(stream, part, open, at);
+        search(stream, part, open, probes + i * r_.nprobe * sizeof(u32), rows, at, take);
     }
+}
+
+CUdeviceptr OpenPass::widened(const StreamRef& stream, const QueryTile& q, CUdeviceptr probes,
+                              const Answering& rows, CUdeviceptr at) const {
+    clear(stream, at + pairs_, q.count * sizeof(u32));  // no groups yet
+    find(stream, q, probes, at + pairs_, rows, at);
+    rank(stream, q, at + open_, at);
+    widen(stream, q, at + open_, probes, rows, at);
+    return at + probes_;
+}
+
+void OpenPass::run_part(const StreamRef& stream, const QueryTile& q, CUdeviceptr probes,
+                        CUdeviceptr counts, const Answering& rows, CUdeviceptr at,
+                        const Take& take) const {
+    find(stream, q, probes, counts, rows, at);
+    search(stream, q, at + open_, probes, rows, at, take);
+}
+
+void OpenPass::rank(const StreamRef& stream, const QueryTile& q, CUdeviceptr open,
+                    CUdeviceptr at) const {
+    if (!ranking_) return;
+    const SearchOut to{at + ids_, at + scores_, at + counts_};
+    ranking_->run(stream, to, {q.queries, 0, q.count}, at, open);
 }
 
 void OpenPass::find(const StreamRef& stream, const QueryTile& q, CUdeviceptr probes,
                     CUdeviceptr counts, const Answering& rows, CUdeviceptr at) const {
     launch(stream, {kSource, "find_open"}, warps_for(q.count), probes, static_cast<u32>(q.count),
-           static_cast<u32>(r_.nprobe), r_.listed.offsets, rows.allowed, enough_, counts,
+           static_cast<u32>(r_.nprobe), r_.listed.all_offsets(), rows.allowed, enough_, counts,
            static_cast<u32>(capacity_), static_cast<u32>(r_.listed.sizes.lists()), at + open_);
 }
 
 void OpenPass::widen(const StreamRef& stream, const QueryTile& q, CUdeviceptr open,
                      CUdeviceptr probes, const Answering& rows, CUdeviceptr at) const {
-    if (ranking_) {
-        ranking_->run(stream, {at + ids_, at + scores_, at + counts_}, {q.queries, 0, q.count}, at,
-                      open);
-    }
     launch(stream, {kSource, "widen_probes"}, warps_for(q.count), open, probes,
            static_cast<u32>(q.count), static_cast<u32>(r_.nprobe),
            ranking_ ? at + ids_ : CUdeviceptr{0}, static_cast<u32>(r_.listed.sizes.lists()),
-           r_.listed.offsets, rows.allowed, enough_, static_cast<u32>(most_), at + probes_);
+           r_.listed.all_offsets(), rows.allowed, enough_, static_cast<u32>(most_), at + probes_);
 }
 
-void OpenPass::search(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
-                      CUdeviceptr open, CUdeviceptr probes, const Answering& rows,
-                      CUdeviceptr at) const {
+void OpenPass::search(const StreamRef& stream, const QueryTile& q, CUdeviceptr open,
+                      CUdeviceptr probes, const Answering& rows, CUdeviceptr at,
+                      const Take& take) const {
     widen(stream, q, open, probes, rows, at);
     launch(stream, {"probes.cu", "place_probes"},
            {{blocks_of(q.count, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, at + probes_,
@@ -100,7 +121,7 @@ void OpenPass::search(const StreamRef& stream, const SearchOut& out, const Query
                  {at + probes_, most_, at + places_, 0, at + groups_, stride_, rows.names}, scored);
     const CUdeviceptr keys = found_count_ > kMostSharedKeys ? at + select_keys_ : 0;
     select_scored(stream, q, scored, found_count_, keys, {at + found_, at + found_rows_});
-    finish(stream, r_.by_names(), out, q, {at + found_, at + found_rows_}, found_count_, open);
+    take(q, {at + found_, at + found_rows_}, found_count_, open);
 }
 
 }  // namespace nearfield::cuda

@@ -6,6 +6,7 @@
 // Cost: dim float64 multiply-adds a row of their lists.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "cuda/runtime/stream.h"
@@ -28,16 +29,34 @@ public:
     OpenPass(const OpenPass&) = delete;
     OpenPass& operator=(const OpenPass&) = delete;
 
+    /// Enqueues what becomes of the pairs of some queries, before they are overwritten: of a query whose length
+    /// is 0 nothing.
+    using Take = std::function<void(const QueryTile& queries, const Pairs& pairs, std::size_t found,
+                                    CUdeviceptr lengths)>;
+
     /// Enqueues the search of what is open in a tile. counts: of groups, by ListPass.
-    void run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
-             CUdeviceptr probes, CUdeviceptr counts, const Answering& rows,
-             CUdeviceptr scratch) const;
+    void run(const StreamRef& stream, const QueryTile& queries, CUdeviceptr probes,
+             CUdeviceptr counts, const Answering& rows, CUdeviceptr scratch,
+             const Take& take) const;
+
+    /// Queries at a time, of a search whose rows come part by part.
+    std::size_t tile() const noexcept { return tile_; }
+    /// Lists that a query looks into, at most.
+    std::size_t most_probes() const noexcept { return most_; }
+    /// Before the first part: the lists of queries whose own hold too few rows, most_probes() of each query.
+    CUdeviceptr widened(const StreamRef& stream, const QueryTile& queries, CUdeviceptr probes,
+                        const Answering& rows, CUdeviceptr scratch) const;
+    /// The same as run(), of a part, after widened(). asked: queries as the rows are scored by.
+    void run_part(const StreamRef& stream, const QueryTile& asked, CUdeviceptr probes,
+                  CUdeviceptr counts, const Answering& rows, CUdeviceptr scratch,
+                  const Take& take) const;
 
 private:
+    void rank(const StreamRef& stream, const QueryTile& q, CUdeviceptr open, CUdeviceptr at) const;
     void find(const StreamRef& stream, const QueryTile& q, CUdeviceptr probes, CUdeviceptr counts,
               const Answering& rows, CUdeviceptr at) const;
-    void search(const StreamRef& stream, const SearchOut& out, const QueryTile& q, CUdeviceptr open,
-                CUdeviceptr probes, const Answering& rows, CUdeviceptr at) const;
+    void search(const StreamRef& stream, const QueryTile& q, CUdeviceptr open, CUdeviceptr probes,
+                const Answering& rows, CUdeviceptr at, const Take& take) const;
     void widen(const StreamRef& stream, const QueryTile& q, CUdeviceptr open, CUdeviceptr probes,
                const Answering& rows, CUdeviceptr at) const;
 

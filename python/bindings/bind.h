@@ -12,6 +12,7 @@ void bind_quant(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
 void bind_cuda(pybind11::module_& module);
 void bind_cuda_codes(pybind11::module_& m);
+void bind_cuda_coded_lists(pybind11::module_& m);
 void bind_cuda_lists(pybind11::module_& m);
 void bind_cuda_shards(pybind11::module_& module);
 void bind_cuda_graph(pybind11::module_& module);

@@ -161,6 +161,7 @@ void bind_cuda(py::module_& module) {
     def_streams(m);
     bind_cuda_codes(m);
     bind_cuda_lists(m);
+    bind_cuda_coded_lists(m);
     bind_cuda_shards(m);
     bind_cuda_training(m);
     bind_cuda_transforms(m);

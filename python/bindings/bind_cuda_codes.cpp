@@ -37,6 +37,7 @@ py::array some_codes(const LiveCodes& codes, std::size_t first, std::size_t coun
 
 void def_codes(py::module_& m) {
     py::class_<Decoding>(m, "Decoding", "How codes are read back.")
+        .def_readonly("code_size", &Decoding::code_size)
         .def_readonly("bits", &Decoding::bits)
         .def_readonly("width", &Decoding::width)
         .def_readonly("rotated_dim", &Decoding::rotated_dim)

@@ -9,9 +9,9 @@
 #include "bind.h"
 #include "cuda/cuda.h"
 #include "device_array.h"
-#include "device_rows.h"
 #include "index/ivf/ivf_index.h"
 #include "index/ivf/list_order.h"
+#include "list_request.h"
 
 namespace nearfield::bindings {
 namespace {
@@ -76,20 +76,10 @@ std::unique_ptr<cuda::ListedRows> listed_from(
                          centroid_constants, cuda::ListSizes(lists), std::move(grouped)});
 }
 
-/// What a search is asked beside the queries: metric, k, nprobe, margin, addresses of mask and labels, groups.
-using Asked =
-    std::tuple<std::string, std::size_t, std::size_t, double, Address, Address, std::size_t>;
-
-cuda::ListRequest request_of(const DeviceMatrix& queries, const cuda::ListedRows& listed,
-                             const Asked& asked) {
-    const auto& [metric, k, nprobe, margin, mask, labels, groups] = asked;
-    return {rows_of(queries), listed, metric_from(metric), k, nprobe, margin, mask, labels, groups};
-}
-
-void search(const DeviceMatrix& queries, const cuda::ListedRows& listed, const Asked& asked,
+void search(const DeviceMatrix& queries, const cuda::ListedRows& listed, const AskedOfLists& asked,
             const std::tuple<Address, Address, Address>& out, Address scratch, int device,
             Address stream) {
-    const cuda::ListRequest request = request_of(queries, listed, asked);
+    const cuda::ListRequest request = list_request(queries, listed, asked);
     const auto& [ids, scores, counts] = out;
     const py::gil_scoped_release release;
     const cuda::StreamRef on = stream_of(device, stream);
@@ -125,8 +115,8 @@ void def_search(py::module_& m) {
         py::arg("rows"), py::arg("metric"), py::arg("at"), py::arg("device"), py::arg("stream"));
     m.def(
         "list_scratch_bytes",
-        [](const DeviceMatrix& queries, const cuda::ListedRows& listed, const Asked& asked) {
-            return cuda::list_scratch_bytes(request_of(queries, listed, asked));
+        [](const DeviceMatrix& queries, const cuda::ListedRows& listed, const AskedOfLists& asked) {
+            return cuda::list_scratch_bytes(list_request(queries, listed, asked));
         },
         py::arg("queries"), py::arg("listed"), py::arg("asked"));
     m.def("search_lists", &search, py::arg("queries"), py::arg("listed"), py::arg("asked"),

@@ -51,9 +51,9 @@ class PlacedIndex:
         ValueError
             No such name of a device, or one twice.
         TypeError
-            Not a :class:`FlatIndex` of rows as they are or of codes without `refine`, nor an
-            :class:`IVFIndex` or an :class:`HNSWIndex` of rows as they are: only those are searched
-            on a device. On several only flat rows as they are.
+            Not a :class:`FlatIndex` or an :class:`IVFIndex` of rows as they are or of codes without
+            `refine`, nor an :class:`HNSWIndex` of rows as they are: only those are searched on a
+            device. On several only flat rows as they are.
         DeviceError
             No device or driver, or too little memory.
 

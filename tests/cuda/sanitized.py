@@ -21,6 +21,7 @@ from cuda import (
     test_choose_lists,
     test_cluster_sums,
     test_clusters,
+    test_coded_lists,
     test_decode_codes,
     test_exact,
     test_folded,
@@ -136,6 +137,7 @@ def decoding(shim: Any, seed: int) -> None:
         test_decode_codes.check(shim, form, seed + 2)
     test_decode_codes.check_rotation(shim, seed)
     test_decode_codes.check_places(shim, seed)
+    test_coded_lists.check(shim, seed)
 
 
 def exact(shim: Any, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace nearfield {
@@ -35,15 +36,32 @@ void ListOrder::copy_rows(std::size_t first, std::size_t count, std::size_t stri
     if (stored.data == nullptr && count != 0) {
         throw std::invalid_argument("the index keeps codes alone, no rows");
     }
-    if (first > size() || count > size() - first || stride < row_bytes()) {
-        throw std::invalid_argument("rows: got " + std::to_string(count) + " from " +
-                                    std::to_string(first) + " on, expected some of " +
-                                    std::to_string(size()));
-    }
+    check_there(first, count);
+    if (stride < row_bytes()) throw std::invalid_argument("stride: got less than a row");
     for (std::size_t i = 0; i < count; ++i, out += stride) {
         std::memcpy(out, stored.row(rows_[first + i]), row_bytes());
         std::memset(out + row_bytes(), 0, stride - row_bytes());
     }
+}
+
+const RowCoding& ListOrder::coding() const {
+    if (store_->coding != nullptr) return *store_->coding;
+    throw std::invalid_argument("codes: got an index without, expected one with codes in lists");
+}
+
+void ListOrder::copy_codes(std::size_t first, std::size_t count, std::uint8_t* out) const {
+    check_there(first, count);
+    const std::size_t bytes = coding().quantizer->code_size();
+    for (std::size_t i = 0; i < count; ++i) {
+        std::memcpy(out + i * bytes, store_->codes.data() + rows_[first + i] * bytes, bytes);
+    }
+}
+
+void ListOrder::check_there(std::size_t first, std::size_t count) const {
+    if (first <= size() && count <= size() - first) return;
+    throw std::invalid_argument("rows: got " + std::to_string(count) + " from " +
+                                std::to_string(first) + " on, expected some of " +
+                                std::to_string(size()));
 }
 
 }  // namespace nearfield

@@ -35,7 +35,15 @@ public:
     void copy_rows(std::size_t first, std::size_t count, std::size_t stride,
                    std::uint8_t* out) const;
 
+    /// How rows are coded; std::invalid_argument where they are not.
+    const RowCoding& coding() const;
+    /// Writes the codes of rows [first, first + count), one behind the other. std::invalid_argument where there
+    /// are not so many.
+    void copy_codes(std::size_t first, std::size_t count, std::uint8_t* out) const;
+
 private:
+    void check_there(std::size_t first, std::size_t count) const;
+
     std::shared_ptr<const RowStore> store_;
     std::vector<std::uint32_t> sizes_;
     std::vector<Id> rows_;

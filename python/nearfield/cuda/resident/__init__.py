@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..library import as_ordinals
 from .base import Resident
+from .coded_lists import ResidentCodedLists
 from .codes import ResidentCodes
 from .graph import ResidentGraph
 from .lists import ResidentLists
@@ -28,6 +29,7 @@ KINDS: tuple[type[Resident], ...] = (
     ResidentRows,
     ResidentCodes,
     ResidentLists,
+    ResidentCodedLists,
     ResidentGraph,
 )
 """The first that takes an index holds it."""

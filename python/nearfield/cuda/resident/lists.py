@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,12 +19,12 @@ from .base import Resident
 if TYPE_CHECKING:
     from ...index import Index
 
-__all__ = ["ResidentLists"]
+__all__ = ["Place", "ResidentLists", "Sent"]
 
 _BLOCK_BYTES = 1 << 24
 _ALIGNMENT = 16  # bytes that kernels load at once
 
-_Place = tuple[int, int, int, int, str]
+Place = tuple[int, int, int, int, str]
 
 
 class _Copy(NamedTuple):
@@ -56,18 +56,23 @@ class ResidentLists(Resident):
         params: Mapping[str, Any],
         stream: int,
     ) -> SearchResult:
-        native, place = library(), (self.device, stream)
         nprobe = params["nprobe"]
+        groups = library().groups_looked_into(self._core, nprobe)
         asked = (
             *(self._core.metric, k, nprobe, params.get("margin", math.inf)),
-            *(address_of(mask), copy.labels, native.groups_looked_into(self._core, nprobe)),
+            *(address_of(mask), copy.labels, groups),
         )
-        needed = native.list_scratch_bytes(q.place, copy.listed, asked)
+        needed, search = self._native()
+        place, what = (self.device, stream), (q.place, copy.listed, asked)
 
         def enqueue(out: tuple[int, int, int], scratch: int) -> None:
-            native.search_lists(q.place, copy.listed, asked, out, scratch, *place)
+            search(*what, out, scratch, *place)
 
-        return answered(owner, q, k, needed, place, enqueue)
+        return answered(owner, q, k, needed(*what), place, enqueue)
+
+    def _native(self) -> tuple[Callable[..., int], Callable[..., None]]:
+        """Return what says how much scratch memory a search takes, and what enqueues it."""
+        return library().list_scratch_bytes, library().search_lists
 
     def _current(self) -> _Copy:
         copy: _Copy = super()._current()  # type: ignore[assignment]
@@ -80,7 +85,7 @@ class ResidentLists(Resident):
     def _copied(self, version: int) -> _Copy:
         if not self._core.is_trained:
             return _Copy(version, 0, None, 0, ())
-        sent = _Sent(self._core.metric, self.device, self.stream)
+        sent = Sent(self._core.metric, self.device, self.stream)
         order = library().ListOrder(self._core)
         labels, sizes = order.labels(), order.sizes()
         by_label = np.argsort(labels)
@@ -92,19 +97,26 @@ class ResidentLists(Resident):
             of_centroids = (centroids[1], sent.array(_offsets(groups[1])), 0, 0)
             means = sent.matrix(groups[0])
             grouped = library().ListedRows(centroids[0], of_centroids, *means, groups[1])
-        place = sent.rows(order, self._core.dim, self._core.dtype)
-        of_rows = (
-            sent.constants(place),
-            *map(sent.array, (_offsets(sizes), names, order.places())),
-        )
+        place, constants = self._stored(sent, order)
+        of_rows = (constants, *map(sent.array, (_offsets(sizes), names, order.places())))
         listed = library().ListedRows(place, of_rows, *centroids, sizes, grouped)
         by_name = labels[by_label]
         numbered = bool((by_name == np.arange(len(labels))).all())
         called = 0 if numbered else sent.array(by_name)
+        listed = self._searched(sent, order, listed)
         return _Copy(version, len(labels), listed, called, tuple(sent.keep))
 
+    def _stored(self, sent: Sent, order: Any) -> tuple[Place, int]:
+        """Return where the rows are, in the order of lists, and the address of their constants."""
+        place = sent.rows(order, self._core.dim, self._core.dtype)
+        return place, sent.constants(place)
 
-class _Sent:
+    def _searched(self, sent: Sent, order: Any, listed: Any) -> Any:
+        """Return what is searched: the rows where they lie."""
+        return listed
+
+
+class Sent:
     """What is sent to a device, kept as long as this is."""
 
     def __init__(self, metric: str, device: int, stream: int) -> None:
@@ -123,28 +135,33 @@ class _Sent:
         self.keep.append(there)
         return there
 
-    def constants(self, place: _Place) -> int:
+    def blocks(self, n: int, size: int, some: Callable[[int, int], NDArray[np.uint8]]) -> int:
+        """Return the address of n things of `size` bytes, of which some(first, count) are some."""
+        there = self.room(n * size)
+        step = max(_BLOCK_BYTES // size, 1)
+        for first in range(0, n, step):
+            block = some(first, min(step, n - first))
+            library().upload(there, block.reshape(-1), first * size)
+        return int(there._address)
+
+    def constants(self, place: Place) -> int:
         """Return the address of what searches need of rows beside them."""
         at = int(self.room(library().list_constants_bytes(place))._address)
         library().compute_list_constants(place, self._metric, at, self._device, self._stream)
         return at
 
-    def matrix(self, array: NDArray[np.float32]) -> tuple[_Place, int]:
+    def matrix(self, array: NDArray[np.float32]) -> tuple[Place, int]:
         """Return where a copy of some vectors is, and their constants."""
         n, dim = array.shape
         place = (self.array(array), n, dim, dim, "float32")
         return place, self.constants(place)
 
-    def rows(self, order: Any, dim: int, dtype: str) -> _Place:
+    def rows(self, order: Any, dim: int, dtype: str) -> Place:
         """Return where the rows are, in the order of lists."""
         n, row_bytes = len(order), order.row_bytes
         stride = -(-row_bytes // _ALIGNMENT) * _ALIGNMENT
-        there = self.room(n * stride)
-        step = max(_BLOCK_BYTES // stride, 1)
-        for first in range(0, n, step):
-            block = order.rows(first, min(step, n - first), stride)
-            library().upload(there, block.reshape(-1), first * stride)
-        return (there._address, n, dim, stride // (row_bytes // dim), dtype)
+        at = self.blocks(n, stride, lambda first, count: order.rows(first, count, stride))
+        return (at, n, dim, stride // (row_bytes // dim), dtype)
 
 
 def _offsets(sizes: NDArray[np.uint32]) -> NDArray[np.uint32]:
