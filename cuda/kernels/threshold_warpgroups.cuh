@@ -23,6 +23,11 @@ constexpr u32 kQueryBytes = kTileQueries * kBoxBytes;
 constexpr u32 kRingStageBytes = kQueryBytes + kGroupColumns * kBoxBytes;
 constexpr u32 kRingStages = 4;
 constexpr u32 kReaders = 2 * kWarpgroup / kWarp;  // warps
+constexpr u32 kRingThreads = 3 * kWarpgroup;
+constexpr u32 kBringing = 40, kMultiplying = 232;  // registers of a thread
+// A block begins with as many for each thread as there are for all, in steps of 8.
+static_assert(kBringing + 2 * kMultiplying <= 3 * (65536 / kRingThreads / 8 * 8),
+              "registers are given before others take them");
 
 #if defined(NEARFIELD_HAS_WARPGROUPS)
 
@@ -100,7 +105,7 @@ __device__ __forceinline__ void multiply_slices(typename Way::Sum (&sum)[kSums],
         before = ring.empty + ring.stage;
         ring.advance();
     }
-    wait_for_products<0>();
+    wait_for_sums(sum);
     if (lane_id() == 0) before->arrive();
 }
 
@@ -162,10 +167,10 @@ __device__ __forceinline__ void scan_by_warpgroups(const BoxMap& queries, const 
     __syncthreads();
     const u32 group = threadIdx.x / kWarpgroup;
     if (group == 0) {
-        give_registers<40>();
+        give_registers<kBringing>();
         if (threadIdx.x == 0) bring_slices(queries, rows, tiles, ring);
     } else {
-        take_registers<232>();
+        take_registers<kMultiplying>();
         scan_tiles<Way>(tiles, group - 1, ring, scoring, survivors);
     }
 }

@@ -7,7 +7,7 @@
 //           row 8 (i / 4) + 2 t + i % 2 of the second
 // Multiplying goes on while the threads do: fence_sums() before the first product and whenever the sums were
 // touched, commit_products() behind some, wait_for_products<N>() until at most N such groups are under way.
-// Only then may sums be read and tiles overwritten.
+// Only then may tiles be overwritten, and sums be read after wait_for_sums().
 // Elements: bf16 or f16, float32 sums; or signed times unsigned bytes, integer sums, which are exact.
 // Source: PTX ISA, wgmma.
 #pragma once
@@ -100,10 +100,10 @@ template <u32 Open>
 static __device__ void wait_for_products() {
     shim::wait_for_products(Open);
 }
-template <u32 Count>
-static __device__ void take_registers() {}
-template <u32 Count>
-static __device__ void give_registers() {}
+template <class Sum>
+static __device__ void wait_for_sums(Sum (&)[kSums]) {
+    shim::wait_for_products(0);
+}
 
 #else
 
@@ -173,17 +173,40 @@ static __device__ __forceinline__ void wait_for_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Open) : "memory");
 }
 
-/// All warps of a warpgroup: how many registers a thread may use from here on.
-template <u32 Count>
-static __device__ __forceinline__ void take_registers() {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
+/// Until no product is under way. To a compiler the sums change in the products, not in the wait: that they do so here
+/// too keeps what reads them behind it.
+static __device__ __forceinline__ void wait_for_sums(float (&sum)[kSums]) {
+    wait_for_products<0>();
+    asm volatile("" : NEARFIELD_64_OF("f", 0), NEARFIELD_64_OF("f", 64)::"memory");
 }
-template <u32 Count>
-static __device__ __forceinline__ void give_registers() {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
+static __device__ __forceinline__ void wait_for_sums(i32 (&sum)[kSums]) {
+    wait_for_products<0>();
+    asm volatile("" : NEARFIELD_64_OF("r", 0), NEARFIELD_64_OF("r", 64)::"memory");
 }
 
 #endif
+
+/// Registers that a thread may ask for: setmaxnreg takes no other number.
+template <u32 Count>
+constexpr bool is_register_count = Count >= 24 && Count <= 256 && Count % 8 == 0;
+
+/// All warps of a warpgroup: how many registers a thread may use from here on. What some take others must
+/// have given, or they wait for ever.
+template <u32 Count>
+static __device__ __forceinline__ void take_registers() {
+    static_assert(is_register_count<Count>, "24 to 256, a multiple of 8");
+#if !defined(NEARFIELD_SHIM)
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
+#endif
+}
+template <u32 Count>
+static __device__ __forceinline__ void give_registers() {
+    static_assert(is_register_count<Count>, "24 to 256, a multiple of 8");
+#if !defined(NEARFIELD_SHIM)
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
+#endif
+}
+
 #endif
 
 }  // namespace nearfield

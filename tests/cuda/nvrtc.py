@@ -94,14 +94,38 @@ def resources(log: str) -> dict[str, Resources]:
     return found
 
 
-def instructions(cubin: bytes, file: Path) -> dict[str, set[str]]:
-    """Return the opcodes of every kernel in a cubin, by nvdisasm."""
+def listings(cubin: bytes, file: Path) -> dict[str, str]:
+    """Return the code of every kernel in a cubin, by nvdisasm."""
     nvdisasm = toolkit("bin/nvdisasm")
     assert nvdisasm is not None
     file.write_bytes(cubin)
     text = subprocess.run([nvdisasm, "-c", file], capture_output=True, text=True, check=True).stdout
-    found: dict[str, set[str]] = {}
-    for section in re.split(r"\.section\s+\.text\.", text)[1:]:
-        opcodes = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)", section, re.M)
-        found[re.match(r"\w+", section).group()] = set(opcodes)
-    return found
+    sections = re.split(r"\.section\s+\.text\.", text)[1:]
+    return {re.match(r"\w+", section).group(): section for section in sections}
+
+
+def instructions(cubin: bytes, file: Path) -> dict[str, set[str]]:
+    """Return the opcodes of every kernel in a cubin."""
+    opcode = r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ )?([A-Z0-9]+)"
+    return {
+        name: set(re.findall(opcode, section, re.M))
+        for name, section in listings(cubin, file).items()
+    }
+
+
+def sums_touched_early(listing: str) -> list[str]:
+    """Return what touches the sums of a warpgroup between its last product and the wait for all."""
+    lines = listing.splitlines()
+    last = max(i for i, line in enumerate(lines) if re.search(r"\b[HIQ]GMMA\.", line))
+    first = int(re.search(r"GMMA\S+ R(\d+),", lines[last]).group(1))
+    wait = next(
+        (i for i, line in enumerate(lines[last:], last) if "DEPBAR.LE gsb0, 0x0 " in line),
+        len(lines),
+    )
+    between = [line.split("*/", 1)[-1].strip() for line in lines[last + 1 : wait]]
+    touched = [
+        line
+        for line in between
+        if any(first <= int(r) < first + 128 for r in re.findall(r"\bR(\d+)\b", line))
+    ]
+    return touched if wait < len(lines) else ["no wait for all products", *touched]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cuda.nvrtc import PACKAGES, CompileError, Nvrtc, instructions, resources, toolkit
+from cuda.nvrtc import (
+    PACKAGES,
+    CompileError,
+    Nvrtc,
+    instructions,
+    listings,
+    resources,
+    sums_touched_early,
+    toolkit,
+)
 from cuda.shim_library import KERNELS
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_90a", "sm_100", "sm_120")
@@ -68,6 +78,13 @@ def cubins(
     }
 
 
+def is_bounded(name: str) -> bool:
+    """Whether a file, or a header it includes, says how many threads its kernels have."""
+    text = (KERNELS / name).read_text(encoding="utf-8")
+    headers = re.findall(r'#include "(\w+\.cuh)"', text)
+    return any("__launch_bounds__" in part for part in (text, *(HEADERS[h] for h in headers)))
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("name", FILES)
 def test_kernels_compile_without_spills(
@@ -80,6 +97,9 @@ def test_kernels_compile_without_spills(
     assert found, log
     bad = {k: r for k, r in found.items() if r.stack or r.spills or r.shared > STATIC_SHARED}
     assert not bad, f"stack, spills or too much shared memory for {arch}: {bad}"
+    # Launches of up to 1,024 threads are refused where those would need more than 64 Ki registers.
+    many = {k: r for k, r in found.items() if r.registers > 64 and not is_bounded(name)}
+    assert not many, f"kernels without __launch_bounds__ that no large block can have: {many}"
 
 
 @pytest.mark.parametrize("name", sorted(TENSOR_CORES))
@@ -111,6 +131,10 @@ def test_warpgroups_multiply_and_boxes_are_copied(
         assert not {"LDL", "STL"} & found[kernel], f"{kernel} keeps variables in memory"
         # 384 threads of a block: 40 for those that copy, 232 for those that multiply.
         assert resources(log)[kernel].registers <= 65536 // 384
+        early = sums_touched_early(listings(cubin, tmp_path / "kernel.cubin")[kernel])
+        assert not early, f"{kernel}: {early[:3]} before the products are over"
+    # C7510 and its like: products one by one, or fences that the compiler had to add.
+    assert "(C7" not in log, log
 
 
 def test_the_gate_sees_a_stack_and_an_error(nvrtc: Nvrtc) -> None:
@@ -123,6 +147,16 @@ def test_the_gate_sees_a_stack_and_an_error(nvrtc: Nvrtc) -> None:
     assert resources(nvrtc.compile(spilling, "sm_90", {})[1])["spills"].stack >= 800
     with pytest.raises(CompileError, match="undefined"):
         nvrtc.compile("__global__ void f() { missing(); }", "sm_90", {})
+
+
+def test_the_gate_sees_sums_that_are_read_early() -> None:
+    product = "/*10*/ HGMMA.64x256x16.F32.BF16 R24, gdesc[UR8], R24, gsb0 ;\n"
+    wait = "/*20*/ WARPGROUP.DEPBAR.LE gsb0, 0x0 ;\n"
+    use = "/*30*/ FADD R3, R151, R2 ;\n"
+    other = "/*30*/ FADD R3, R152, R23 ;\n"
+    assert not sums_touched_early(product + other + wait + use)
+    assert sums_touched_early(product + use + wait) == ["FADD R3, R151, R2 ;"]
+    assert sums_touched_early(product + use) == ["no wait for all products", "FADD R3, R151, R2 ;"]
 
 
 def test_nvcc_takes_the_same_files(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ namespace {
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarpsOfGroup = 4;
 constexpr std::size_t kAlign = 1024;
+constexpr unsigned kMostBytes = (1u << 20) - 1;
 constexpr std::size_t kMaxThreads = 1024;
 
 struct Barrier {
@@ -164,6 +165,7 @@ void arrive_at_barrier(void* at, unsigned bytes, const char*, int) {
     before_atomic();
     Barrier& barrier = barrier_at(at);
     if (barrier.missing == 0) fail("more arrivals than a barrier takes");
+    if (bytes > kMostBytes) fail("more bytes than a barrier counts");
     barrier.bytes += bytes;
     --barrier.missing;
     end_phase_if_over(barrier);
@@ -200,6 +202,14 @@ const unsigned char* tile_bytes(unsigned long long descriptor, unsigned row) {
     const std::uint64_t start = (descriptor & 0x3fff) << 4, stride = (descriptor >> 32 & 0x3fff)
                                                                      << 4;
     const bool swizzled = descriptor >> 62 == 1;
+    // Bits 14-15, 30-31, 46-48 and 52-61 have no meaning; the distance in bits 16-29 has none with swizzling.
+    if ((descriptor & 0x3ff1c000c000c000u) != 0) fail("a tile's descriptor with bits no one knows");
+    // Rows are swizzled by where they lie, so groups of eight rows begin at multiples of 1024 bytes; what begins
+    // elsewhere has to say so in bits 49-51.
+    if (swizzled &&
+        (start % kAlign >= 128 || stride % kAlign != 0 || (descriptor >> 49 & 7) != 0)) {
+        fail("a swizzled tile that does not begin at eight rows");
+    }
     const auto* const base = reinterpret_cast<const unsigned char*>(shared_base());
     for (unsigned byte = 0; byte < sizeof bytes; byte += 16) {
         std::uint64_t at = start + row / 8 * stride + row % 8 * 128 + byte;
