@@ -35,6 +35,14 @@ StreamPtr stream_of(api::CUstream handle) {
     return found != m.made_streams.end() ? found->second : nullptr;
 }
 
+// CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+std::size_t most_shared() {
+    const std::string capability = setting("STANDIN_CAPABILITY", "9.0");
+    if (capability == "8.0" || capability == "8.7") return 163 * 1024;
+    const bool is_large = capability[0] == '9' || capability.substr(0, 3) == "10.";
+    return is_large ? 227 * 1024 : 99 * 1024;
+}
+
 namespace {
 
 int devices() { return static_cast<int>(number("STANDIN_DEVICES", 2)); }
@@ -47,7 +55,7 @@ int attribute(int which) {
         case api::kAttributeMajor: return std::stoi(capability);
         case api::kAttributeMinor: return std::stoi(capability.substr(capability.find('.') + 1));
         case api::kAttributeMultiprocessors: return 4;
-        case api::kAttributeSharedPerBlock: return 227 * 1024;
+        case api::kAttributeSharedPerBlock: return static_cast<int>(most_shared());
         case api::kAttributeMemoryPools: return static_cast<int>(number("STANDIN_POOLS", 1));
         default: return 0;
     }

@@ -26,6 +26,7 @@ struct Machine {
     std::map<const void*, std::shared_ptr<Event>> events;
     std::map<const void*, int> modules;  // handle to device
     std::map<const void*, std::pair<int, std::string>> functions;
+    std::map<const void*, std::size_t> allowed;  // dynamic shared memory of functions
     int failed = 0;  // what every later call returns, once a kernel has failed
     std::string failure;
     bool started = false;
@@ -38,6 +39,9 @@ Machine& machine();
 int current_device();
 
 api::CUcontext context_of(int device);
+
+/// Shared memory that a block may have where it asks for it, by the devices' capability.
+std::size_t most_shared();
 
 /// Null where the handle is no live stream.
 StreamPtr stream_of(api::CUstream handle);

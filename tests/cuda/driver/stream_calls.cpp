@@ -43,6 +43,13 @@ CUresult refuse_foreign(standin::Machine& m, const std::string& name, int owner)
     return m.failed = kCudaLaunchFailed;
 }
 
+/// Unasked, 48 KiB less what the kernel declares itself: of any, to be on the safe side.
+std::size_t shared_allowed(const standin::Machine& m, CUfunction function) {
+    const auto asked = m.allowed.find(function);
+    if (asked != m.allowed.end()) return asked->second;
+    return 48 * 1024 - nearfield::shim::static_shared_size();
+}
+
 std::string architecture() {
     const std::string capability = standin::setting("STANDIN_CAPABILITY", "9.0");
     return "sm_" + capability.substr(0, capability.find('.')) +
@@ -177,10 +184,13 @@ STANDIN_EXPORT CUresult cuModuleGetFunction(CUfunction* function, CUmodule modul
     return 0;
 }
 
-STANDIN_EXPORT CUresult cuFuncSetAttribute(CUfunction function, int, int value) {
+STANDIN_EXPORT CUresult cuFuncSetAttribute(CUfunction function, int attribute, int value) {
     STANDIN_ENTER(cuFuncSetAttribute);
     if (m.functions.count(function) == 0) return kCudaInvalidHandle;
-    return value <= 227 * 1024 ? 0 : 1;
+    const auto bytes = static_cast<std::size_t>(value);
+    if (attribute != kFunctionSharedBytes || value < 0 || bytes > standin::most_shared()) return 1;
+    m.allowed[function] = bytes;
+    return 0;
 }
 
 STANDIN_EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap* map, int type, unsigned rank,
@@ -196,7 +206,9 @@ STANDIN_EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap* map, int type, unsig
     const bool plain = rank == 2 && steps[0] == 1 && steps[1] == 1 && interleave == 0 && fill == 0;
     const bool aligned = at % 16 == 0 && strides[0] % 16 == 0 && strides[0] >= dims[0] * size;
     const bool fits = box[0] * size == 128 && box[1] >= 1 && box[1] <= 256;
-    const bool sized = dims[0] >= 1 && dims[1] >= 1 && dims[0] >> 32 == 0 && dims[1] >> 32 == 0;
+    const bool near = strides[0] >> 40 == 0;
+    const bool sized =
+        near && dims[0] >= 1 && dims[1] >= 1 && dims[0] >> 32 == 0 && dims[1] >> 32 == 0;
     if (!known || !plain || !aligned || !fits || !sized || swizzle != kTensorSwizzle128) return 1;
     const nearfield::shim::BoxMap described = {
         nearfield::shim::kBoxMapMark, at, dims[0], dims[1], strides[0], box[0], box[1], size};
@@ -215,7 +227,9 @@ STANDIN_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, uns
     const auto found = m.functions.find(function);
     if (found == m.functions.end() || found->second.first != device) return kCudaInvalidHandle;
     const bool empty = grid_x == 0 || grid_y == 0 || grid_z == 0;
-    if (empty || grid_y > 65535 || grid_z > 65535 || block_x * block_y * block_z > 1024) return 1;
+    if (empty || grid_x >> 31 != 0 || grid_y > 65535 || grid_z > 65535) return 1;
+    if (block_x * block_y * block_z > 1024 || block_z > 64) return 1;
+    if (shared_bytes > shared_allowed(m, function)) return 1;
     const std::string name = found->second.second;
     const auto& sizes = nearfield::shim::kernels().at(name).sizes;
     std::vector<Argument> kept(sizes.size());

@@ -129,7 +129,7 @@ __attribute__((no_sanitize("address")))
 void fill_static_shared() {
     unsigned char* const first = __start_nearfield_shared;
     if (first == nullptr) return;
-    const auto bytes = static_cast<std::size_t>(__stop_nearfield_shared - first);
+    const std::size_t bytes = static_shared_size();
     for (std::size_t i = 0; i < bytes; ++i) first[i] = static_cast<unsigned char>(noise.next());
 }
 
@@ -277,6 +277,10 @@ std::map<std::string, Kernel>& kernels() {
 }
 
 unsigned char* dynamic_shared() noexcept { return shared.get(); }
+
+std::size_t static_shared_size() noexcept {
+    return static_cast<std::size_t>(__stop_nearfield_shared - __start_nearfield_shared);
+}
 
 std::size_t dynamic_shared_size() noexcept { return shared_size; }
 

@@ -73,6 +73,8 @@ bool add_kernel(const char* name, void (*kernel)(P...)) {
 enum class WarpOp : unsigned { kSync, kShuffle, kBallot, kRun };
 
 unsigned char* dynamic_shared() noexcept;
+/// Of the __shared__ variables of all kernels together.
+std::size_t static_shared_size() noexcept;
 void block_barrier(const char* file, int line);
 /// kShuffle: the value of lane `from`; kBallot: the lanes whose value is not zero.
 std::uint64_t warp_wait(WarpOp op, unsigned mask, std::uint64_t value, unsigned from,
