@@ -15,7 +15,9 @@ static __device__ __forceinline__ void copy_chunk(void* shared, const void* glob
     shim::copy_async(shared, global, 16, valid);
 #else
     const u32 to = static_cast<u32>(__cvta_generic_to_shared(shared));
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(valid)
+    // The L2 fetches the whole line of 128 bytes: slices are narrower, and their neighbours are wanted next.
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(global),
+                 "r"(valid)
                  : "memory");
 #endif
 }
