@@ -17,11 +17,24 @@ using u64 = std::uint64_t;
 constexpr std::size_t kMaximaBytes = std::size_t{256} << 20;
 constexpr std::size_t kMostTile = 4096;
 constexpr unsigned kThreads = kScanThreads;
+constexpr std::size_t kBlocks = 1024;  // a few for each multiprocessor of any device
+constexpr std::size_t kGroupsOfSlice = 512;
+constexpr std::size_t kMostSlices = 64;
+constexpr std::size_t kFewQueries = 64;
+constexpr unsigned kThreadsOfFew = 512;
 
 /// Groups that a query's list takes: k hold the winners, the margin lets some more in; most where queries
 /// are rounded to bytes.
 std::size_t capacity_for(const SearchRequest& r) noexcept {
     return are_bytes(r.rows.dtype) ? 4 * r.k + 128 : 2 * r.k + 64;
+}
+
+/// Blocks that share the groups of a query when the best are selected, for few queries alone would leave a device
+/// idle. A slice should leave out far more than it selects.
+std::size_t slices_for(std::size_t groups, std::size_t wanted, std::size_t queries) noexcept {
+    const std::size_t worth = groups / std::max(kGroupsOfSlice, 8 * wanted);
+    return std::clamp<std::size_t>(kBlocks / queries, 1,
+                                   std::clamp<std::size_t>(worth, 1, kMostSlices));
 }
 
 }  // namespace
@@ -64,7 +77,12 @@ GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
     maxima_ = scratch.take(tile_ * groups_ * sizeof(float));
     best_ = scratch.take(tile_ * wanted_ * sizeof(float));
     best_ids_ = scratch.take(tile_ * wanted_ * sizeof(u32));
-    best_keys_ = scratch.take(tile_ * wanted_ * sizeof(u64));
+    slices_ = slices_for(groups_, wanted_, tile_);
+    best_keys_ = scratch.take(tile_ * slices_ * wanted_ * sizeof(u64));
+    if (slices_ > 1) {
+        parts_ = scratch.take(tile_ * slices_ * wanted_ * sizeof(float));
+        part_ids_ = scratch.take(tile_ * slices_ * wanted_ * sizeof(u32));
+    }
     lists_ = scratch.take(tile_ * capacity_ * sizeof(u32));
     counts_ = scratch.take(tile_ * sizeof(u32));
     keys_ = scratch.take(tile_ * capacity_ * kGroupRows * sizeof(double));
@@ -86,11 +104,25 @@ void GroupPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
            constants_.bias(constants, r_.metric), static_cast<u32>(r_.rows.rows), bias_at(at));
 }
 
+/// The best `wanted_` of each query's maxima; by slices first, where there are several.
+void GroupPass::select_maxima(const StreamRef& stream, unsigned queries, CUdeviceptr at) const {
+    const auto select = [&](const Pairs& of, std::size_t length, std::size_t slices,
+                            const Pairs& best) {
+        launch(stream, {"select_k.cu", "select_k_radix_f32"},
+               {{queries, static_cast<unsigned>(slices), 1}, {256, 1, 1}, 0}, of.keys, of.rows,
+               u64{length}, CUdeviceptr{0}, static_cast<u32>(length), u32{0},
+               static_cast<u32>(wanted_), at + best_keys_, best.keys, best.rows);
+    };
+    const Pairs best{at + best_, at + best_ids_};
+    if (slices_ == 1) return select({at + maxima_, 0}, groups_, 1, best);
+    const Pairs parts{at + parts_, at + part_ids_};
+    select({at + maxima_, 0}, groups_, slices_, parts);
+    select(parts, slices_ * wanted_, 1, best);
+}
+
 void GroupPass::select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
     const auto count = static_cast<unsigned>(q.count);
-    launch(stream, {"select_k.cu", "select_k_radix_f32"}, {{count, 1, 1}, {256, 1, 1}, 0},
-           at + maxima_, CUdeviceptr{0}, u64{groups_}, CUdeviceptr{0}, static_cast<u32>(groups_),
-           u32{0}, static_cast<u32>(wanted_), at + best_keys_, at + best_, at + best_ids_);
+    select_maxima(stream, count, at);
     clear(stream, at + counts_, q.count * sizeof(u32));
     const unsigned slices = std::min(blocks_of(groups_, 4096), 64U);
     launch(stream, {"rescore.cu", "collect_groups"}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
@@ -102,7 +134,10 @@ void GroupPass::select_groups(const StreamRef& stream, const QueryTile& q, CUdev
 void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
     const auto count = static_cast<unsigned>(q.count);
     const std::string name = std::string("rescore_") + suffix(r_.rows.dtype);
-    const unsigned slices = std::min(blocks_of(capacity_, 16), 16U);
+    // Each warp of a block reads eight rows of a group, one after the other: few queries are shared widely.
+    const std::size_t wide = std::min(capacity_, kBlocks / q.count);
+    const auto slices =
+        static_cast<unsigned>(std::max<std::size_t>(wide, std::min(blocks_of(capacity_, 16), 16U)));
     launch(stream, {"rescore.cu", name.c_str()}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
            q.queries, u64{r_.rows.cols}, r_.rows.address, u64{r_.rows.stride},
            static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
@@ -112,9 +147,12 @@ void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr
     const bool shared = r_.k <= kMostSharedKeys;
     const std::size_t length = capacity_ * kGroupRows;
     launch(stream, {"select_k.cu", "select_k_radix_f64"},
-           {{count, 1, 1}, {kThreads, 1, 1}, shared ? r_.k * kKeyBytes : 0}, at + keys_, at + rows_,
-           u64{length}, at + pairs_, static_cast<u32>(length), u32{0}, static_cast<u32>(r_.k),
-           shared ? CUdeviceptr{0} : at + select_keys_, at + found_, at + found_rows_);
+           {{count, 1, 1},
+            {q.count <= kFewQueries ? kThreadsOfFew : kThreads, 1, 1},
+            shared ? r_.k * kKeyBytes : 0},
+           at + keys_, at + rows_, u64{length}, at + pairs_, static_cast<u32>(length), u32{0},
+           static_cast<u32>(r_.k), shared ? CUdeviceptr{0} : at + select_keys_, at + found_,
+           at + found_rows_);
 }
 
 ScanPass::Found GroupPass::run(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {

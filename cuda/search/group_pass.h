@@ -64,6 +64,7 @@ public:
               CUdeviceptr scratch) const override;
 
 private:
+    void select_maxima(const StreamRef& stream, unsigned queries, CUdeviceptr at) const;
     void select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
 
@@ -80,7 +81,8 @@ private:
     RowConstants constants_;
     std::size_t own_constants_, masked_bias_;
     std::optional<ScanQueries> queries_;
-    std::size_t maxima_, best_, best_ids_, best_keys_;                // of groups
+    std::size_t maxima_, best_, best_ids_, best_keys_;  // of groups
+    std::size_t slices_, parts_ = 0, part_ids_ = 0;
     std::size_t lists_, counts_, keys_, rows_, pairs_, select_keys_;  // of the rows of groups
     std::size_t found_, found_rows_, lengths_;
 };

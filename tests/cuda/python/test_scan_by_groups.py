@@ -61,6 +61,19 @@ def test_filters(
         same(nf.topk(*arrays, k=3, metric=metric, filter=chosen), wanted, standin)
 
 
+@pytest.mark.usefixtures("scans")
+def test_few_queries_of_many_rows(standin: Standin, rng: np.random.Generator) -> None:
+    """The best groups of three slices each are selected first; winners lie in all of them."""
+    rows = values(rng, (3 * 32 * 512 + 40, 2), "float16")
+    queries = values(rng, (2, 2), "float16")
+    for at in (5, 16_300, 16_400, 32_900, len(rows) - 1):
+        rows[at] = 9 * queries[0]
+    rows[[77, 49_000]] = 9 * queries[1]
+    arrays = DlpackArray(standin, queries), DlpackArray(standin, rows)
+    found = nf.topk(*arrays, k=7, metric="ip")
+    same(found, nf.topk(queries, rows, k=7, metric="ip"), standin)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("scans")
 def test_exclude_self(standin: Standin, rng: np.random.Generator) -> None:
