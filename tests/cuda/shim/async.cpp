@@ -5,6 +5,7 @@
 // early, or overwritten too early, is wrong for sure or for some seed.
 // Source: own; PTX ISA, mbarrier, cp.async.bulk.tensor, wgmma and "Swizzling modes".
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -57,6 +58,13 @@ struct Products {
 std::map<const void*, Barrier> barriers;
 std::vector<Box> boxes;
 std::vector<Products> products(kMaxThreads);
+std::size_t used = 0;  // of them, at most
+
+Products& products_of_thread() {
+    const std::size_t thread = current_thread();
+    used = std::max(used, thread + 1);
+    return products[thread];
+}
 
 std::uintptr_t shared_base() {
     return reinterpret_cast<std::uintptr_t>(dynamic_shared()) / kAlign * kAlign;
@@ -135,7 +143,7 @@ void finish_products(void* const* lanes) {
 void reset_async() {
     barriers.clear();
     boxes.clear();
-    for (Products& all : products) all = {};
+    for (; used > 0; --used) products[used - 1] = {};
 }
 
 bool progress() {
@@ -224,7 +232,7 @@ const unsigned char* tile_bytes(unsigned long long descriptor, unsigned row) {
 
 void start_product(void* sums, std::size_t bytes, unsigned long long first,
                    unsigned long long second, bool adds, AddStep add) {
-    Products& mine = products[current_thread()];
+    Products& mine = products_of_thread();
     if (!mine.fenced) fail("a product whose sums were not fenced");
     if (mine.pending.empty()) {
         mine.sums = sums;
@@ -235,12 +243,12 @@ void start_product(void* sums, std::size_t bytes, unsigned long long first,
     mine.pending.push_back({first, second, adds, add, mine.groups});
 }
 
-void fence_sums() { products[current_thread()].fenced = true; }
+void fence_sums() { products_of_thread().fenced = true; }
 
-void commit_products() { ++products[current_thread()].groups; }
+void commit_products() { ++products_of_thread().groups; }
 
 void wait_for_products(unsigned open, const char* file, int line) {
-    Products& mine = products[current_thread()];
+    Products& mine = products_of_thread();
     mine.open = open;
     mine.warp = static_cast<unsigned>(current_thread() / kWarp % kWarpsOfGroup);
     warp_run(&mine, finish_products, file, line);

@@ -32,12 +32,16 @@ __asm__(
 
 namespace nearfield::shim {
 
-unsigned char* new_stack() {
+void give_stack(Context& context) {
+    static std::size_t given = 0;
     const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     void* memory = mmap(nullptr, kStackBytes + page, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, page, PROT_NONE) != 0) throw std::bad_alloc();
-    return static_cast<unsigned char*>(memory) + page;
+    context.stack = static_cast<unsigned char*>(memory) + page;
+    // Stacks that all begin at the same place of a page would share a few sets of the caches.
+    constexpr std::size_t kLine = 64, kLines = 64;
+    context.unused = given++ % kLines * kLine;
 }
 
 void prepare(Context& context, void (*entry)()) {
@@ -52,13 +56,13 @@ void prepare(Context& context, void (*entry)()) {
     constexpr std::size_t kRegisters = 6;
     void* frame[kRegisters + 2] = {};
     frame[kRegisters] = reinterpret_cast<void*>(entry);
-    unsigned char* top = context.stack + kStackBytes - sizeof frame;
+    unsigned char* top = context.stack + kStackBytes - context.unused - sizeof frame;
     std::memcpy(top, frame, sizeof frame);
     context.stack_pointer = top;
 #else
     getcontext(&context.state);
     context.state.uc_stack.ss_sp = context.stack;
-    context.state.uc_stack.ss_size = kStackBytes;
+    context.state.uc_stack.ss_size = kStackBytes - context.unused;
     context.state.uc_link = nullptr;
     makecontext(&context.state, entry, 0);
 #endif
@@ -66,19 +70,25 @@ void prepare(Context& context, void (*entry)()) {
 
 #if defined(__SANITIZE_ADDRESS__)
 namespace {
-const void* thread_stack = nullptr;  // of whoever launched: fibers are entered from there only
+const void* thread_stack = nullptr;  // of whoever launched
 std::size_t thread_stack_bytes = 0;
 }  // namespace
 #endif
 
 void entered() {
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(nullptr, &thread_stack, &thread_stack_bytes);
+    const void* from = nullptr;
+    std::size_t bytes = 0;
+    __sanitizer_finish_switch_fiber(nullptr, &from, &bytes);
+    if (thread_stack != nullptr) return;  // the first of a block is entered from there
+    thread_stack = from;
+    thread_stack_bytes = bytes;
 #endif
 }
 
 void switch_context(Context& from, Context& to, [[maybe_unused]] bool ends) {
 #if defined(__SANITIZE_ADDRESS__)
+    if (from.stack == nullptr) thread_stack = nullptr;
     __sanitizer_start_switch_fiber(ends ? nullptr : &from.shadow,
                                    to.stack != nullptr ? to.stack : thread_stack,
                                    to.stack != nullptr ? kStackBytes : thread_stack_bytes);

@@ -17,6 +17,7 @@ inline constexpr std::size_t kStackBytes = std::size_t{1} << 17;
 
 struct Context {
     unsigned char* stack = nullptr;  // lowest address; null: the thread's own
+    std::size_t unused = 0;          // bytes at its other end
 #if defined(__x86_64__)
     void* stack_pointer = nullptr;
 #else
@@ -25,8 +26,8 @@ struct Context {
     void* shadow = nullptr;  // AddressSanitizer's
 };
 
-/// A stack of kStackBytes between pages that must not be touched. Lives as long as the process.
-unsigned char* new_stack();
+/// A stack of kStackBytes behind a page that must not be touched. It lives as long as the process.
+void give_stack(Context& context);
 
 /// Makes the next switch to `context` call entry on an empty stack. entry never returns.
 void prepare(Context& context, void (*entry)());

@@ -65,10 +65,27 @@ public:
         z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
         return z ^ (z >> 31);
     }
-    std::size_t below(std::size_t n) noexcept { return static_cast<std::size_t>(next() % n); }
+    std::size_t below(std::size_t n) noexcept {  // n < 2^32
+        return static_cast<std::size_t>((next() >> 32) * n >> 32);
+    }
+    void fill(unsigned char* first, std::size_t bytes) noexcept {
+        for (; bytes >= sizeof(std::uint64_t); bytes -= sizeof(std::uint64_t)) {
+            const std::uint64_t word = next();
+            std::memcpy(first, &word, sizeof word);
+            first += sizeof word;
+        }
+        for (; bytes > 0; --bytes) *first++ = static_cast<unsigned char>(next());
+    }
 
 private:
     std::uint64_t state_;
+};
+
+/// A thread that may go on; ordered by priority.
+struct Ready {
+    std::uint64_t priority;
+    std::size_t thread;
+    bool operator<(const Ready& other) const noexcept { return priority < other.priority; }
 };
 
 // What runs now. One launch at a time.
@@ -78,8 +95,10 @@ std::vector<std::unique_ptr<Fiber>> fibers;  // stacks are kept between launches
 std::size_t threads = 0;                     // of the block
 std::size_t ended = 0;
 std::size_t waiting = 0;
-std::size_t current = 0;
-std::vector<std::size_t> ready;
+constexpr std::size_t kNobody = ~std::size_t{0};
+std::size_t current = kNobody;
+unsigned in_warp[kMaxThreads / kWarp];  // lanes of a warp that wait in State::kInWarp
+std::vector<Ready> ready;               // by_priority: a heap
 std::unique_ptr<unsigned char[]> shared;
 std::size_t shared_size = 0;
 std::string failure;
@@ -92,34 +111,37 @@ std::string where(const Fiber& fiber) {
     return std::string(fiber.file) + ":" + std::to_string(fiber.line);
 }
 
+bool is_same_place(const Fiber& one, const Fiber& other) {
+    return one.line == other.line && std::strcmp(one.file, other.file) == 0;
+}
+
 std::string name_of(std::size_t thread) { return "thread " + std::to_string(thread); }
+
+void leave(bool ends = false);
 
 void enter(void) {
     entered();
     kernel->call(kernel->function, arguments);
     fibers[current]->state = State::kEnded;
     ++ended;
-    switch_context(fibers[current]->context, scheduler, true);
+    leave(true);
 }
 
 void make_ready(std::size_t thread) {
     fibers[thread]->state = State::kReady;
-    ready.push_back(thread);
+    ready.push_back({fibers[thread]->priority, thread});
+    if (by_priority) std::push_heap(ready.begin(), ready.end());
 }
 
 std::size_t pick() {
-    std::size_t at = noise.below(ready.size());
     if (by_priority) {
-        const auto lower = [](std::size_t a, std::size_t b) {
-            return fibers[a]->priority < fibers[b]->priority;
-        };
-        const auto top = std::max_element(ready.begin(), ready.end(), lower);
-        at = static_cast<std::size_t>(top - ready.begin());
-        if (noise.below(64) == 0) fibers[*top]->priority = noise.next();
+        std::pop_heap(ready.begin(), ready.end());
+    } else {
+        std::swap(ready[noise.below(ready.size())], ready.back());
     }
-    std::swap(ready[at], ready.back());
-    const std::size_t thread = ready.back();
+    const std::size_t thread = ready.back().thread;
     ready.pop_back();
+    if (by_priority && noise.below(64) == 0) fibers[thread]->priority = noise.next();
     return thread;
 }
 
@@ -130,7 +152,13 @@ void fill_static_shared() {
     unsigned char* const first = __start_nearfield_shared;
     if (first == nullptr) return;
     const std::size_t bytes = static_shared_size();
-    for (std::size_t i = 0; i < bytes; ++i) first[i] = static_cast<unsigned char>(noise.next());
+    // Not noise.fill: between these variables lies what AddressSanitizer watches.
+    std::size_t at = 0;
+    for (std::uint64_t word = 0; at + sizeof word <= bytes; at += sizeof word) {
+        word = noise.next();
+        std::memcpy(first + at, &word, sizeof word);
+    }
+    for (; at < bytes; ++at) first[at] = static_cast<unsigned char>(noise.next());
 }
 
 /// Nobody can go on: all at the same barrier go on together, anything else is an error.
@@ -141,7 +169,7 @@ void release_barrier() {
     const Fiber& one = *fibers[first];
     for (std::size_t t = 0; t < threads; ++t) {
         const Fiber& other = *fibers[t];
-        if (waits(t) && waits(first) && where(other) == where(one)) continue;
+        if (waits(t) && waits(first) && is_same_place(other, one)) continue;
         std::string does = "has ended";
         if (other.state == State::kAtBarrier) does = "waits at the barrier " + where(other);
         if (other.state == State::kWaiting) does = "waits for ever at " + where(other);
@@ -179,6 +207,7 @@ void run_block() {
     ready.clear();
     ended = 0;
     waiting = 0;
+    std::fill(std::begin(in_warp), std::end(in_warp), 0u);
     reset_async();
     for (std::size_t t = 0; t < threads; ++t) {
         Fiber& fiber = *fibers[t];
@@ -191,6 +220,11 @@ void run_block() {
         prepare(fiber.context, enter);
         make_ready(t);
     }
+    leave();
+}
+
+/// Makes the next thread the current one; false where the block is over or failed.
+bool choose_next() {
     while (failure.empty() && ended < threads) {
         if (ready.empty()) {
             if (!wake_later()) release_barrier();
@@ -202,8 +236,17 @@ void run_block() {
         }
         current = pick();
         thread_index = fibers[current]->index;
-        switch_context(scheduler, fibers[current]->context, false);
+        return true;
     }
+    return false;
+}
+
+/// The current thread, or whoever starts a block, lets the next one run.
+void leave(bool ends) {
+    Context& from = current == kNobody ? scheduler : fibers[current]->context;
+    if (!choose_next()) current = kNobody;
+    Context& to = current == kNobody ? scheduler : fibers[current]->context;
+    if (&from != &to) switch_context(from, to, ends);
 }
 
 void wait_as(State state, const char* file, int line) {
@@ -211,7 +254,7 @@ void wait_as(State state, const char* file, int line) {
     fiber.state = state;
     fiber.file = file;
     fiber.line = line;
-    switch_context(fiber.context, scheduler, false);
+    leave();
 }
 
 /// All lanes of the mask are there: give each its result and let it go on.
@@ -223,11 +266,12 @@ void resolve_warp(std::size_t first_thread, unsigned mask) {
         values[l] = fibers[first_thread + l]->value;
         ballot |= (values[l] != 0 ? 1u : 0u) << l;
     }
-    if (fibers[first_thread]->op == WarpOp::kRun) {
+    if (fibers[current]->op == WarpOp::kRun) {
         void* lanes[kWarp];
         for (unsigned l = 0; l < kWarp; ++l) lanes[l] = reinterpret_cast<void*>(values[l]);
-        fibers[first_thread]->work(lanes);
+        fibers[current]->work(lanes);
     }
+    in_warp[first_thread / kWarp] &= ~mask;
     for (unsigned l = 0; l < kWarp; ++l) {
         if ((mask >> l & 1u) == 0) continue;
         Fiber& fiber = *fibers[first_thread + l];
@@ -288,9 +332,7 @@ std::size_t current_thread() noexcept { return current; }
 
 std::size_t noise_below(std::size_t n) noexcept { return noise.below(n); }
 
-void fill_with_noise(unsigned char* first, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; ++i) first[i] = static_cast<unsigned char>(noise.next());
-}
+void fill_with_noise(unsigned char* first, std::size_t bytes) { noise.fill(first, bytes); }
 
 void wait_until(bool (*is_over)(const void* what, unsigned detail), const void* what,
                 unsigned detail, const char* file, int line) {
@@ -321,15 +363,19 @@ std::uint64_t warp_wait(WarpOp op, unsigned mask, std::uint64_t value, unsigned 
     }
     fiber.state = State::kInWarp;
     const std::size_t first = current / kWarp * kWarp;
-    bool complete = true;
+    if (threads - first < kWarp && mask >> (threads - first) != 0) {
+        fail("a mask with lanes that do not exist at " + where(fiber));
+    }
+    unsigned& there = in_warp[current / kWarp];
+    there |= 1u << lane();
+    bool complete = (there & mask) == mask;
     for (unsigned l = 0; l < kWarp && complete; ++l) {
         if ((mask >> l & 1u) == 0) continue;
-        if (first + l >= threads) fail("a mask with lanes that do not exist at " + where(fiber));
         const Fiber& other = *fibers[first + l];
-        complete = other.state == State::kInWarp && other.op == op && other.mask == mask;
+        complete = other.op == op && other.mask == mask;
     }
     if (complete) resolve_warp(first, mask);
-    switch_context(fiber.context, scheduler, false);
+    leave();
     return fiber.value;
 }
 
@@ -365,12 +411,12 @@ void wait_for_copies(std::size_t open) {
 void before_atomic() {
     if (noise.below(4) != 0) return;
     make_ready(current);
-    switch_context(fibers[current]->context, scheduler, false);
+    leave();
 }
 
 void fail(const std::string& what) {
     failure = name_of(current) + ": " + what;
-    for (;;) switch_context(fibers[current]->context, scheduler, false);
+    for (;;) leave();
 }
 
 void launch(const char* name, const unsigned grid[3], const unsigned block[3],
@@ -386,7 +432,7 @@ void launch(const char* name, const unsigned grid[3], const unsigned block[3],
     threads = std::size_t{block[0]} * block[1] * block[2];
     while (fibers.size() < threads) {
         fibers.push_back(std::make_unique<Fiber>());
-        fibers.back()->context.stack = new_stack();
+        give_stack(fibers.back()->context);
     }
     shared.reset(new unsigned char[shared_bytes]);
     shared_size = shared_bytes;

@@ -9,7 +9,7 @@
 // operation whose lanes differ from its mask, a shuffle from a lane outside it, an asynchronous copy that is
 // not aligned, a launch no GPU takes; a barrier with phases that is never reached or was not fenced, a product
 // of a warpgroup whose sums were not fenced.
-// Cost: about 20 ns a switch. Source: own.
+// Cost: about 10 ns a switch. Source: own.
 #pragma once
 
 #include <cmath>
