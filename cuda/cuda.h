@@ -12,7 +12,6 @@
 #include "cuda/runtime/stream.h"
 #include "cuda/search/coded_list_search.h"
 #include "cuda/search/coded_search.h"
-#include "cuda/search/folded_pass.h"
 #include "cuda/search/graph_search.h"
 #include "cuda/search/list_search.h"
 #include "cuda/search/nearest_lists.h"

@@ -5,6 +5,8 @@
 //   |<q, x> / t - <p, c>| <= |d| |x| + |p| |r|                        Cauchy-Schwarz, twice
 // Float32 sums of exact products lose at most (dim + 32) 2^-22 |p| |c|: twice what a unit does that adds 16
 // products with 24 bits after the largest. The rest is the rounding of scale, bias and exact key.
+// That leaves room for the low part of a folded query (folded.cu), which a scan does not multiply: 2^-24 |q|
+// at most, as each of its elements is what rounding to float32 left.
 // What would overflow or vanish in float32 gets an infinite margin: everything is then scored exactly.
 // Source: own; docs/accuracy.md has the bound of the CPU's scans, which is the same one.
 #pragma once

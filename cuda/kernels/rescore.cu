@@ -8,13 +8,12 @@
 // larger is better; select_k_radix_f64 ranks them, finish_scores turns them into what users see.
 // Cost: one read of the maxima; 32 rows a group. Source: own; margins as in margin.cuh.
 
-#include "canonical.cuh"
+#include "group_rows.cuh"
 
 namespace nearfield {
 namespace {
 
 using f32 = float;
-constexpr u32 kGroupRows = 32;
 
 /// Where the groups of one query's lists are: group g of them belongs to the last probe whose place is not
 /// above it. Without lists groups are those of all rows.
@@ -54,27 +53,21 @@ __device__ void rescore(const float* q, const T* rows, u64 stride, u32 row_count
                         const u32* groups, u32 count, double* keys, u32* ids,
                         const Probed* probed) {
     const u32* const labels = probed != nullptr ? probed->labels : nullptr;
-    for (u32 slot = blockIdx.y; slot < count; slot += gridDim.y) {
-        const u32 group = groups != nullptr ? groups[slot] : slot;
-        u32 first = group * kGroupRows, last = row_count;
-        if (probed != nullptr) probed->find(group, &first, &last);
-        for (u32 r = warp_id(); r < kGroupRows; r += blockDim.x / kWarp) {
-            const u32 row = first + r;
-            const bool is_there = row < last && answering.takes(row);
-            const u32 label = !is_there ? kNoId : labels != nullptr ? labels[row] : row;
-            const bool is_row = label != kNoId;
-            double key = -infinity();
-            if (is_row) {
-                const double norm = metric == kCosine ? norms[row] : 1.0;
-                key = exact_key(q, rows + row * stride, dim, metric, norm);
-            }
-            if (lane_id() == 0) {
-                const u64 at = static_cast<u64>(slot) * kGroupRows + r;
-                keys[at] = key;
-                ids[at] = label;
-            }
-        }
-    }
+    score_groups(
+        count, keys, ids,
+        [&](u32 slot) {
+            const u32 group = groups != nullptr ? groups[slot] : slot;
+            Span span = {group * kGroupRows, row_count};
+            if (probed != nullptr) probed->find(group, &span.first, &span.last);
+            return span;
+        },
+        [&](u32 row) {
+            return !answering.takes(row) ? kNoId : labels != nullptr ? labels[row] : row;
+        },
+        [&](u32 row) {
+            const double norm = metric == kCosine ? norms[row] : 1.0;
+            return exact_key(q, rows + row * stride, dim, metric, norm);
+        });
 }
 
 /// What a group must reach whose rows may be among the k best: see above. Where no score can overflow a

@@ -6,6 +6,9 @@
 // where float32 cannot carry the sums. Set both to 0 before.
 // encode_rows: code = round(x / step) + 128 in 1..255, step = max |x| / 127; scale has the step in it.
 // These are the codes of cpp/quant/raw, bit by bit; rows of zeros have the code 128 throughout.
+// mapped_constants: of rows as a linear map M has them and folded queries score them (folded.cu), from |x| and
+// |M x|: scale = 1 / |M x|, bias = -|M x|^2 / 2, and -infinity where mask is 0; limits[0] is raised to the
+// largest |x| (cosine: |x| / |M x|; l2: or |M x|, if that is larger), as margin.cuh needs it.
 // round_rows: float32 rows to halves, constants of the rows as they were.
 // A warp a row, blocks of a multiple of 32 threads. Metric: 0 ip, 1 l2, 2 cosine.
 // Cost: one or two reads of the rows. Source: own.
@@ -24,6 +27,9 @@ __device__ void raise(float* limit, float to) {
     if (wanted > *bits) atomicMax(bits, wanted);
 }
 
+/// Neither products with it nor divisions by it leave float32.
+__device__ bool is_plain(double norm) { return norm == 0.0 || (norm > 0x1p-60 && norm < 0x1p60); }
+
 __device__ void write_constants(double norm, double step, u32 metric, u32 row, double* norms,
                                 float* scale, float* bias, float* limits) {
     norms[row] = norm;
@@ -32,9 +38,16 @@ __device__ void write_constants(double norm, double step, u32 metric, u32 row, d
         scale[row] = static_cast<float>(factor);
     }
     if (bias != nullptr) bias[row] = static_cast<float>(-0.5 * norm * norm);
-    const bool is_plain = norm == 0.0 || (norm > 0x1p-60 && norm < 0x1p60);
     const float length = metric == kCosine ? 1.0f : __double2float_ru(norm);
-    raise(limits, metric == kCosine && !is_plain ? infinity() : length);
+    raise(limits, metric == kCosine && !is_plain(norm) ? infinity() : length);
+}
+
+/// What margin_of needs instead of |x|.
+__device__ double mapped_limit(double norm, double length, u32 metric) {
+    if (metric == kIp) return norm;
+    if (metric == kL2) return norm < length ? length : norm;
+    if (!is_plain(norm) || !is_plain(length)) return infinity();
+    return length > 0.0 ? norm / length : 0.0;
 }
 
 template <class T>
@@ -146,3 +159,22 @@ NEARFIELD_ENCODE_ROWS(bf16)
 
 NEARFIELD_ROUND_ROWS(f16)
 NEARFIELD_ROUND_ROWS(bf16)
+
+/// A thread a row. lengths: |M x|, null under ip. scale, bias: null where there is none.
+extern "C" __global__ void mapped_constants(const double* norms, const double* lengths,
+                                            const nearfield::u8* mask, nearfield::u32 count,
+                                            nearfield::u32 metric, float* scale, float* bias,
+                                            float* limits) {
+    using namespace nearfield;
+    const u32 row = blockIdx.x * blockDim.x + threadIdx.x;
+    if (row >= count) return;
+    const double length = lengths != nullptr ? lengths[row] : 0.0;
+    if (scale != nullptr) scale[row] = length > 0.0 ? static_cast<float>(1.0 / length) : 0.0f;
+    if (bias != nullptr) {
+        const bool answers = mask == nullptr || mask[row] != 0;
+        const double of_length = metric == kL2 ? -0.5 * length * length : 0.0;
+        bias[row] = answers ? static_cast<float>(of_length) : -infinity();
+    }
+    raise(limits, __double2float_ru(mapped_limit(norms[row], length, metric)));
+}
+NEARFIELD_KERNEL(mapped_constants)

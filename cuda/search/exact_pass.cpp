@@ -21,12 +21,13 @@ constexpr std::size_t kRowsOfSlice = 4096;
 constexpr std::size_t kMostSlices = 64;
 constexpr std::size_t kMostBlocks = 1 << 16;
 constexpr std::size_t kBlocksOfMultiprocessor = 16;
-constexpr std::size_t kMostQueries = kMostBlocks / 2 * kQueriesOfWarp;
+constexpr std::size_t kMostQueries = kMostBlocks / 2 * 4;  // a warp has 4 that are folded
 
 }  // namespace
 
-ExactPass::ExactPass(const SearchRequest& request, std::size_t most_queries, Scratch& scratch)
-    : r_(request) {
+ExactPass::ExactPass(const SearchRequest& request, std::size_t most_queries, Scratch& scratch,
+                     const FoldedQueries* folded)
+    : r_(request), folded_(folded) {
     const std::size_t n = r_.rows.rows;
     found_ = std::min(r_.k, n);
     // A slice should leave out far more than it selects.
@@ -58,6 +59,9 @@ void ExactPass::run(const StreamRef& stream, const SearchOut& out, const QueryTi
 
 void ExactPass::score(const StreamRef& stream, const QueryTile& queries, CUdeviceptr scratch,
                       CUdeviceptr lengths) const {
+    if (folded_ != nullptr) {
+        return folded_->score(stream, queries, lengths, scratch + scores_, scratch);
+    }
     const std::string name = std::string("exact_scores_") + suffix(r_.rows.dtype);
     constexpr std::size_t kRowsOfBlock = kThreads / 32;
     const std::size_t wanted = (r_.rows.rows + kRowsOfBlock - 1) / kRowsOfBlock;

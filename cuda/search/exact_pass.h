@@ -5,14 +5,16 @@
 #pragma once
 
 #include "cuda/runtime/stream.h"
+#include "cuda/search/folded_queries.h"
 #include "cuda/search/request.h"
 
 namespace nearfield::cuda {
 
 class ExactPass {
 public:
-    /// Reserves scratch memory for tiles of at most `most_queries`.
-    ExactPass(const SearchRequest& request, std::size_t most_queries, Scratch& scratch);
+    /// Reserves scratch memory for tiles of at most `most_queries`. folded: of a request with a map.
+    ExactPass(const SearchRequest& request, std::size_t most_queries, Scratch& scratch,
+              const FoldedQueries* folded = nullptr);
 
     /// Queries at a time.
     std::size_t tile() const noexcept { return tile_; }
@@ -29,7 +31,7 @@ public:
     void run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
              CUdeviceptr scratch, CUdeviceptr lengths = 0) const;
 
-protected:
+private:
     void score(const StreamRef& stream, const QueryTile& queries, CUdeviceptr scratch,
                CUdeviceptr lengths) const;
     Pairs select(const StreamRef& stream, std::size_t count, CUdeviceptr scratch,
@@ -39,6 +41,7 @@ protected:
                   const Pairs& best) const;
 
     const SearchRequest& r_;
+    const FoldedQueries* folded_;
     std::size_t found_ = 0;
     std::size_t slices_ = 1;  // blocks that share the rows of a query
     std::size_t tile_ = 1;

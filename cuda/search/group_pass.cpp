@@ -62,8 +62,8 @@ bool GroupPass::suits(const SearchRequest& r) noexcept {
     return r.queries.rows != 0 && groups_of(r.rows.rows) > std::max(capacity_for(r), 4 * r.k);
 }
 
-GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
-    : r_(request), constants_(request.rows) {
+GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch, const FoldedQueries* folded)
+    : r_(request), folded_(folded), constants_(request.rows) {
     const std::size_t k = r_.k;
     groups_ = groups_of(r_.rows.rows);
     // Below all groups: where all are taken, as with rows that are not finite, the list is cut for sure.
@@ -71,9 +71,10 @@ GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch)
     wanted_ = k + (r_.exclude_self ? 1 : 0);
     const std::size_t fitting = std::max(kMaximaBytes / (4 * groups_), std::size_t{128});
     tile_ = std::min({fitting / 128 * 128, r_.queries.rows, kMostTile});
-    own_constants_ = scratch.take(r_.constants != 0 ? 0 : constants_.bytes());
+    const bool has_constants = r_.constants != 0 && folded_ == nullptr;
+    own_constants_ = scratch.take(has_constants ? 0 : constants_.bytes());
     masked_bias_ = scratch.take(r_.mask != 0 ? r_.rows.rows * sizeof(float) : 0);
-    queries_.emplace(r_, tile_, scratch);
+    queries_.emplace(r_, tile_, scratch, folded_);
     maxima_ = scratch.take(tile_ * groups_ * sizeof(float));
     best_ = scratch.take(tile_ * wanted_ * sizeof(float));
     best_ids_ = scratch.take(tile_ * wanted_ * sizeof(u32));
@@ -98,10 +99,22 @@ void GroupPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
     const CUdeviceptr constants = constants_at(at);
     // The rows may have come to where they are after constants_ was made.
     if (r_.constants == 0) RowConstants(r_.rows).compute(stream, r_.metric, constants);
+    if (folded_ != nullptr) return prepare_mapped_rows(stream, at);
     if (r_.mask == 0) return;
     launch(stream, {"answering.cu", "mask_bias"},
            {{blocks_of(r_.rows.rows, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, r_.mask,
            constants_.bias(constants, r_.metric), static_cast<u32>(r_.rows.rows), bias_at(at));
+}
+
+/// Their bias has the mask in it.
+void GroupPass::prepare_mapped_rows(const StreamRef& stream, CUdeviceptr at) const {
+    const CUdeviceptr constants = constants_at(at);
+    clear(stream, constants_.limits(constants), 2 * sizeof(float));
+    launch(stream, {"row_constants.cu", "mapped_constants"},
+           {{blocks_of(r_.rows.rows, kThreads), 1, 1}, {kThreads, 1, 1}, 0},
+           constants_.norms(stored_constants(at)), folded_->lengths(), r_.mask,
+           static_cast<u32>(r_.rows.rows), kernel_metric(r_.metric),
+           constants_.scale(constants, r_.metric), bias_at(at), constants_.limits(constants));
 }
 
 /// The best `wanted_` of each query's maxima; by slices first, where there are several.
@@ -131,19 +144,30 @@ void GroupPass::select_groups(const StreamRef& stream, const QueryTile& q, CUdev
            at + lists_, at + counts_);
 }
 
-void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
-    const auto count = static_cast<unsigned>(q.count);
-    const std::string name = std::string("rescore_") + suffix(r_.rows.dtype);
+/// Exact keys of the rows of a tile's groups.
+void GroupPass::score_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
     // Each warp of a block reads eight rows of a group, one after the other: few queries are shared widely.
     const std::size_t wide = std::min(capacity_, kBlocks / q.count);
     const auto slices =
         static_cast<unsigned>(std::max<std::size_t>(wide, std::min(blocks_of(capacity_, 16), 16U)));
-    launch(stream, {"rescore.cu", name.c_str()}, {{count, slices, 1}, {kThreads, 1, 1}, 0},
-           q.queries, u64{r_.rows.cols}, r_.rows.address, u64{r_.rows.stride},
-           static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
+    if (folded_ != nullptr) {
+        const GroupKeys groups{at + lists_, at + counts_, capacity_,
+                               at + keys_,  at + rows_,   at + pairs_};
+        return folded_->rescore(stream, q, slices, groups, at);
+    }
+    const std::string name = std::string("rescore_") + suffix(r_.rows.dtype);
+    launch(stream, {"rescore.cu", name.c_str()},
+           {{static_cast<unsigned>(q.count), slices, 1}, {kThreads, 1, 1}, 0}, q.queries,
+           u64{r_.rows.cols}, r_.rows.address, u64{r_.rows.stride}, static_cast<u32>(r_.rows.rows),
+           static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
            constants_.norms(constants_at(at)), r_.mask, static_cast<u32>(q.first),
            static_cast<u32>(r_.exclude_self), at + lists_, at + counts_,
            static_cast<u32>(capacity_), at + keys_, at + rows_, at + pairs_);
+}
+
+void GroupPass::rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
+    score_groups(stream, q, at);
+    const auto count = static_cast<unsigned>(q.count);
     const bool shared = r_.k <= kMostSharedKeys;
     const std::size_t length = capacity_ * kGroupRows;
     launch(stream, {"select_k.cu", "select_k_radix_f64"},

@@ -6,6 +6,8 @@
 // What the scan rounds is bounded (kernels/margin.cuh), so the groups collected hold every winner and every
 // tie; where they are more than a list takes, the query is left to ExactPass. Nothing is decided on the
 // host, so nothing waits.
+// Of rows that a linear map changes the high parts of the folded queries are scanned, with the scales and
+// biases that their new lengths make; what is left is scored with both parts.
 // Cost: 2 rows queries dim operations in the rows' own type, one read of the rows for their constants.
 // Source: kernels/group_maxima.cuh.
 #pragma once
@@ -56,7 +58,9 @@ public:
     /// For many more rows than are asked for.
     static bool suits(const SearchRequest& request) noexcept;
 
-    GroupPass(const SearchRequest& request, Scratch& scratch);
+    /// folded: of a request with a map.
+    GroupPass(const SearchRequest& request, Scratch& scratch,
+              const FoldedQueries* folded = nullptr);
 
     std::size_t tile() const noexcept override { return tile_; }
     void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const override;
@@ -66,10 +70,17 @@ public:
 private:
     void select_maxima(const StreamRef& stream, unsigned queries, CUdeviceptr at) const;
     void select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
+    void prepare_mapped_rows(const StreamRef& stream, CUdeviceptr at) const;
+    void score_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
 
-    CUdeviceptr constants_at(CUdeviceptr at) const noexcept {
+    /// Of the rows as they are.
+    CUdeviceptr stored_constants(CUdeviceptr at) const noexcept {
         return r_.constants != 0 ? r_.constants : at + own_constants_;
+    }
+    /// Of the rows as they are scanned: those of mapped rows belong to the search.
+    CUdeviceptr constants_at(CUdeviceptr at) const noexcept {
+        return folded_ != nullptr ? at + own_constants_ : stored_constants(at);
     }
     /// -infinity for rows that may not answer.
     CUdeviceptr bias_at(CUdeviceptr at) const noexcept {
@@ -77,6 +88,7 @@ private:
     }
 
     const SearchRequest& r_;
+    const FoldedQueries* folded_;
     std::size_t groups_, wanted_, capacity_, tile_;
     RowConstants constants_;
     std::size_t own_constants_, masked_bias_;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/types.h"
 #include "cuda/runtime/driver_api.h"
@@ -18,6 +19,15 @@ struct DeviceRows {
     DType dtype = DType::kF32;
 };
 
+/// A linear map of the rows, float64: see fold_queries in kernels/folded.cu.
+struct FoldedMap {
+    CUdeviceptr left = 0;  // 0: a matrix
+    CUdeviceptr weights = 0;
+    CUdeviceptr right = 0;
+    std::size_t rank = 0;
+    CUdeviceptr lengths = 0;  // of mapped rows; 0 under ip
+};
+
 /// How float rows are scanned. By thresholds: big batches only, the others by groups all the same.
 enum class Scan { kGroups, kThresholds };
 
@@ -31,6 +41,7 @@ struct SearchRequest {
     CUdeviceptr constants = 0;  // of the rows, by RowConstants; 0: computed by every search
     bool exclude_self = false;
     Scan scan = Scan::kGroups;
+    std::optional<FoldedMap> fold = std::nullopt;  // rows are searched as it maps them
 };
 
 /// Where results go: queries x k int64 and float32, queries int64.

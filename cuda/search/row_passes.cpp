@@ -6,18 +6,24 @@
 namespace nearfield::cuda {
 namespace {
 
-std::unique_ptr<ScanPass> scan_for(const SearchRequest& r, Scratch& scratch) {
+std::unique_ptr<FoldedQueries> folded_for(const SearchRequest& r, Scratch& scratch) {
+    return r.fold ? std::make_unique<FoldedQueries>(r, scratch) : nullptr;
+}
+
+std::unique_ptr<ScanPass> scan_for(const SearchRequest& r, Scratch& scratch,
+                                   const FoldedQueries* folded) {
     if (ThresholdPass::suits(r)) return std::make_unique<ThresholdPass>(r, scratch);
-    if (GroupPass::suits(r)) return std::make_unique<GroupPass>(r, scratch);
+    if (GroupPass::suits(r)) return std::make_unique<GroupPass>(r, scratch, folded);
     return nullptr;
 }
 
 }  // namespace
 
 RowPasses::RowPasses(const SearchRequest& request, Scratch& scratch)
-    : scan_(scan_for(request, scratch)),
+    : folded_(folded_for(request, scratch)),
+      scan_(scan_for(request, scratch, folded_.get())),
       tile_(scan_ ? scan_->tile() : request.queries.rows),
-      exact_(request, tile_, scratch),
+      exact_(request, tile_, scratch, folded_.get()),
       k_(request.k),
       queries_(request.queries.rows) {}
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cuda/search/exact_pass.h"
+#include "cuda/search/folded_queries.h"
 #include "cuda/search/scan_pass.h"
 
 namespace nearfield::cuda {
@@ -23,26 +24,33 @@ public:
         const auto part = [&](std::size_t first, std::size_t count) {
             return QueryTile{queries + first * dim * sizeof(float), first, count};
         };
+        if (folded_) folded_->fold(stream, queries, at);
         if (scan_) scan_->prepare_rows(stream, at);
         for (std::size_t first = 0; first < queries_; first += tile_) {
             const std::size_t count = std::min(tile_, queries_ - first);
             ScanPass::Found found;
             if (scan_) {
                 found = scan_->run(stream, part(first, count), at);
+                if (folded_) folded_->finish(stream, part(first, count), 0, k_, found.pairs.keys);
                 take(part(first, count), found.pairs, k_, CUdeviceptr{0});
             }
             for (std::size_t i = 0; i < count; i += exact_.tile()) {
                 const QueryTile now = part(first + i, std::min(exact_.tile(), count - i));
                 const CUdeviceptr lengths =
                     found.lengths != 0 ? found.lengths + i * sizeof(std::uint32_t) : 0;
-                take(now, exact_.find(stream, now, at, lengths), exact_.found(), lengths);
+                const Pairs pairs = exact_.find(stream, now, at, lengths);
+                if (folded_ && pairs.keys != 0) {
+                    folded_->finish(stream, now, lengths, exact_.found(), pairs.keys);
+                }
+                take(now, pairs, exact_.found(), lengths);
             }
         }
     }
 
 private:
-    std::unique_ptr<ScanPass> scan_;  // null: rows are scored exactly from the start
-    std::size_t tile_;                // queries at a time
+    std::unique_ptr<FoldedQueries> folded_;  // null: rows are searched as they are
+    std::unique_ptr<ScanPass> scan_;         // null: rows are scored exactly from the start
+    std::size_t tile_;                       // queries at a time
     ExactPass exact_;
     std::size_t k_, queries_;
 };

@@ -30,8 +30,9 @@ Shape shape_for(DType dtype, std::size_t queries) {
 
 }  // namespace
 
-ScanQueries::ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch)
-    : r_(request), stride_(round_up(request.rows.cols, kPreparedAlign)) {
+ScanQueries::ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch,
+                         const FoldedQueries* folded)
+    : r_(request), folded_(folded), stride_(round_up(request.rows.cols, kPreparedAlign)) {
     prepared_ = scratch.take(most_queries * stride_ * size_of(r_.rows.dtype));
     unit_ = scratch.take(most_queries * sizeof(float));
     margin_ = scratch.take(most_queries * sizeof(float));
@@ -46,10 +47,12 @@ void ScanQueries::prepare(const StreamRef& stream, const QueryTile& q, CUdevicep
         std::string("prepare_queries_") + (bytes ? "i8" : suffix(r_.rows.dtype));
     const Kernel kernel{"prepare_queries.cu", name.c_str()};
     const Grid grid{{blocks_of(q.count, kScanThreads / 32), 1, 1}, {kScanThreads, 1, 1}, 0};
+    const std::size_t dim = r_.rows.cols;
+    const CUdeviceptr from = folded_ != nullptr ? folded_->high(q.first, at) : q.queries;
     const auto enqueue = [&](const auto&... more) {
-        launch(stream, kernel, grid, q.queries, u64{r_.rows.cols}, static_cast<u32>(q.count),
-               static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric), limits, prepared(at),
-               u64{stride_}, unit(at), margin(at), at + norms_, more...);
+        launch(stream, kernel, grid, from, u64{folded_ != nullptr ? 2 * dim : dim},
+               static_cast<u32>(q.count), static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
+               limits, prepared(at), u64{stride_}, unit(at), margin(at), at + norms_, more...);
     };
     if (bytes) {
         enqueue(std::int32_t{0}, at + init_);  // rows mean what their bytes say

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cuda/runtime/stream.h"
+#include "cuda/search/folded_queries.h"
 #include "cuda/search/request.h"
 
 namespace nearfield::cuda {
@@ -21,7 +22,9 @@ struct ScanRows {
 /// Queries of a tile in the rows' type, and the margins of their scores, in scratch memory.
 class ScanQueries {
 public:
-    ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch);
+    /// folded: of a request with a map; they are what is multiplied.
+    ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch,
+                const FoldedQueries* folded = nullptr);
 
     /// limits: of the rows, by RowConstants.
     void prepare(const StreamRef& stream, const QueryTile& q, CUdeviceptr limits,
@@ -34,6 +37,7 @@ public:
 
 private:
     const SearchRequest& r_;
+    const FoldedQueries* folded_;
     std::size_t stride_, prepared_, unit_, margin_, norms_, init_;
 };
 

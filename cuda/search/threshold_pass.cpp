@@ -73,7 +73,7 @@ std::size_t sample_rank(std::size_t k) noexcept {
 
 bool ThresholdPass::suits(const SearchRequest& r) noexcept {
     if (r.scan != Scan::kThresholds || !GroupPass::suits(r)) return false;
-    if (are_bytes(r.rows.dtype) || r.mask != 0 || r.exclude_self) return false;
+    if (are_bytes(r.rows.dtype) || r.mask != 0 || r.exclude_self || r.fold) return false;
     const std::size_t rank = sample_rank(r.k);
     return r.queries.rows >= kFewestQueries && groups_of(r.rows.rows / kStratum) >= 4 * rank &&
            r.rows.rows >= 4 * capacity_for(rank);

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "arrays.h"
@@ -17,6 +18,16 @@ using Matrix = DeviceMatrix;
 // Addresses of the mask, the labels and the constants of the rows; 0: none.
 using Extras = std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>;
 
+// Addresses of the left factor, the weights, the right factor and the lengths, and the rank.
+using Folding = std::optional<
+    std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t, std::uintptr_t, std::size_t>>;
+
+std::optional<cuda::FoldedMap> folded_of(const Folding& folding) {
+    if (!folding) return std::nullopt;
+    const auto& [left, weights, right, lengths, rank] = *folding;
+    return cuda::FoldedMap{left, weights, right, rank, lengths};
+}
+
 cuda::Scan scan_from(const std::string& name) {
     if (name == "groups") return cuda::Scan::kGroups;
     if (name == "thresholds") return cuda::Scan::kThresholds;
@@ -25,10 +36,10 @@ cuda::Scan scan_from(const std::string& name) {
 
 cuda::SearchRequest request_of(const Matrix& queries, const Matrix& rows, const std::string& metric,
                                std::size_t k, const Extras& extras, bool exclude_self,
-                               const std::string& scan) {
+                               const std::string& scan, const Folding& folding) {
     const auto& [mask, labels, constants] = extras;
-    return {rows_of(queries), rows_of(rows), metric_from(metric), k, mask, labels,
-            constants,        exclude_self,  scan_from(scan)};
+    return {rows_of(queries), rows_of(rows),   metric_from(metric), k, mask, labels, constants,
+            exclude_self,     scan_from(scan), folded_of(folding)};
 }
 
 py::dict description(const cuda::Device& device) {
@@ -73,8 +84,9 @@ py::dict report() {
 void search(const Matrix& queries, const Matrix& rows, const std::string& metric, std::size_t k,
             const Extras& extras, bool exclude_self,
             const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>& out,
-            std::uintptr_t scratch, int device, std::uintptr_t stream, const std::string& scan) {
-    const auto request = request_of(queries, rows, metric, k, extras, exclude_self, scan);
+            std::uintptr_t scratch, int device, std::uintptr_t stream, const std::string& scan,
+            const Folding& folding) {
+    const auto request = request_of(queries, rows, metric, k, extras, exclude_self, scan, folding);
     const auto& [ids, scores, counts] = out;
     const py::gil_scoped_release release;
     const cuda::StreamRef on = stream_of(device, stream);
@@ -193,12 +205,12 @@ void bind_cuda(py::module_& module) {
     m.def(
         "scratch_bytes",
         [](const Matrix& queries, const Matrix& rows, std::size_t k, const Extras& extras,
-           bool exclude_self, const std::string& scan) {
+           bool exclude_self, const std::string& scan, const Folding& folding) {
             return cuda::scratch_bytes(
-                request_of(queries, rows, "l2", k, extras, exclude_self, scan));
+                request_of(queries, rows, "l2", k, extras, exclude_self, scan, folding));
         },
         py::arg("queries"), py::arg("rows"), py::arg("k"), py::arg("extras"),
-        py::arg("exclude_self"), py::arg("scan") = "groups");
+        py::arg("exclude_self"), py::arg("scan") = "groups", py::arg("folding") = py::none());
     m.def(
         "constants_bytes", [](const Matrix& rows) { return cuda::constants_bytes(rows_of(rows)); },
         py::arg("rows"));
@@ -214,7 +226,8 @@ void bind_cuda(py::module_& module) {
         py::arg("rows"), py::arg("metric"), py::arg("at"), py::arg("device"), py::arg("stream"));
     m.def("search", &search, py::arg("queries"), py::arg("rows"), py::arg("metric"), py::arg("k"),
           py::arg("extras"), py::arg("exclude_self"), py::arg("out"), py::arg("scratch"),
-          py::arg("device"), py::arg("stream"), py::arg("scan") = "groups");
+          py::arg("device"), py::arg("stream"), py::arg("scan") = "groups",
+          py::arg("folding") = py::none());
     bind_cuda_graph(m);
 }
 

@@ -4,18 +4,13 @@
 #include "arrays.h"
 #include "bind.h"
 #include "device_array.h"
+#include "device_rows.h"
 #include "transform/modulation.h"
 
 namespace nearfield::bindings {
 namespace {
 
-// (address, rows, cols, stride in elements, dtype)
-using Matrix = std::tuple<std::uintptr_t, std::size_t, std::size_t, std::size_t, std::string>;
-
-cuda::DeviceRows rows_of(const Matrix& matrix) {
-    const auto& [address, rows, cols, stride, dtype] = matrix;
-    return {address, rows, cols, stride, dtype_from(dtype)};
-}
+using Matrix = DeviceMatrix;
 
 /// As RowMap names them.
 cuda::RowMap map_of(const py::dict& fields) {
@@ -42,50 +37,10 @@ void map_rows(const py::dict& map, const Matrix& in, const Matrix& out, std::uin
     cuda::RowMapper(fields, to.rows, reserved).run(on, from, to, scratch);
 }
 
-// Addresses of the left factor, the weights, the right factor and the lengths, and the rank.
-using Folding =
-    std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t, std::uintptr_t, std::size_t>;
-
-cuda::FoldedMap folded_of(const Folding& folding) {
-    const auto& [left, weights, right, lengths, rank] = folding;
-    return {left, weights, right, rank, lengths};
-}
-
-void folded_search(const Matrix& queries, const Matrix& rows, const std::string& metric,
-                   std::size_t k, const std::pair<std::uintptr_t, std::uintptr_t>& extras,
-                   const Folding& folding,
-                   const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>& out,
-                   std::uintptr_t scratch, int device, std::uintptr_t stream) {
-    cuda::SearchRequest request;
-    request.queries = rows_of(queries);
-    request.rows = rows_of(rows);
-    request.metric = metric_from(metric);
-    request.k = k;
-    std::tie(request.mask, request.labels) = extras;
-    const auto& [ids, scores, counts] = out;
-    const py::gil_scoped_release release;
-    const cuda::StreamRef on = stream_of(device, stream);
-    on.check_alive();
-    cuda::folded_topk(on, request, folded_of(folding), {ids, scores, counts}, scratch);
-}
-
 }  // namespace
 
 void bind_cuda_transforms(py::module_& m) {
     m.def("map_scratch_bytes", &map_scratch_bytes, py::arg("map"), py::arg("given"));
-    m.def(
-        "folded_scratch_bytes",
-        [](const Matrix& queries, const Matrix& rows, std::size_t k, std::size_t rank) {
-            cuda::SearchRequest request;
-            request.queries = rows_of(queries);
-            request.rows = rows_of(rows);
-            request.k = k;
-            return cuda::folded_scratch_bytes(request, folded_of({0, 0, 0, 0, rank}));
-        },
-        py::arg("queries"), py::arg("rows"), py::arg("k"), py::arg("rank"));
-    m.def("folded_search", &folded_search, py::arg("queries"), py::arg("rows"), py::arg("metric"),
-          py::arg("k"), py::arg("extras"), py::arg("folding"), py::arg("out"), py::arg("scratch"),
-          py::arg("device"), py::arg("stream"));
     m.def("map_rows", &map_rows, py::arg("map"), py::arg("rows"), py::arg("out"),
           py::arg("scratch"), py::arg("device"), py::arg("stream"));
     m.def(

@@ -25,6 +25,7 @@ from cuda import (
     test_decode_codes,
     test_exact,
     test_folded,
+    test_folded_scan,
     test_graph_descend,
     test_graph_search,
     test_group_maxima,
@@ -109,6 +110,8 @@ def maps(shim: Any, seed: int) -> None:
         test_map_rows.check(shim, 2 * i + seed)
     test_map_rows.check_numbers(shim, seed)
     test_folded.check(shim, seed)
+    for i, stored in enumerate(test_folded_scan.STORED):
+        test_folded_scan.check(shim, seed + i, stored, ("l2", "cosine", "ip")[i % 3])
 
 
 def thresholds(shim: Any, seed: int) -> None:

@@ -213,7 +213,11 @@ FAULTS = {
     ),
     "a list's last pairs are left out": ("probes.cu", "(pairs + qm - 1) / qm", "pairs / qm"),
     "a list's last rows are left out": ("probes.cu", "(rows + rn - 1) / rn", "rows / rn"),
-    "rows that may not answer do": ("rescore.cu", "is_row = label != kNoId", "is_row = row < last"),
+    "rows that may not answer do": (
+        "rescore.cu",
+        "id != kNoId ? key_of(row)",
+        "row < span.last ? key_of(row)",
+    ),
     "no group is taken where few rows answer": ("rescore.cu", "-3.402823466e38f", "0.0f"),
     "a group of another list is scored": (
         "rescore.cu",

@@ -186,7 +186,12 @@ FAULTS = {
     "what rounding a row left is forgotten": (
         *("prepare_queries.cu", BYTES, "(query.norm + query.residual) * row_residual", "0.0"),
     ),
-    "a row past the last is scored": ("rescore.cu", BYTES, "row < last &&", "row <= last &&"),
+    "a row past the last is scored": (
+        "rescore.cu",
+        BYTES,
+        "row < span.last ?",
+        "row <= span.last ?",
+    ),
     "a row that may not answer is scored": ("rescore.cu", BYTES, "|| mask[row] != 0", "|| true"),
     "a query gets its own row": ("rescore.cu", BYTES, "row != but && ", ""),
     "groups that are masked are counted": (

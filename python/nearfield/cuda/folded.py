@@ -1,4 +1,4 @@
-"""Searches on a device of rows as a corpus adapter has them: :class:`Foldings`, :func:`run`.
+"""Corpus adapters on a device, for searches of rows as one has them: :class:`Foldings`.
 
 Rows stay as they are: queries are folded on the device, and what is left of the adapter on the side
 of rows is a length each, which the CPU engine computes (decision 0014).
@@ -13,19 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..arguments import as_threads
-from ..queries import Plan
-from ..result import SearchResult
-from .arrays import DeviceMatrix
 from .label_order import by_label
-from .library import library
-from .owners import Owner
-from .search import address_of, answered, uploaded
-from .transforms import mapped
+from .search import uploaded
 
 if TYPE_CHECKING:
     from .._core import Index
 
-__all__ = ["Folding", "Foldings", "run"]
+__all__ = ["Folding", "Foldings"]
 
 _MOST = 8  # as many mixtures as the CPU engine remembers
 
@@ -85,38 +79,3 @@ class Foldings:
         ]
         at = [0 if part is None else part[1] for part in there]
         return Folding(adapted, version, (at[0], at[1], at[2], at[3], rank), there)
-
-
-def run(
-    owner: Owner,
-    queries: DeviceMatrix,
-    rows: DeviceMatrix,
-    k: int,
-    metric: str,
-    folding: Folding,
-    device: int,
-    stream: int,
-    *,
-    mask: Any = None,
-    labels: Any = None,
-) -> SearchResult:
-    """Enqueue a search on the stream, as :func:`nearfield.cuda.search.run`."""
-    native, place = library(), (device, stream)
-    queries = _dense(queries, device, stream)
-    needed = native.folded_scratch_bytes(queries.place, rows.place, k, folding.place[4])
-
-    def enqueue(out: tuple[int, int, int], scratch: int) -> None:
-        asked = (metric, k, (address_of(mask), address_of(labels)), folding.place)
-        native.folded_search(queries.place, rows.place, *asked, out, scratch, *place)
-
-    return answered(owner, queries, k, needed, place, enqueue)
-
-
-def _dense(queries: DeviceMatrix, device: int, stream: int) -> DeviceMatrix:
-    """Return queries as float32 without gaps."""
-    from ..transforms import Chain
-
-    _, _, columns, stride, dtype = queries.place
-    if (dtype, stride) == ("float32", columns):
-        return queries
-    return mapped(queries, Plan((Chain(),)), columns, device, stream)[0]

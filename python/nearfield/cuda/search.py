@@ -93,6 +93,7 @@ def run(
     labels: Any = None,
     constants: Any = None,
     exclude_self: bool = False,
+    folding: tuple[int, int, int, int, int] | None = None,
 ) -> SearchResult:
     """Enqueue a search on the stream; results are the owner's arrays, one vector's without an axis.
 
@@ -101,15 +102,19 @@ def run(
     mask, labels, constants : tuple, optional
         ``(keeper, address)`` of a byte and an int64 per row, and of what the native module keeps
         of rows that are searched more than once.
+    folding : tuple of int, optional
+        A linear map of the rows, as ``Folding.place`` of :mod:`nearfield.cuda.folded`.
     """
     native, place = library(), (device, stream)
     extras = (address_of(mask), address_of(labels), address_of(constants))
     scan = scan_choice()
-    needed = native.scratch_bytes(queries.place, rows.place, k, extras, exclude_self, scan)
+    asked = (k, extras, exclude_self)
+    needed = native.scratch_bytes(queries.place, rows.place, *asked, scan, folding)
 
     def enqueue(out: tuple[int, int, int], scratch: int) -> None:
-        asked = (metric, k, extras, exclude_self)
-        native.search(queries.place, rows.place, *asked, out, scratch, *place, scan)
+        native.search(
+            queries.place, rows.place, metric, *asked, out, scratch, *place, scan, folding
+        )
 
     return answered(owner, queries, k, needed, place, enqueue)
 

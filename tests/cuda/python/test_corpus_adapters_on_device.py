@@ -117,3 +117,25 @@ def test_nothing_waits(standin: Standin) -> None:
     assert [standin.calls(name) for name in names] == before
     assert standin.launches == ran
     del found
+
+
+SCANNED = (("l2", "float32", 2300), ("cosine", "float16", 2300), ("ip", "int8", 4300))
+
+
+@pytest.mark.parametrize(("metric", "quantizer", "n"), SCANNED)
+def test_many_rows_are_scanned_by_groups(
+    standin: Standin, metric: str, quantizer: str, n: int
+) -> None:
+    """Where the scan's bound holds, and where it is none, as for a map that flattens."""
+    index = adapted(metric, quantizer, n)
+    there, q = index.to("cuda"), random(3, DIM, seed=9)
+    q[1] *= 1e-25
+    q[2] = 0
+    for asked, chosen in (("legal", None), ({"legal": 0.5, "turn": -1.5}, range(200, 2300))):
+        how: dict[str, Any] = {"k": 1, "corpus_adapter": asked, "filter": chosen}
+        cleared = standin.calls("cuMemsetD8Async")
+        same(there.search(q, **how), index.search(q, **how), standin)
+        assert standin.calls("cuMemsetD8Async") > cleared, "no scan by groups"
+    if metric == "cosine":
+        how = {"k": 1, "corpus_adapter": "flat"}
+        same(there.search(q, **how), index.search(q, **how), standin)

@@ -94,16 +94,12 @@ class ResidentRows(Resident):
         params: Mapping[str, Any],
         stream: int,
     ) -> SearchResult:
+        folding = None
         if params.get("corpus_adapter"):
             copy, folding = self._folded(copy, params["corpus_adapter"], mask)
-            mask = in_order(mask, copy.order, copy.row_count, self.device, stream)
             # After the adapter's copy, too.
             library().wait_for(self.device, stream, self.stream)
-            if folding is not None:
-                shape = (self._core.metric, folding, self.device, stream)
-                return folded.run(owner, q, copy.rows, k, *shape, mask=mask, labels=copy.labels)
-        else:
-            mask = in_order(mask, copy.order, copy.row_count, self.device, stream)
+        mask = in_order(mask, copy.order, copy.row_count, self.device, stream)
         return run(
             owner,
             q,
@@ -115,6 +111,7 @@ class ResidentRows(Resident):
             mask=mask,
             labels=copy.labels,
             constants=copy.constants,
+            folding=None if folding is None else folding.place,
         )
 
     def _folded(
