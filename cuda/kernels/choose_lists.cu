@@ -3,7 +3,8 @@
 // Lists are numbered from 0; number `lists` is one without rows, which stands for none. A row has a name, by
 // which ties are decided and results called, and a place in the order that masks have; kNoId is the name of
 // a row that may not answer. Where a query's lists hold fewer than k rows that may, it looks into four times
-// as many, and again, until they hold k or are all: as the CPU engine does, but in one step.
+// as many, and again, until they hold k or are all: as the CPU engine does, but in one step. Lists may lie in
+// groups, of which every such round looks into the nearest ones.
 // Cost: nprobe a query, one read of the names; leave_out_far also dim a probe. Source: own.
 
 #include "canonical.cuh"
@@ -27,6 +28,41 @@ struct Holdings {
         u64 sum = 0;
         for (u32 j = lane_id(); j < count; j += kWarp) sum += of(static_cast<u32>(choice[j]));
         return warp_sum(sum);
+    }
+};
+
+/// All lists by their distance from a query, and how near the group of each is.
+struct Nearness {
+    const i64* lists;  // the nearest first
+    u32 count;
+    u32* ranks;  // of each list's group, where they are in any
+
+    /// A warp writes the ranks; groups: the nearest first.
+    __device__ void rank(const i64* groups, u32 group_count, const u32* offsets) const {
+        for (u32 j = lane_id(); j < group_count; j += kWarp) {
+            for (u32 list = offsets[groups[j]]; list < offsets[groups[j] + 1]; ++list) {
+                ranks[list] = j;
+            }
+        }
+        __syncwarp();
+    }
+
+    /// The first `wide` lists in the `within` nearest groups, by a warp; the rows that they hold. within 0: in any.
+    __device__ u64 take(const Holdings& rows, u32 wide, u32 within, u32* out) const {
+        u64 held = 0;
+        for (u32 first = 0, taken = 0; first < count && taken < wide; first += kWarp) {
+            const u32 j = first + lane_id();
+            const u32 list = j < count ? static_cast<u32>(lists[j]) : 0;
+            const bool is_near = j < count && (within == 0 || ranks[list] < within);
+            const u32 near = __ballot_sync(kAllLanes, is_near);
+            const u32 place = taken + __popc(near & ((1u << lane_id()) - 1));
+            if (is_near && place < wide) {
+                out[place] = list;
+                held += rows.of(list);
+            }
+            taken += static_cast<u32>(__popc(near));
+        }
+        return warp_sum(held);
     }
 };
 
@@ -97,15 +133,16 @@ extern "C" __global__ void mask_rows(const nearfield::u32* names, const nearfiel
 }
 NEARFIELD_KERNEL(mask_rows)
 
-/// A warp a list, blocks of a multiple of 32 threads: how many of its rows have a name.
-extern "C" __global__ void count_allowed(const nearfield::u32* names, const nearfield::u32* offsets,
-                                         nearfield::u32 lists, nearfield::u32* allowed) {
+/// A warp a list, blocks of a multiple of 32 threads: how many of its rows may answer, as in mask_rows.
+extern "C" __global__ void count_allowed(const nearfield::u32* order, const nearfield::u8* mask,
+                                         const nearfield::u32* offsets, nearfield::u32 lists,
+                                         nearfield::u32* allowed) {
     using namespace nearfield;
     const u32 list = blockIdx.x * (blockDim.x / kWarp) + warp_id();
     if (list >= lists) return;
     u32 count = 0;
     for (u32 row = offsets[list] + lane_id(); row < offsets[list + 1]; row += kWarp) {
-        if (names[row] != kNoId) ++count;
+        if (mask[order[row]] != 0) ++count;
     }
     count = warp_sum(count);
     if (lane_id() == 0) allowed[list] = count;
@@ -131,33 +168,37 @@ NEARFIELD_KERNEL(find_open)
 
 /// A warp a query, blocks of a multiple of 32 threads: the lists that open queries look into, `most` a query,
 /// none for the others. Where those of before hold k rows they stay. ranking: all lists, nearest first; null
-/// where nothing is to be added.
-extern "C" __global__ void widen_probes(const nearfield::u32* open, const nearfield::u32* probes,
-                                        nearfield::u32 queries, nearfield::u32 nprobe,
-                                        const nearfield::i64* ranking, nearfield::u32 lists,
-                                        const nearfield::u32* offsets,
-                                        const nearfield::u32* allowed, nearfield::u32 k,
-                                        nearfield::u32 most, nearfield::u32* widened) {
+/// where nothing is to be added. group_ranking: likewise of the groups that lists lie in, group by group from
+/// offsets on; for n lists the looked_into[n - 1] nearest of them are looked into, 0: all. ranks: lists a query.
+extern "C" __global__ void widen_probes(
+    const nearfield::u32* open, const nearfield::u32* probes, nearfield::u32 queries,
+    nearfield::u32 nprobe, const nearfield::i64* ranking, nearfield::u32 lists,
+    const nearfield::i64* group_ranking, nearfield::u32 groups, const nearfield::u32* group_offsets,
+    const nearfield::u32* looked_into, nearfield::u32* ranks, const nearfield::u32* offsets,
+    const nearfield::u32* allowed, nearfield::u32 k, nearfield::u32 most, nearfield::u32* widened) {
     using namespace nearfield;
     const u32 q = blockIdx.x * (blockDim.x / kWarp) + warp_id();
     if (q >= queries) return;
     const Holdings rows = {offsets, allowed};
     const u32* const before = probes + static_cast<u64>(q) * nprobe;
     const i64* const all = ranking != nullptr ? ranking + static_cast<u64>(q) * lists : nullptr;
+    const Nearness near = {all, lists, ranks + static_cast<u64>(q) * lists};
     u32* const out = widened + static_cast<u64>(q) * most;
     u32 kept = open[q] != 0 ? nprobe : 0, added = 0;
     // A query that is not finite is near to no list.
     if (kept != 0 && all != nullptr && all[0] >= 0 && rows.of_all(before, nprobe) < k) {
         kept = 0;
+        if (groups != 0)
+            near.rank(group_ranking + static_cast<u64>(q) * groups, groups, group_offsets);
         u64 wide = nprobe, held = 0;
         do {
             wide = wide * 4 < lists ? wide * 4 : lists;
-            held += rows.of_all(all + added, static_cast<u32>(wide) - added);
             added = static_cast<u32>(wide);
+            held = near.take(rows, added, groups != 0 ? looked_into[added - 1] : 0, out);
         } while (added < lists && held < k);
     }
     for (u32 j = lane_id(); j < most; j += kWarp) {
-        out[j] = j < kept ? before[j] : j < added ? static_cast<u32>(all[j]) : lists;
+        if (j >= added) out[j] = j < kept ? before[j] : lists;
     }
 }
 NEARFIELD_KERNEL(widen_probes)

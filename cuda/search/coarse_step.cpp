@@ -18,12 +18,11 @@ constexpr unsigned kThreads = 128;
 
 }  // namespace
 
-SearchRequest nearest_centroids(const ListRequest& r, CUdeviceptr queries, std::size_t query_count,
+SearchRequest nearest_centroids(const ListedRows& listed, Metric metric, const QueryTile& queries,
                                 std::size_t count) noexcept {
-    const std::size_t dim = r.listed.rows.cols;
-    const DeviceRows plain{queries, query_count, dim, dim, DType::kF32};
-    const CUdeviceptr constants = r.listed.centroid_constants;
-    return {plain, r.listed.centroids, r.metric, count, 0, 0, constants, false};
+    const std::size_t dim = listed.centroids.cols;
+    const DeviceRows plain{queries.queries, queries.count, dim, dim, DType::kF32};
+    return {plain, listed.centroids, metric, count, 0, 0, listed.centroid_constants, false};
 }
 
 CoarseStep::CoarseStep(const ListRequest& request, std::size_t most_queries, Scratch& scratch)
@@ -34,9 +33,9 @@ CoarseStep::CoarseStep(const ListRequest& request, std::size_t most_queries, Scr
     ids_ = scratch.take(probes * sizeof(std::int64_t));
     scores_ = scratch.take(probes * sizeof(float));
     counts_ = scratch.take(most_queries * sizeof(std::int64_t));
-    of_search_ = scratch.take(
-        r_.groups != 0 ? list_scratch_bytes(among_groups(0, most_queries))
-                       : scratch_bytes(nearest_centroids(r_, 0, most_queries, r_.nprobe)));
+    of_search_ =
+        scratch.take(r_.groups != 0 ? list_scratch_bytes(among_groups({0, 0, most_queries}))
+                                    : scratch_bytes(nearest({0, 0, most_queries})));
     if (std::isfinite(r_.margin)) far_ = scratch.take(probes * sizeof(double));
 }
 
@@ -56,19 +55,22 @@ CUdeviceptr CoarseStep::run(const StreamRef& stream, const QueryTile& q, CUdevic
     return at + probes_;
 }
 
-ListRequest CoarseStep::among_groups(CUdeviceptr queries, std::size_t count) const noexcept {
-    const std::size_t dim = r_.listed.rows.cols;
+SearchRequest CoarseStep::nearest(const QueryTile& q) const noexcept {
+    return nearest_centroids(r_.listed, r_.metric, q, r_.nprobe);
+}
+
+ListRequest CoarseStep::among_groups(const QueryTile& q) const noexcept {
+    const DeviceRows plain = nearest(q).queries;
     constexpr double kNoMargin = std::numeric_limits<double>::infinity();
-    const DeviceRows plain{queries, count, dim, dim, DType::kF32};
     return {plain, *r_.listed.grouped, r_.metric, r_.nprobe, r_.groups, kNoMargin, 0, 0, 0};
 }
 
 void CoarseStep::search(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
     const SearchOut found{at + ids_, at + scores_, at + counts_};
     if (r_.groups != 0) {
-        return search_lists(stream, among_groups(q.queries, q.count), found, at + of_search_);
+        return search_lists(stream, among_groups(q), found, at + of_search_);
     }
-    topk(stream, nearest_centroids(r_, q.queries, q.count, r_.nprobe), found, at + of_search_);
+    topk(stream, nearest(q), found, at + of_search_);
 }
 
 void CoarseStep::leave_out_far(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {

@@ -11,8 +11,8 @@
 namespace nearfield::cuda {
 
 /// Centroids as rows to be searched: the `count` nearest of them to queries that are plain.
-SearchRequest nearest_centroids(const ListRequest& request, CUdeviceptr queries,
-                                std::size_t query_count, std::size_t count) noexcept;
+SearchRequest nearest_centroids(const ListedRows& listed, Metric metric, const QueryTile& queries,
+                                std::size_t count) noexcept;
 
 class CoarseStep {
 public:
@@ -28,7 +28,8 @@ public:
 
 private:
     void search(const StreamRef& stream, const QueryTile& queries, CUdeviceptr at) const;
-    ListRequest among_groups(CUdeviceptr queries, std::size_t count) const noexcept;
+    SearchRequest nearest(const QueryTile& queries) const noexcept;
+    ListRequest among_groups(const QueryTile& queries) const noexcept;
     void leave_out_far(const StreamRef& stream, const QueryTile& queries, CUdeviceptr at) const;
 
     const ListRequest& r_;

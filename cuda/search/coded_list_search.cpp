@@ -52,6 +52,7 @@ public:
         part.centroids = whole.listed.centroids;
         part.centroid_constants = whole.listed.centroid_constants;
         part.grouped = whole.listed.grouped;
+        part.groups = whole.listed.groups;
         part.whole_offsets = whole.listed.offsets;
         part.offsets = take((count_ + 2) * sizeof(u32));
         part.names = take(rows * sizeof(u32));

@@ -26,7 +26,9 @@ void check_sizes(const ListRequest& r) {
                                     " columns, expected " + std::to_string(r.listed.rows.cols) +
                                     ", those of the rows");
     }
-    if (r.listed.sizes.rows() != r.listed.rows.rows ||
+    const bool are_all = r.listed.whole_offsets == 0;
+    if (r.listed.sizes.rows() < r.listed.rows.rows ||
+        (are_all && r.listed.sizes.rows() != r.listed.rows.rows) ||
         r.listed.sizes.lists() != r.listed.centroids.rows) {
         throw std::invalid_argument("lists: expected as many as centroids, holding all rows");
     }

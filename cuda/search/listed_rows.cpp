@@ -51,7 +51,7 @@ ListRequest ListRequest::resolved() const noexcept {
             all_answer ? std::numeric_limits<double>::infinity() : margin,
             mask,
             labels,
-            groups};
+            all_answer ? 0 : groups};
 }
 
 }  // namespace nearfield::cuda

@@ -65,11 +65,14 @@ struct ListedRows {
     std::shared_ptr<const ListedRows> grouped;  // centroids in lists of their own; null: in none
     // Where these are a part of the rows: offsets of all of them, which `sizes` are of too. 0: they are all.
     CUdeviceptr whole_offsets = 0;
+    CUdeviceptr whole_order = 0;  // likewise, uint32 a row; 0: the same as `order`
+    CUdeviceptr groups = 0;  // uint32 a list: groups looked into for so many lists; 0: all of them
     bool are_units = false;  // under cosine they count as unit vectors, whatever their length
 
     CUdeviceptr all_offsets() const noexcept {
         return whole_offsets != 0 ? whole_offsets : offsets;
     }
+    CUdeviceptr all_order() const noexcept { return whole_order != 0 ? whole_order : order; }
     /// Of any `nprobe` lists, at most. A list has one group, at most, that is not full.
     std::size_t most_groups(std::size_t nprobe) const noexcept {
         return std::min(sizes.most_groups(nprobe),
@@ -86,8 +89,8 @@ struct ListRequest {
     double margin = std::numeric_limits<double>::infinity();
     CUdeviceptr mask = 0;    // a byte a row, zero for no; 0: every row may answer
     CUdeviceptr labels = 0;  // int64 a name; 0: a row is called by its name
-    // Of the groups that centroids lie in, so many, the nearest, are looked into; 0: every centroid is looked
-    // at. They hold nprobe lists at least, whichever they are.
+    // Of the groups that centroids lie in, so many, the nearest, are looked into for nprobe lists; 0: every
+    // centroid is looked at. They hold as many lists at least, whichever they are.
     std::size_t groups = 0;
 
     /// As it is answered: where every row does, no list is left out.

@@ -4,7 +4,6 @@
 
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
-#include "cuda/search/coarse_step.h"
 #include "cuda/search/exact_lists.h"
 
 namespace nearfield::cuda {
@@ -31,19 +30,19 @@ OpenPass::OpenPass(const ListRequest& request, std::size_t most_queries, std::si
       enough_(r_.may_widen() ? static_cast<u32>(r_.k) : 0),
       most_(r_.may_widen() ? r_.listed.sizes.lists() : r_.nprobe),
       stride_(std::max<std::size_t>(r_.listed.most_groups(most_), 1)),
-      found_count_(std::min(r_.k, r_.listed.rows.rows)),
-      ranked_(nearest_centroids(r_, 0, most_queries, r_.listed.sizes.lists())) {
+      found_count_(std::min(r_.k, r_.listed.rows.rows)) {
     constexpr std::size_t kRow = sizeof(double) + sizeof(u32);
-    const std::size_t lists = r_.listed.sizes.lists();
     const std::size_t wanted = kScoreBytes / (stride_ * kGroupRows * kRow + most_ * 20);
     tile_ = std::min(std::clamp<std::size_t>(wanted, 1, kMostTile), most_queries);
     open_ = scratch.take(most_queries * sizeof(u32));
     if (r_.may_widen()) {
-        ranking_.emplace(ranked_, tile_, scratch);
-        tile_ = std::min(tile_, ranking_->tile());
-        ids_ = scratch.take(tile_ * lists * sizeof(std::int64_t));
-        scores_ = scratch.take(tile_ * lists * sizeof(float));
-        counts_ = scratch.take(tile_ * sizeof(std::int64_t));
+        lists_.emplace(r_, r_.listed, tile_, scratch);
+        tile_ = std::min(tile_, lists_->tile());
+    }
+    if (r_.may_widen() && r_.groups != 0) {
+        groups_of_lists_.emplace(r_, *r_.listed.grouped, tile_, scratch);
+        tile_ = std::min(tile_, groups_of_lists_->tile());
+        ranks_ = scratch.take(tile_ * lists_->size() * sizeof(u32));
     }
     probes_ = scratch.take(tile_ * most_ * sizeof(u32));
     places_ = scratch.take(tile_ * (most_ + 1) * sizeof(u32));
@@ -88,9 +87,8 @@ void OpenPass::run_part(const StreamRef& stream, const QueryTile& q, CUdeviceptr
 
 void OpenPass::rank(const StreamRef& stream, const QueryTile& q, CUdeviceptr open,
                     CUdeviceptr at) const {
-    if (!ranking_) return;
-    const SearchOut to{at + ids_, at + scores_, at + counts_};
-    ranking_->run(stream, to, {q.queries, 0, q.count}, at, open);
+    if (lists_) lists_->run(stream, q, open, at);
+    if (groups_of_lists_) groups_of_lists_->run(stream, q, open, at);
 }
 
 void OpenPass::find(const StreamRef& stream, const QueryTile& q, CUdeviceptr probes,
@@ -104,8 +102,12 @@ void OpenPass::widen(const StreamRef& stream, const QueryTile& q, CUdeviceptr op
                      CUdeviceptr probes, const Answering& rows, CUdeviceptr at) const {
     launch(stream, {kSource, "widen_probes"}, warps_for(q.count), open, probes,
            static_cast<u32>(q.count), static_cast<u32>(r_.nprobe),
-           ranking_ ? at + ids_ : CUdeviceptr{0}, static_cast<u32>(r_.listed.sizes.lists()),
-           r_.listed.all_offsets(), rows.allowed, enough_, static_cast<u32>(most_), at + probes_);
+           lists_ ? lists_->found(at) : CUdeviceptr{0}, static_cast<u32>(r_.listed.sizes.lists()),
+           groups_of_lists_ ? groups_of_lists_->found(at) : CUdeviceptr{0},
+           static_cast<u32>(groups_of_lists_ ? groups_of_lists_->size() : 0),
+           groups_of_lists_ ? r_.listed.grouped->offsets : CUdeviceptr{0}, r_.listed.groups,
+           at + ranks_, r_.listed.all_offsets(), rows.allowed, enough_, static_cast<u32>(most_),
+           at + probes_);
 }
 
 void OpenPass::search(const StreamRef& stream, const QueryTile& q, CUdeviceptr open,

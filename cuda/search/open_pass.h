@@ -1,7 +1,8 @@
 // What ListPass leaves open, scored exactly: queries with more groups than there was room for, and those whose
 // lists hold fewer than k rows that may answer.
 //
-// The latter look into four times as many lists, and again, until there are enough, as on the CPU. Which
+// The latter look into four times as many lists, and again, until there are enough, as on the CPU: where
+// lists lie in groups, into those of the groups that the CPU looks at in that round. Which
 // queries these are is found on the device; the kernels are always launched and leave the others alone.
 // Cost: dim float64 multiply-adds a row of their lists.
 #pragma once
@@ -10,6 +11,7 @@
 #include <optional>
 
 #include "cuda/runtime/stream.h"
+#include "cuda/search/centroid_ranking.h"
 #include "cuda/search/exact_pass.h"
 #include "cuda/search/listed_rows.h"
 #include "cuda/search/row_mask.h"
@@ -67,9 +69,8 @@ private:
     std::size_t stride_;    // groups that those have
     std::size_t found_count_;
     std::size_t tile_;
-    SearchRequest ranked_;  // all lists, nearest first
-    std::optional<ExactPass> ranking_;
-    std::size_t open_, ids_ = 0, scores_ = 0, counts_ = 0;
+    std::optional<CentroidRanking> lists_, groups_of_lists_;
+    std::size_t open_, ranks_ = 0;
     std::size_t probes_, places_, groups_, keys_, rows_, pairs_;
     std::size_t select_keys_, found_, found_rows_;
 };

@@ -27,8 +27,8 @@ Answering RowMask::apply(const StreamRef& stream, CUdeviceptr bias, CUdeviceptr 
     launch(stream, {kSource, "mask_rows"}, {{blocks_of(rows, kThreads), 1, 1}, {kThreads, 1, 1}, 0},
            r_.listed.names, r_.listed.order, r_.mask, bias, rows, at + names_, at + bias_);
     launch(stream, {kSource, "count_allowed"},
-           {{blocks_of(lists, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, at + names_,
-           r_.listed.offsets, lists, at + allowed_);
+           {{blocks_of(lists, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, r_.listed.all_order(),
+           r_.mask, r_.listed.all_offsets(), lists, at + allowed_);
     return {at + names_, at + bias_, at + allowed_};
 }
 

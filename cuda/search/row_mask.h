@@ -12,8 +12,9 @@ namespace nearfield::cuda {
 /// Where a search finds what a mask changes.
 struct Answering {
     CUdeviceptr names = 0;
-    CUdeviceptr bias = 0;     // 0: none
-    CUdeviceptr allowed = 0;  // uint32 a list, the empty one too: rows that may; 0: all
+    CUdeviceptr bias = 0;  // 0: none
+    CUdeviceptr allowed =
+        0;  // uint32 a list, the empty one too: of all rows those that may; 0: all
 };
 
 class RowMask {

@@ -42,6 +42,7 @@ void def_order(py::module_& m) {
                  return std::make_unique<ListOrder>(index.snapshot());
              }),
              py::arg("index"))
+        .def("part", &ListOrder::part, py::arg("part"), py::arg("parts"))
         .def("__len__", &ListOrder::size)
         .def_property_readonly("row_bytes", &ListOrder::row_bytes)
         .def("sizes", [](const ListOrder& order) { return array_of<std::uint32_t>(order.sizes()); })
@@ -51,7 +52,8 @@ void def_order(py::module_& m) {
         .def("rows", &rows_of_order, py::arg("first"), py::arg("count"), py::arg("stride"));
 }
 
-/// (means, sizes) of the groups that centroids lie in; None where they lie in none.
+/// (means, sizes, how many are looked into for 1, 2, ... lists) of the groups that centroids lie in; None where
+/// they lie in none.
 py::object groups_of(const IvfIndex& index) {
     const auto lists = index.centroids();
     const auto sizes = lists->group_sizes();
@@ -60,20 +62,30 @@ py::object groups_of(const IvfIndex& index) {
     auto means =
         make_array<float>({static_cast<py::ssize_t>(sizes.size()), static_cast<py::ssize_t>(dim)});
     std::copy_n(lists->group_means(), sizes.size() * dim, means.mutable_data());
-    return py::make_tuple(means, array_of<std::uint32_t>(sizes));
+    std::vector<std::uint32_t> looked_into;
+    for (std::size_t nprobe = 1; nprobe <= lists->size(); ++nprobe) {
+        looked_into.push_back(static_cast<std::uint32_t>(lists->groups_looked_into(nprobe)));
+    }
+    return py::make_tuple(means, array_of<std::uint32_t>(sizes),
+                          array_of<std::uint32_t>(looked_into));
 }
 
-/// Addresses: (constants, offsets, names, order) of the rows.
+/// Addresses: (constants, offsets, names, order) of the rows; whole: (offsets, order) of all, which sizes are of
+/// too, where these are a part.
 std::unique_ptr<cuda::ListedRows> listed_from(
     const DeviceMatrix& rows, const std::tuple<Address, Address, Address, Address>& of_rows,
     const DeviceMatrix& centroids, Address centroid_constants, const Exact<std::uint32_t>& sizes,
-    std::shared_ptr<const cuda::ListedRows> grouped) {
+    std::shared_ptr<const cuda::ListedRows> grouped, Address groups,
+    const std::pair<Address, Address>& whole) {
     const auto& [constants, offsets, names, order] = of_rows;
     const std::span<const std::uint32_t> lists(sizes.data(),
                                                static_cast<std::size_t>(sizes.size()));
-    return std::make_unique<cuda::ListedRows>(
+    auto out = std::make_unique<cuda::ListedRows>(
         cuda::ListedRows{rows_of(rows), constants, offsets, names, order, rows_of(centroids),
                          centroid_constants, cuda::ListSizes(lists), std::move(grouped)});
+    out->groups = groups;
+    std::tie(out->whole_offsets, out->whole_order) = whole;
+    return out;
 }
 
 void search(const DeviceMatrix& queries, const cuda::ListedRows& listed, const AskedOfLists& asked,
@@ -87,18 +99,25 @@ void search(const DeviceMatrix& queries, const cuda::ListedRows& listed, const A
     cuda::search_lists(on, request, {ids, scores, counts}, scratch);
 }
 
+/// The same with keys to be merged by. lists: RankedLists of the request's size.
+void search_ranked(const DeviceMatrix& queries, const cuda::ListedRows& listed,
+                   const AskedOfLists& asked, Address lists, const std::pair<int, Address>& place) {
+    const cuda::ListRequest request = list_request(queries, listed, asked);
+    const py::gil_scoped_release release;
+    const cuda::StreamRef on = stream_of(place.first, place.second);
+    const std::size_t n = request.queries.rows, needed = cuda::list_scratch_bytes(request);
+    const cuda::RankedLists layout(n, request.k);
+    const cuda::DeviceBuffer counts(on, n * sizeof(std::int64_t)), scratch(on, needed);
+    cuda::search_lists(on, request, layout.at(lists, counts.address()), scratch.address());
+}
+
 void def_search(py::module_& m) {
     m.def("groups_of_lists", &groups_of, py::arg("index"));
-    m.def(
-        "groups_looked_into",
-        [](const IvfIndex& index, std::size_t nprobe) {
-            return index.centroids()->groups_looked_into(std::min(nprobe, index.nlist()));
-        },
-        py::arg("index"), py::arg("nprobe"));
     py::class_<cuda::ListedRows, std::shared_ptr<cuda::ListedRows>>(
         m, "ListedRows", "Where rows lie that are searched by lists.")
         .def(py::init(&listed_from), py::arg("rows"), py::arg("of_rows"), py::arg("centroids"),
-             py::arg("centroid_constants"), py::arg("sizes"), py::arg("grouped") = nullptr);
+             py::arg("centroid_constants"), py::arg("sizes"), py::arg("grouped") = nullptr,
+             py::arg("groups") = Address{0}, py::arg("whole") = std::pair<Address, Address>{});
     m.def(
         "list_constants_bytes",
         [](const DeviceMatrix& rows) { return cuda::list_constants_bytes(rows_of(rows)); },
@@ -119,6 +138,8 @@ void def_search(py::module_& m) {
             return cuda::list_scratch_bytes(list_request(queries, listed, asked));
         },
         py::arg("queries"), py::arg("listed"), py::arg("asked"));
+    m.def("search_lists_ranked", &search_ranked, py::arg("queries"), py::arg("listed"),
+          py::arg("asked"), py::arg("lists"), py::arg("on"));
     m.def("search_lists", &search, py::arg("queries"), py::arg("listed"), py::arg("asked"),
           py::arg("out"), py::arg("scratch"), py::arg("device"), py::arg("stream"));
 }

@@ -13,6 +13,31 @@ from hypothesis import strategies as st
 NOTHING = 0xFFFFFFFF
 
 
+class Groups:
+    """Groups of lists, some of which are looked into for so many lists."""
+
+    def __init__(self, rng: np.random.Generator, lists: int, queries: int) -> None:
+        self.count = int(rng.integers(1, lists + 1))
+        cuts = np.sort(rng.choice(np.arange(1, lists), self.count - 1, replace=False))
+        self.offsets = np.array([0, *cuts, lists, lists], np.uint32)
+        self.ranking = np.stack([rng.permutation(self.count) for _ in range(queries)])
+        certain = np.cumsum(np.sort(np.diff(self.offsets[:-1])))  # lists of any so many groups
+        least = np.searchsorted(certain, np.arange(1, lists + 1)) + 1
+        self.looked_into = np.where(2 * least < self.count, least, 0).astype(np.uint32)
+
+    def arguments(self, case: Case) -> tuple[np.ndarray | np.generic, ...]:
+        """Return what widen_probes is told of them."""
+        ranks = case.out((case.queries, case.lists), np.uint32)
+        shape = (self.ranking, np.uint32(self.count), self.offsets)
+        return (*shape, self.looked_into, ranks.array)
+
+    def near(self, ranking: np.ndarray, query: int, lists: int) -> np.ndarray:
+        """Return the lists that are looked at for so many of them, in order."""
+        within = self.looked_into[lists - 1] or self.count
+        chosen = self.ranking[query, :within]
+        return ranking[np.isin(np.searchsorted(self.offsets[1:-1], ranking, "right"), chosen)]
+
+
 class Case:
     """Lists of rows, some empty, the last one always; probes of some queries."""
 
@@ -28,6 +53,7 @@ class Case:
         self.nprobe = int(rng.integers(1, rng.choice([2, self.lists + 1])))
         self.ranking = np.stack([rng.permutation(self.lists) for _ in range(self.queries)])
         self.ranking[rng.random(self.queries) < 0.1] = np.iinfo(np.int64).min  # not finite
+        self.groups = Groups(rng, self.lists, self.queries) if seed % 3 else None
 
     def out(self, shape: tuple[int, ...] | int, dtype: type) -> GuardedArray:
         return GuardedArray(shape, dtype, self.rng)
@@ -106,8 +132,7 @@ def check_masks(shim: Shim | Overlaid, seed: int) -> None:
     np.testing.assert_array_equal(masked[1].check(), np.where(answers, plain, -np.inf))
     allowed, lists = case.out(case.lists + 1, np.uint32), case.lists + 1
     case.launch(
-        *("count_allowed", lists, 2, masked[0].array, case.offsets, np.uint32(lists)),
-        allowed.array,
+        *("count_allowed", lists, 2, order, mask, case.offsets, np.uint32(lists)), allowed.array
     )
     counts = [answers[a:b].sum() for a, b in zip(case.offsets[:-1], case.offsets[1:], strict=True)]
     np.testing.assert_array_equal(allowed.check(), counts)
@@ -135,17 +160,22 @@ def check_open(shim: Shim | Overlaid, seed: int) -> None:
     ranking = case.ranking if k else None
     most = case.lists if k else case.nprobe
     wide = case.out((case.queries, most), np.uint32)
+    groups = case.groups if k else None
     case.launch(
         *("widen_probes", case.queries, 2, found.array, probes, *shape, ranking, lists),
+        *(groups.arguments(case) if groups else (None, np.uint32(0), None, None, None)),
         *(case.offsets, allowed, k, np.uint32(most), wide.array),
     )
     for q, got in enumerate(wide.check()):
         chosen = list(probes[q]) if is_open[q] else []
         if is_open[q] and held[q] < k and case.ranking[q, 0] >= 0:
-            count = min(4 * case.nprobe, case.lists)
-            while count < case.lists and holds[case.ranking[q, :count]].sum() < k:
+            count = case.nprobe
+            while True:
                 count = min(4 * count, case.lists)
-            chosen = list(case.ranking[q, :count])
+                near = groups.near(case.ranking[q], q, count) if groups else case.ranking[q]
+                chosen = list(near[:count])
+                if count == case.lists or holds[chosen].sum() >= k:
+                    break
         np.testing.assert_array_equal(got, chosen + [case.lists] * (most - len(chosen)))
 
 
@@ -174,10 +204,13 @@ FAULTS = {
     "the nearest of a thread's own": ("margin", "t < kThreads; ++t) own", "t < 1; ++t) own"),
     "a list at the margin is left out": ("margin", "] > limit", "] >= limit"),
     "a missing list has a distance": ("margin", "if (list < lists) {", "{"),
-    "a mask in the order of lists": ("masks", "mask[order[row]]", "mask[row]"),
-    "rows that may not answer count": ("masks", "if (names[row] != kNoId) ++count", "++count"),
+    "a mask in the order of lists": ("masks", "= mask[order[row]]", "= mask[row]"),
+    "rows that may not answer count": ("masks", "if (mask[order[row]] != 0) ++count", "++count"),
     "enough is too little": ("open", "|| held < k", "|| held <= k"),
-    "lists that were there count again": ("open", "rows.of_all(all + added", "rows.of_all(all"),
+    "every list of the nearest groups": ("open", "is_near && place < wide", "is_near"),
+    "one group too many": ("open", "ranks[list] < within", "ranks[list] <= within"),
+    "groups of the round before": ("open", "looked_into[added - 1]", "looked_into[nprobe - 1]"),
+    "ranks are read before they are there": ("open", "        __syncwarp();\n    }", "    }"),
     "twice as many lists": ("open", "wide * 4", "wide * 2"),
     "a query that has enough is widened": ("open", " && rows.of_all(before, nprobe) < k", ""),
 }

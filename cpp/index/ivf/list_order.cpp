@@ -26,6 +26,23 @@ std::vector<Id> rows_by_list(const RowStore& store, std::vector<std::uint32_t>& 
 ListOrder::ListOrder(std::shared_ptr<const RowStore> store)
     : store_(std::move(store)), rows_(rows_by_list(*store_, sizes_)) {}
 
+ListOrder ListOrder::part(std::size_t part, std::size_t parts) const {
+    ListOrder out(*this);
+    out.rows_.clear();
+    auto first = rows_.begin();
+    for (std::size_t list = 0; list < sizes_.size(); ++list) {
+        const std::size_t size = sizes_[list];
+        // Beginning with another part each, for lists may hold fewer rows than there are parts.
+        const std::size_t which = (part + list) % parts;
+        const auto from = static_cast<std::ptrdiff_t>(size * which / parts);
+        const auto to = static_cast<std::ptrdiff_t>(size * (which + 1) / parts);
+        out.rows_.insert(out.rows_.end(), first + from, first + to);
+        out.sizes_[list] = static_cast<std::uint32_t>(to - from);
+        first += static_cast<std::ptrdiff_t>(size);
+    }
+    return out;
+}
+
 std::vector<std::int64_t> ListOrder::labels() const { return store_->labels_of(rows_); }
 
 std::vector<Id> ListOrder::places() const { return store_->places_of(rows_); }

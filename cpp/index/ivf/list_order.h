@@ -20,6 +20,9 @@ public:
     /// Of a store with lists, which it keeps.
     explicit ListOrder(std::shared_ptr<const RowStore> store);
 
+    /// One of `parts` equal parts of every list, which together hold each row once.
+    ListOrder part(std::size_t part, std::size_t parts) const;
+
     std::size_t size() const noexcept { return rows_.size(); }
     const std::vector<std::uint32_t>& sizes() const noexcept { return sizes_; }
     /// Bytes of a row.

@@ -13,9 +13,10 @@ from .base import Resident
 from .coded_lists import ResidentCodedLists
 from .codes import ResidentCodes
 from .graph import ResidentGraph
+from .list_shards import ListShards
 from .lists import ResidentLists
+from .row_shards import RowShards
 from .rows import ResidentRows
-from .shards import Shards
 
 if TYPE_CHECKING:
     from ...index import Index
@@ -34,6 +35,9 @@ KINDS: tuple[type[Resident], ...] = (
 )
 """The first that takes an index holds it."""
 
+KINDS_ON_MANY: tuple[type[RowShards | ListShards], ...] = (RowShards, ListShards)
+"""The same on several devices."""
+
 
 def moved(index: _Placed, device: object) -> _Placed:
     """Return an index that shares everything with `index` and is searched on `device`, or many."""
@@ -50,10 +54,12 @@ def moved(index: _Placed, device: object) -> _Placed:
 
 def _resident(index: Index, devices: tuple[int, ...]) -> Resident:
     if len(devices) > 1:
-        if Shards.takes(index):
-            return Shards(index, devices)
+        for many in KINDS_ON_MANY:
+            if many.takes(index):
+                return many(index, devices)
+        known = " or ".join(many.what for many in KINDS_ON_MANY)
         raise TypeError(
-            f"to: got {index!r} for {len(devices)} devices, expected {Shards.what}; name one device"
+            f"to: got {index!r} for {len(devices)} devices, expected {known}; name one device"
         )
     for kind in KINDS:
         if kind.takes(index):
@@ -66,5 +72,5 @@ def _resident(index: Index, devices: tuple[int, ...]) -> Resident:
 
 def can_be_placed(index: Index, devices: int) -> bool:
     """Tell whether an index of its kind is searched on so many devices."""
-    kinds = KINDS if devices == 1 else (Shards,)
+    kinds = KINDS if devices == 1 else KINDS_ON_MANY
     return any(kind.takes(index) for kind in kinds)

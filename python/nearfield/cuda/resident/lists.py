@@ -19,7 +19,7 @@ from .base import Resident
 if TYPE_CHECKING:
     from ...index import Index
 
-__all__ = ["Place", "ResidentLists", "Sent"]
+__all__ = ["ListCopy", "OnceTrained", "Place", "ResidentLists", "Sent"]
 
 _BLOCK_BYTES = 1 << 24
 _ALIGNMENT = 16  # bytes that kernels load at once
@@ -27,15 +27,86 @@ _ALIGNMENT = 16  # bytes that kernels load at once
 Place = tuple[int, int, int, int, str]
 
 
-class _Copy(NamedTuple):
+class ListCopy(NamedTuple):
+    """Rows in lists on a device.
+
+    Attributes
+    ----------
+    version, row_count : int
+        Of the index's rows, and how many masks have.
+    listed : ListedRows
+        The native module's; None before the index is trained.
+    labels : int
+        Address of what rows are called; 0: by their number.
+    groups : ndarray
+        Groups of centroids that are looked into for 1, 2, ... lists; 0: all.
+    """
+
     version: int
-    row_count: int
-    listed: Any  # None before the index is trained
-    labels: int  # address; 0: rows are numbered
-    keep: tuple[Any, ...]
+    row_count: int = 0
+    listed: Any = None
+    labels: int = 0
+    groups: NDArray[np.uint32] = np.zeros(1, np.uint32)
+    keep: tuple[Any, ...] = ()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there are lists."""
+        return self.listed is not None
+
+    def asked(self, metric: str, k: int, mask: int, params: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what the native module is asked beside the queries."""
+        nprobe = min(params["nprobe"], len(self.groups))
+        look = (nprobe, params.get("margin", math.inf))
+        return (metric, k, *look, mask, self.labels, int(self.groups[nprobe - 1]))
+
+    @classmethod
+    def of(
+        cls,
+        core: Any,
+        order: Any,
+        version: int,
+        device: int,
+        stream: int,
+        stored: Callable[[Sent, Any], tuple[Place, int]],
+        searched: Callable[[Sent, Any, Any], Any] = lambda sent, order, listed: listed,
+        whole: Any = None,
+    ) -> ListCopy:
+        """Copy rows in an order; whole: that of all rows, where these are a part."""
+        sent = Sent(core.metric, device, stream)
+        labels, sizes = order.labels(), order.sizes()
+        by_label = np.argsort(labels)
+        names = np.empty(len(labels), np.uint32)
+        names[by_label] = np.arange(len(labels), dtype=np.uint32)
+        centroids = sent.matrix(core.centroids())
+        grouped, groups = sent.groups(core, *centroids)
+        place, constants = stored(sent, order)
+        of_rows = (constants, *map(sent.array, (_offsets(sizes), names, order.places())))
+        of_all = (0, 0)
+        if whole is not None:
+            sizes = whole.sizes()
+            of_all = (sent.array(_offsets(sizes)), sent.array(whole.places()))
+        listed = library().ListedRows(place, of_rows, *centroids, sizes, *grouped, of_all)
+        by_name = labels[by_label]
+        numbered = bool((by_name == np.arange(len(labels))).all())
+        called = 0 if numbered else sent.array(by_name)
+        n = len(order if whole is None else whole)
+        return cls(version, n, searched(sent, order, listed), called, groups, tuple(sent.keep))
 
 
-class ResidentLists(Resident):
+class OnceTrained(Resident):
+    """A kind whose copies have nothing before the index is trained."""
+
+    def _current(self) -> Any:
+        copy: Any = super()._current()
+        if not copy.is_trained:
+            self._core.centroids()  # type: ignore[attr-defined]  # says that they are missing
+            with self._live.unchanging() as version:
+                copy = self._copy = self._copied(version)
+        return copy
+
+
+class ResidentLists(OnceTrained):
     """Every row of the lists near a query is scored; a list is read once for all queries."""
 
     what = "an IVFIndex of such rows"
@@ -50,18 +121,13 @@ class ResidentLists(Resident):
         self,
         owner: Owner,
         q: DeviceMatrix,
-        copy: _Copy,
+        copy: ListCopy,
         k: int,
         mask: Any,
         params: Mapping[str, Any],
         stream: int,
     ) -> SearchResult:
-        nprobe = params["nprobe"]
-        groups = library().groups_looked_into(self._core, nprobe)
-        asked = (
-            *(self._core.metric, k, nprobe, params.get("margin", math.inf)),
-            *(address_of(mask), copy.labels, groups),
-        )
+        asked = copy.asked(self._core.metric, k, address_of(mask), params)
         needed, search = self._native()
         place, what = (self.device, stream), (q.place, copy.listed, asked)
 
@@ -74,42 +140,17 @@ class ResidentLists(Resident):
         """Return what says how much scratch memory a search takes, and what enqueues it."""
         return library().list_scratch_bytes, library().search_lists
 
-    def _current(self) -> _Copy:
-        copy: _Copy = super()._current()  # type: ignore[assignment]
-        if copy.listed is None:
-            self._core.centroids()  # type: ignore[attr-defined]  # says that they are missing
-            with self._live.unchanging() as version:
-                copy = self._copy = self._copied(version)
-        return copy
-
-    def _copied(self, version: int) -> _Copy:
+    def _copied(self, version: int) -> ListCopy:
         if not self._core.is_trained:
-            return _Copy(version, 0, None, 0, ())
-        sent = Sent(self._core.metric, self.device, self.stream)
-        order = library().ListOrder(self._core)
-        labels, sizes = order.labels(), order.sizes()
-        by_label = np.argsort(labels)
-        names = np.empty(len(labels), np.uint32)
-        names[by_label] = np.arange(len(labels), dtype=np.uint32)
-        centroids = sent.matrix(self._core.centroids())  # type: ignore[attr-defined]
-        grouped, groups = None, library().groups_of_lists(self._core)
-        if groups is not None:
-            of_centroids = (centroids[1], sent.array(_offsets(groups[1])), 0, 0)
-            means = sent.matrix(groups[0])
-            grouped = library().ListedRows(centroids[0], of_centroids, *means, groups[1])
-        place, constants = self._stored(sent, order)
-        of_rows = (constants, *map(sent.array, (_offsets(sizes), names, order.places())))
-        listed = library().ListedRows(place, of_rows, *centroids, sizes, grouped)
-        by_name = labels[by_label]
-        numbered = bool((by_name == np.arange(len(labels))).all())
-        called = 0 if numbered else sent.array(by_name)
-        listed = self._searched(sent, order, listed)
-        return _Copy(version, len(labels), listed, called, tuple(sent.keep))
+            return ListCopy(version)
+        native, place = library(), (self.device, self.stream)
+        return ListCopy.of(
+            self._core, native.ListOrder(self._core), version, *place, self._stored, self._searched
+        )
 
     def _stored(self, sent: Sent, order: Any) -> tuple[Place, int]:
         """Return where the rows are, in the order of lists, and the address of their constants."""
-        place = sent.rows(order, self._core.dim, self._core.dtype)
-        return place, sent.constants(place)
+        return sent.rows(order, self._core.dim, self._core.dtype)
 
     def _searched(self, sent: Sent, order: Any, listed: Any) -> Any:
         """Return what is searched: the rows where they lie."""
@@ -156,12 +197,25 @@ class Sent:
         place = (self.array(array), n, dim, dim, "float32")
         return place, self.constants(place)
 
-    def rows(self, order: Any, dim: int, dtype: str) -> Place:
-        """Return where the rows are, in the order of lists."""
+    def groups(
+        self, core: Any, centroids: Place, constants: int
+    ) -> tuple[tuple[Any, int], NDArray[np.uint32]]:
+        """Return the groups that centroids lie in, and how many are looked into for 1, 2, ..."""
+        found = library().groups_of_lists(core)
+        if found is None:
+            return (None, 0), np.zeros(centroids[1], np.uint32)
+        means, sizes, looked_into = found
+        of_centroids = (constants, self.array(_offsets(sizes)), 0, 0)
+        lists = library().ListedRows(centroids, of_centroids, *self.matrix(means), sizes)
+        return (lists, self.array(looked_into)), looked_into
+
+    def rows(self, order: Any, dim: int, dtype: str) -> tuple[Place, int]:
+        """Return where the rows are, in the order of lists, and their constants."""
         n, row_bytes = len(order), order.row_bytes
         stride = -(-row_bytes // _ALIGNMENT) * _ALIGNMENT
         at = self.blocks(n, stride, lambda first, count: order.rows(first, count, stride))
-        return (at, n, dim, stride // (row_bytes // dim), dtype)
+        place = (at, n, dim, stride // (row_bytes // dim), dtype)
+        return place, self.constants(place)
 
 
 def _offsets(sizes: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -1,4 +1,4 @@
-"""The rows of an index split over several devices: :class:`Shards`.
+"""An index split over several devices: :class:`Shards`, of which each kind of index has its own.
 
 Every device searches its part on a stream of its own. The results of the parts, with the float64
 keys they were chosen by, are copied to the first device and merged there: the ids are those of all
@@ -8,23 +8,22 @@ rows on one device. Streams wait for each other on the devices; the host waits f
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ...errors import DeviceError
 from ...result import SearchResult
 from ..arrays import DeviceMatrix
-from ..label_order import by_label, in_order
+from ..label_order import in_order
 from ..library import library
 from ..owners import Owner
-from ..search import answered, uploaded
+from ..search import answered
 from .base import Resident
-from .rows import ResidentRows, RowCopy
 
 if TYPE_CHECKING:
     from ...index import Index
 
-__all__ = ["Shard", "Shards"]
+__all__ = ["Shard", "ShardCopy", "Shards", "brought", "dense_queries", "join", "queries_brought"]
 
 
 class Shard(Protocol):
@@ -35,11 +34,17 @@ class Shard(Protocol):
         """The device and its stream."""
 
     @property
-    def row_count(self) -> int:
-        """Rows of the part; they follow those of the part before it."""
+    def span(self) -> tuple[int, int]:
+        """Which bytes of a mask the part reads: the first, and how many."""
 
     def enqueue(
-        self, q: DeviceMatrix, k: int, mask: int, lists: int, place: tuple[int, int]
+        self,
+        q: DeviceMatrix,
+        k: int,
+        mask: int,
+        params: Mapping[str, Any],
+        lists: int,
+        place: tuple[int, int],
     ) -> None:
         """Enqueue a search on a stream of the device.
 
@@ -48,40 +53,27 @@ class Shard(Protocol):
         """
 
 
-class _RowShard(NamedTuple):
-    place: tuple[int, int]
-    copy: RowCopy
-    metric: str
+class ShardCopy(NamedTuple):
+    """What is on the devices, a part each; order: of rows in masks, see :func:`by_label`."""
 
-    @property
-    def row_count(self) -> int:
-        return self.copy.row_count
-
-    def enqueue(
-        self, q: DeviceMatrix, k: int, mask: int, lists: int, place: tuple[int, int]
-    ) -> None:
-        labels, constants = (0 if x is None else x[1] for x in self.copy[2:4])
-        extras = (mask, labels, constants)
-        library().search_ranked(q.place, self.copy.rows.place, self.metric, k, extras, lists, place)
-
-
-class _Copy(NamedTuple):
     version: int
+    row_count: int
     shards: tuple[Shard, ...]
-    order: tuple[Any, int] | None
+    order: tuple[Any, int] | None = None
 
     @property
-    def row_count(self) -> int:
-        return sum(shard.row_count for shard in self.shards)
+    def is_trained(self) -> bool:
+        """Whether there are parts."""
+        return bool(self.shards)
 
 
 class Shards(Resident):
-    """Rows in the order of their labels, as many on each device; answers are exact.
+    """An index of which each device has a part; answers are those of one device.
 
     Parameters
     ----------
     index : Index
-        One that :class:`ResidentRows` takes.
+        One that the kind takes.
     devices : tuple of int
         Numbers of the devices, each once. Queries and results on a device are on the first.
 
@@ -90,9 +82,6 @@ class Shards(Resident):
     DeviceError
         No such device, or too little memory on one.
     """
-
-    what: ClassVar[str] = ResidentRows.what
-    takes = staticmethod(ResidentRows.takes)
 
     def __init__(self, index: Index, devices: tuple[int, ...]) -> None:
         self._devices = devices
@@ -104,23 +93,17 @@ class Shards(Resident):
         """All of them."""
         return self._devices
 
-    def _copied(self, version: int) -> _Copy:
-        labels, order = by_label(self._core.labels())
+    @property
+    def _places(self) -> list[tuple[int, int]]:
+        """Every device and its stream."""
         streams = [self.stream, *(int(stream.handle) for stream in self._away)]
-        each = -(-len(labels) // len(streams))
-        shards = []
-        for part, place in enumerate(zip(self._devices, streams, strict=True)):
-            share = labels[part * each : (part + 1) * each]
-            copy = RowCopy.of(self._core, share, version, *place)
-            shards.append(_RowShard(place, copy, self._core.metric))
-        there = None if order is None else uploaded(order, self.device, self.stream)
-        return _Copy(version, tuple(shards), there)
+        return list(zip(self._devices, streams, strict=True))
 
     def _enqueue(
         self,
         owner: Owner,
         q: DeviceMatrix,
-        copy: _Copy,
+        copy: ShardCopy,
         k: int,
         mask: Any,
         params: Mapping[str, Any],
@@ -128,24 +111,24 @@ class Shards(Resident):
     ) -> SearchResult:
         native, home, n = library(), (self.device, stream), q.place[1]
         apart = native.ranked_bytes(n, k)
-        dense = _dense(owner, q, home)
+        dense = dense_queries(owner, q, home)
         mask = in_order(mask, copy.order, copy.row_count, *home)
-        masks = _parts_of(mask, copy.shards)
+        masks = [0 if mask is None else mask[1] + shard.span[0] for shard in copy.shards]
 
         def enqueue(out: tuple[int, int, int], lists: int) -> None:
             try:
                 for part in range(1, len(copy.shards)):
                     at = lists + part * apart
-                    _search_away(copy.shards[part], dense, k, masks[part], at, home)
-                copy.shards[0].enqueue(dense, k, masks[0], lists, home)
+                    _search_away(copy.shards[part], dense, k, masks[part], params, at, home)
+                copy.shards[0].enqueue(dense, k, masks[0], params, lists, home)
             finally:
-                _join(home, copy.shards[1:])
+                join(home, [shard.place for shard in copy.shards[1:]])
             native.merge_ranked(n, k, len(copy.shards), lists, out, home)
 
         return answered(owner, q, k, len(copy.shards) * apart, home, enqueue)
 
 
-def _dense(owner: Owner, q: DeviceMatrix, home: tuple[int, int]) -> DeviceMatrix:
+def dense_queries(owner: Owner, q: DeviceMatrix, home: tuple[int, int]) -> DeviceMatrix:
     """Return queries as they are copied: float32, one behind the other."""
     _, n, dim, stride, dtype = q.place
     if dtype == "float32" and stride == dim:
@@ -155,54 +138,50 @@ def _dense(owner: Owner, q: DeviceMatrix, home: tuple[int, int]) -> DeviceMatrix
     return DeviceMatrix((at, n, dim, dim, "float32"), q.one_vector, keep)
 
 
-def _parts_of(mask: Any, shards: tuple[Shard, ...]) -> list[int]:
-    """Return where each part's mask begins; 0: every row may answer."""
-    if mask is None:
-        return [0] * len(shards)
-    starts, at = [], mask[1]
-    for shard in shards:
-        starts.append(at)
-        at += shard.row_count
-    return starts
-
-
-def _join(home: tuple[int, int], shards: tuple[Shard, ...]) -> None:
+def join(home: tuple[int, int], places: Sequence[tuple[int, int]]) -> None:
     """Let a stream wait for other devices: what they read and write of it is not freed before."""
     failures = []
-    for shard in shards:
+    for place in places:
         try:
-            library().follow(home, shard.place)
+            library().follow(home, place)
         except DeviceError as error:
             failures.append(error)
             with contextlib.suppress(DeviceError):
-                library().synchronize(*shard.place)  # nothing else is left to order the two
+                library().synchronize(*place)  # nothing else is left to order the two
     if failures:
         raise failures[0]
 
 
+def brought(there: tuple[int, int], home: tuple[int, int], address: int, nbytes: int) -> Any:
+    """Return an array on a device, to which its stream copies memory of another."""
+    array = library().DeviceArray((max(nbytes, 1),), "uint8", *there)
+    library().copy_between((there[0], array._address), (home[0], address), nbytes, there)
+    return array
+
+
+def queries_brought(q: DeviceMatrix, there: tuple[int, int], home: tuple[int, int]) -> DeviceMatrix:
+    """Return dense queries on another device, as :func:`brought`."""
+    address, n, dim, _, dtype = q.place
+    queries = brought(there, home, address, 4 * n * dim)
+    return DeviceMatrix((queries._address, n, dim, dim, dtype), False, queries)
+
+
 def _search_away(
-    shard: Shard, q: DeviceMatrix, k: int, mask: int, lists: int, home: tuple[int, int]
+    shard: Shard,
+    q: DeviceMatrix,
+    k: int,
+    mask: int,
+    params: Mapping[str, Any],
+    lists: int,
+    home: tuple[int, int],
 ) -> None:
     """Enqueue a search on another device than the queries', and the copy of its results."""
     native, there = library(), shard.place
     native.follow(there, home)
-
-    def brought(address: int, nbytes: int) -> Any:
-        array = native.DeviceArray((max(nbytes, 1),), "uint8", *there)
-        native.copy_between((there[0], array._address), (home[0], address), nbytes, there)
-        return array
-
-    address, n, dim, _, dtype = q.place
-    queries = brought(address, 4 * n * dim)
-    place = (queries._address, n, dim, dim, dtype)
-    allowed = brought(mask, shard.row_count) if mask else None
-    nbytes = native.ranked_bytes(n, k)
+    queries = queries_brought(q, there, home)
+    allowed = brought(there, home, mask, shard.span[1]) if mask else None
+    nbytes = native.ranked_bytes(q.place[1], k)
     own = native.DeviceArray((max(nbytes, 1),), "uint8", *there)
-    shard.enqueue(
-        DeviceMatrix(place, False, queries),
-        k,
-        0 if allowed is None else allowed._address,
-        own._address,
-        there,
-    )
+    mask = 0 if allowed is None else allowed._address
+    shard.enqueue(queries, k, mask, params, own._address, there)
     native.copy_between((home[0], lists), (there[0], own._address), nbytes, there)
