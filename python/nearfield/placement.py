@@ -37,7 +37,8 @@ class PlacedIndex:
         ----------
         device : str or sequence of str
             ``"cpu"``, ``"cuda"`` (the first device) or ``"cuda:<number>"``; of several devices each
-            holds and searches a part of the rows, and the first merges what they find.
+            holds and searches a part of the rows, and the first merges what they find. A graph is
+            whole on each, and each answers a part of the queries.
 
         Returns
         -------
@@ -53,7 +54,7 @@ class PlacedIndex:
         TypeError
             Not a :class:`FlatIndex` or an :class:`IVFIndex` of rows as they are or of codes without
             `refine`, nor an :class:`HNSWIndex` of rows as they are: only those are searched on a
-            device. On several only flat rows as they are.
+            device. On several only rows as they are.
         DeviceError
             No device or driver, or too little memory.
 
@@ -67,14 +68,12 @@ class PlacedIndex:
         device takes beyond float32 finds nothing.
 
         Ids are those of the CPU, for the same `nprobe`, `margin` or `recall` where the index has
-        lists; with ``coarse="hierarchical"`` a query whose lists hold fewer than `k` rows that may
-        answer goes on with the nearest of all lists, not of some groups of them. In an
-        :class:`HNSWIndex` they are of the same graph with the same scores, but a walk on a device
-        goes by the rows as they are stored, not by 4 bits a dimension, and scores all rows that it
-        keeps: at equal `ef_search` it may find others. A `recall` chooses `ef_search` and `margin`
-        by what :func:`nearfield.tune` measured on the CPU. All rows are scored where few may
-        answer, where a `filter` is a mask on the device, and where a walk would keep more rows than
-        a block's memory holds.
+        lists. In an :class:`HNSWIndex` they are of the same graph with the same scores, but a walk
+        on a device goes by the rows as they are stored, not by 4 bits a dimension, and scores all
+        rows that it keeps: at equal `ef_search` it may find others. A `recall` chooses `ef_search`
+        and `margin` by what :func:`nearfield.tune` measured on the CPU. All rows are scored where
+        few may answer, where a `filter` is a mask on the device, and where a walk would keep more
+        rows than a block's memory holds.
 
         Examples
         --------

@@ -173,6 +173,11 @@ def test_id_maps_lists_and_graphs(standin: Standin, rows: np.ndarray) -> None:
         faiss.GpuParameterSpace().set_index_parameter(moved, "efSearch", 64)
         assert (moved.hnsw.efSearch, graph.hnsw.efSearch) == (64, 16)
         same(moved, filled(rows), rows[:4])
+    options = faiss.GpuMultipleClonerOptions(shard=True)
+    for index in (faiss.index_gpu_to_cpu(lists), graph):
+        everywhere = faiss.index_cpu_to_all_gpus(index, options)
+        assert everywhere.native.device == "cuda:0,cuda:1"
+        same(everywhere, index, rows[:4], k=3)
     for name in ("nprobe", "efSearch", "ht"):
         with pytest.raises(RuntimeError, match=f"could not set '{name}'"):
             faiss.GpuParameterSpace().set_index_parameter(there, name, 3)

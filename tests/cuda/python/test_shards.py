@@ -137,7 +137,7 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator, q: np.nda
             index.to(devices)
     with pytest.raises(nf.DeviceError, match="no device cuda:2"):
         index.to(["cuda:0", "cuda:2"])
-    with pytest.raises(TypeError, match="2 devices, expected a FlatIndex of float32"):
+    with pytest.raises(TypeError, match=r"2 devices, expected a FlatIndex .* or an HNSWIndex"):
         nf.FlatIndex(4, quantizer="sq8").to(TWO)
     there = index.to(TWO)
     with pytest.raises(ValueError, match="cuda:1, expected one on cuda:0"):

@@ -13,6 +13,7 @@ from .base import Resident
 from .coded_lists import ResidentCodedLists
 from .codes import ResidentCodes
 from .graph import ResidentGraph
+from .graph_replicas import GraphReplicas
 from .list_shards import ListShards
 from .lists import ResidentLists
 from .row_shards import RowShards
@@ -35,7 +36,11 @@ KINDS: tuple[type[Resident], ...] = (
 )
 """The first that takes an index holds it."""
 
-KINDS_ON_MANY: tuple[type[RowShards | ListShards], ...] = (RowShards, ListShards)
+KINDS_ON_MANY: tuple[type[RowShards | ListShards | GraphReplicas], ...] = (
+    RowShards,
+    ListShards,
+    GraphReplicas,
+)
 """The same on several devices."""
 
 

@@ -20,14 +20,16 @@ from .base import Resident
 if TYPE_CHECKING:
     from ...index import Index
 
-__all__ = ["ResidentGraph"]
+__all__ = ["GraphCopy", "GraphMask", "ResidentGraph"]
 
 _BLOCK_BYTES = 1 << 24
 _USUAL_BREADTH = 64  # as the CPU's, with a margin and without
 _BREADTH_OF_MARGIN = 1024
 
 
-class _Copy(NamedTuple):
+class GraphCopy(NamedTuple):
+    """A graph and its rows on a device."""
+
     version: int
     graph: Any
     rows: tuple[int, int, int, int, str]  # those that may answer, by ascending label
@@ -37,10 +39,13 @@ class _Copy(NamedTuple):
 
     @property
     def row_count(self) -> int:
+        """Rows that may answer."""
         return self.rows[1]
 
 
-class _Mask(NamedTuple):
+class GraphMask(NamedTuple):
+    """A byte a row that may answer, and how many do."""
+
     keep: Any
     address: int
     passing: int  # 0: nobody knows
@@ -66,26 +71,46 @@ class ResidentGraph(Resident):
         self,
         owner: Owner,
         q: DeviceMatrix,
-        copy: _Copy,
+        copy: GraphCopy,
         k: int,
-        mask: _Mask | None,
+        mask: GraphMask | None,
         params: Mapping[str, Any],
         stream: int,
     ) -> SearchResult:
-        native, device = library(), self.device
+        wanted, place = self._wanted(copy, k, mask, params), (self.device, stream)
+        needed = self._scratch_bytes(copy, q, wanted, self.device)
+
+        def enqueue(out: tuple[int, int, int], scratch: int) -> None:
+            self._walk(copy, q, wanted, address_of(mask), out, scratch, place)
+
+        return answered(owner, q, k, needed, place, enqueue)
+
+    def _wanted(
+        self, copy: GraphCopy, k: int, mask: GraphMask | None, params: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
         margin = float(params.get("margin", math.inf))
         usual = _USUAL_BREADTH if math.isinf(margin) else _BREADTH_OF_MARGIN
         passing = copy.row_count if mask is None else mask.passing
-        wanted = (self._core.metric, k, passing, params.get("ef_search", usual), margin)
-        needed = native.graph_scratch_bytes(copy.graph, q.place, copy.rows, wanted, device)
-        extras = (address_of(mask), address_of(copy.labels))
-        place = (device, stream)
+        return (self._core.metric, k, passing, params.get("ef_search", usual), margin)
 
-        def enqueue(out: tuple[int, int, int], scratch: int) -> None:
-            asked = (q.place, copy.rows, wanted, extras)
-            native.search_graph(copy.graph, *asked, out, scratch, *place)
+    @staticmethod
+    def _scratch_bytes(
+        copy: GraphCopy, q: DeviceMatrix, wanted: tuple[Any, ...], device: int
+    ) -> int:
+        return int(library().graph_scratch_bytes(copy.graph, q.place, copy.rows, wanted, device))
 
-        return answered(owner, q, k, needed, place, enqueue)
+    @staticmethod
+    def _walk(
+        copy: GraphCopy,
+        q: DeviceMatrix,
+        wanted: tuple[Any, ...],
+        mask: int,
+        out: tuple[int, int, int],
+        scratch: int,
+        place: tuple[int, int],
+    ) -> None:
+        asked = (q.place, copy.rows, wanted, (mask, address_of(copy.labels)))
+        library().search_graph(copy.graph, *asked, out, scratch, *place)
 
     def add(
         self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
@@ -93,27 +118,30 @@ class ResidentGraph(Resident):
         """Add rows; where they make a new graph, their nearest ones are found on the device."""
         library().add_on(self._core, rows, labels, replace, threads, self.device)
 
-    def _mask(self, rows: Any, copy: _Copy, stream: int) -> _Mask | None:
+    def _mask(self, rows: Any, copy: Any, stream: int) -> GraphMask | None:
         if rows is None:
             return None
         if is_on_device(rows):
             keep, address = mask_on_device(rows, copy.row_count, self.device, stream)
             if copy.order is None:
-                return _Mask(keep, address, 0)
+                return GraphMask(keep, address, 0)
             n, (_, order_at) = copy.row_count, copy.order[1]
             there = library().DeviceArray((max(n, 1),), "uint8", self.device, stream)
             library().order_mask(address, order_at, n, there._address, self.device, stream)
-            return _Mask((there, keep), there._address, 0)
+            return GraphMask((there, keep), there._address, 0)
         mask = as_mask(rows, LabelSpace(copy.row_count))
         if mask is None:
             return None
         if copy.order is not None:
             mask = mask[copy.order[0]]
         keep, address = uploaded(mask.view(np.uint8), self.device, stream)
-        return _Mask(keep, address, int(np.count_nonzero(mask)))
+        return GraphMask(keep, address, int(np.count_nonzero(mask)))
 
-    def _copied(self, version: int) -> _Copy:
-        native, device, stream = library(), self.device, self.stream
+    def _copied(self, version: int) -> Any:
+        return self._copied_to(version, self.device, self.stream)
+
+    def _copied_to(self, version: int, device: int, stream: int) -> GraphCopy:
+        native = library()
         tables = native.GraphTables(self._core)
         dim, dtype, labels = self._core.dim, self._core.dtype, tables.labels()
         count, places = tables.count, tables.places()
@@ -130,10 +158,10 @@ class ResidentGraph(Resident):
         parts = (tables.node_rows(), tables.below(), tables.upper_links(), tables.starts())
         levels = tuple(there(part) for part in parts)
         everything = (rows._address, count, dim, dim, dtype)
-        constants = self._constants(everything)
+        constants = self._constants(everything, device, stream)
         graph = native.DeviceGraph(tables, links[1], tuple(at for _, at in levels), constants[1])
         numbers = np.arange(len(labels))
-        return _Copy(
+        return GraphCopy(
             version,
             graph,
             (rows._address, len(labels), dim, dim, dtype),
@@ -142,11 +170,13 @@ class ResidentGraph(Resident):
             (rows, links, levels, constants),
         )
 
-    def _constants(self, place: tuple[int, int, int, int, str]) -> tuple[Any, int]:
+    def _constants(
+        self, place: tuple[int, int, int, int, str], device: int, stream: int
+    ) -> tuple[Any, int]:
         if self._core.metric != "cosine":
             return None, 0
         native = library()
         needed = native.graph_constants_bytes(place[1])
-        there = native.DeviceArray((needed,), "uint8", self.device, self.stream)
-        native.compute_graph_constants(place, there._address, self.device, self.stream)
+        there = native.DeviceArray((needed,), "uint8", device, stream)
+        native.compute_graph_constants(place, there._address, device, stream)
         return there, there._address

@@ -62,8 +62,9 @@ class GpuMultipleClonerOptions(GpuClonerOptions):
     Attributes
     ----------
     shard : bool
-        Rows are split over the GPUs. False: each GPU has all rows and answers a part of the queries
-        of a search; CUDA tensors are searched on the first.
+        Rows of flat indexes and of inverted lists are split over the GPUs. False, and for graphs:
+        each GPU has all rows and answers a part of the queries of a search; where it is False, CUDA
+        tensors are searched on the first.
     shard_type, common_ivf_quantizer
         Without effect.
     """
