@@ -57,12 +57,12 @@ void bind_cuda_coded_lists(py::module_& m) {
         [](const ListOrder& order) { return decoding_of(*order.coding().quantizer); },
         py::arg("order"));
     py::class_<cuda::CodedLists>(m, "CodedLists", "Codes in lists on a device. 0: no centres.")
-        .def(
-            py::init([](const cuda::CodedRows& coded, const cuda::ListedRows& listed,
-                        std::uintptr_t centres, std::size_t slice_rows) {
- return std::make_unique<cuda::CodedLists>(cuda::CodedLists{coded, listed, centres, slice_rows});
-            }),
-            py::arg("coded"), py::arg("listed"), py::arg("centres"), py::arg("slice_rows"));
+        .def(py::init([](const cuda::CodedRows& coded, const cuda::ListedRows& listed,
+                         std::uintptr_t centres, std::size_t slice_rows) {
+                 return std::make_unique<cuda::CodedLists>(
+                     cuda::CodedLists{coded, listed, centres, slice_rows});
+             }),
+             py::arg("coded"), py::arg("listed"), py::arg("centres"), py::arg("slice_rows"));
     m.def(
         "coded_list_scratch_bytes",
         [](const DeviceMatrix& queries, const cuda::CodedLists& lists, const AskedOfLists& asked) {

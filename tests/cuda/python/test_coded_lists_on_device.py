@@ -110,7 +110,8 @@ def test_only_probed_lists_are_decoded(standin: Standin, rng: np.random.Generato
 def test_lists_through_groups(standin: Standin, rng: np.random.Generator) -> None:
     index = filled(rng, "sq8", "ip", n=700, lists=350, coarse="hierarchical")
     there, q = index.to("cuda"), rng.standard_normal((3, DIM)).astype(np.float32)
-    same(there.search(q, k=1, nprobe=4), index.search(q, k=1, nprobe=4))
+    for k in (1, 40):
+        same(there.search(q, k=k, nprobe=4), index.search(q, k=k, nprobe=4))
 
 
 def test_changes_and_training(standin: Standin, rng: np.random.Generator) -> None:
