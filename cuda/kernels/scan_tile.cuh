@@ -91,25 +91,27 @@ struct MmaTile {
         return static_cast<float>(all);
     }
 
-    static __device__ __forceinline__ u32 word(const u8* stage, u32 row_in_stage, u32 byte) {
-        return *reinterpret_cast<const u32*>(stage + row_in_stage * kPitch + byte);
+    static __device__ __forceinline__ u32 word(const u8* at) {
+        return *reinterpret_cast<const u32*>(at);
     }
 
+    // From where a lane begins all distances are known when this is compiled: they are part of the loads.
     __device__ __forceinline__ void add(const u8* queries, const u8* rows) {
-        const u32 query = warp_id() / kAcross * kQueries + lane_id() / 4, t = lane_id() % 4;
-        const u32 row = warp_id() % kAcross * kGroupRows + lane_id() / 4;
+        const u32 g = lane_id() / 4, t = lane_id() % 4;
+        const u8* const own_query = queries + (warp_id() / kAcross * kQueries + g) * kPitch + 4 * t;
+        const u8* const own_row = rows + (warp_id() % kAcross * kGroupRows + g) * kPitch + 4 * t;
 #pragma unroll
         for (u32 step = 0; step < kSliceBytes; step += 32) {
             u32 a[QT][4], b[RT][2];
 #pragma unroll
             for (u32 i = 0; i < QT * 4; ++i) {
                 const u32 r = i % 4;
-                a[i / 4][r] =
-                    word(queries, query + i / 4 * 16 + 8 * (r % 2), step + 4 * t + 16 * (r / 2));
+                const u32 query = i / 4 * 16 + 8 * (r % 2);
+                a[i / 4][r] = word(own_query + query * kPitch + step + 16 * (r / 2));
             }
 #pragma unroll
             for (u32 i = 0; i < RT * 2; ++i) {
-                b[i / 2][i % 2] = word(rows, row + i / 2 * 8, step + 4 * t + 16 * (i % 2));
+                b[i / 2][i % 2] = word(own_row + i / 2 * 8 * kPitch + step + 16 * (i % 2));
             }
 #pragma unroll
             for (u32 i = 0; i < QT * RT; ++i) {
@@ -137,19 +139,21 @@ struct FmaTile {
         return sum[part][cell];
     }
 
-    static __device__ __forceinline__ Chunk four(const u8* stage, u32 row, u32 byte) {
-        return *reinterpret_cast<const Chunk*>(stage + row * kPitch + byte);
+    static __device__ __forceinline__ Chunk four(const u8* at) {
+        return *reinterpret_cast<const Chunk*>(at);
     }
 
     __device__ __forceinline__ void add(const u8* queries, const u8* rows) {
+        const u8* const own_query = queries + query_of(0) * kPitch;
+        const u8* const own_row = rows + row_of(0) * kPitch;
 #pragma unroll
         for (u32 byte = 0; byte < kSliceBytes; byte += 16) {
             Chunk q[kParts];
 #pragma unroll
-            for (u32 i = 0; i < kParts; ++i) q[i] = four(queries, query_of(i), byte);
+            for (u32 i = 0; i < kParts; ++i) q[i] = four(own_query + 16 * i * kPitch + byte);
 #pragma unroll
             for (u32 j = 0; j < kCells; ++j) {
-                const Chunk row = four(rows, row_of(j), byte);
+                const Chunk row = four(own_row + 16 * j * kPitch + byte);
 #pragma unroll
                 for (u32 i = 0; i < kParts * 4; ++i) {
                     sum[i / 4][j] = fmaf(__uint_as_float(q[i / 4].word[i % 4]),
