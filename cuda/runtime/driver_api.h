@@ -87,6 +87,7 @@ inline CUstream per_thread_stream() noexcept { return reinterpret_cast<CUstream>
     X(cuStreamWaitEvent, (CUstream stream, CUevent event, unsigned flags))                        \
     X(cuEventCreate, (CUevent * event, unsigned flags))                                           \
     X(cuEventRecord, (CUevent event, CUstream stream))                                            \
+    X(cuEventQuery, (CUevent event))                                                              \
     X(cuEventSynchronize, (CUevent event))                                                        \
     X(cuEventElapsedTime, (float* milliseconds, CUevent start, CUevent end))                      \
     X(cuEventDestroy, (CUevent event))                                                            \

@@ -67,6 +67,13 @@ void Event::synchronize() const {
     check(driver().cuEventSynchronize(handle_), "wait for a point in a stream");
 }
 
+bool Event::is_done() const {
+    const Driver* d = open_driver();
+    if (d == nullptr) return false;  // a child of the process it belongs to
+    const OnDevice here(device_);
+    return d->cuEventQuery(handle_) != kCudaNotReady;
+}
+
 float Event::milliseconds_since(const Event& start) const {
     const OnDevice here(device_);
     float milliseconds = 0;

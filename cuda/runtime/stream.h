@@ -49,6 +49,8 @@ public:
     /// Work enqueued on `stream` from now on runs after this point.
     void hold(const StreamRef& stream) const;
     void synchronize() const;
+    /// Whether all before it is done, without waiting; a device that failed does nothing any more.
+    bool is_done() const;
     /// Of two timed events, both done.
     float milliseconds_since(const Event& start) const;
 

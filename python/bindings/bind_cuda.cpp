@@ -123,6 +123,19 @@ void def_streams(py::module_& m) {
         .def_property_readonly("handle", [](const cuda::Stream& stream) {
             return reinterpret_cast<std::uintptr_t>(stream.ref().handle);
         });
+    py::class_<cuda::Event>(m, "Event")
+        .def(py::init([](int device) {
+                 const py::gil_scoped_release release;
+                 return std::make_unique<cuda::Event>(cuda::Device::at(device));
+             }),
+             py::arg("device"))
+        .def(
+            "record",
+            [](cuda::Event& event, int device, std::uintptr_t stream) {
+                event.record(stream_of(device, stream));
+            },
+            py::arg("device"), py::arg("stream"), Release())
+        .def("is_done", &cuda::Event::is_done, Release());
     m.def(
         "check_stream",
         [](int device, std::uintptr_t stream) { stream_of(device, stream).check_alive(); },
@@ -153,6 +166,10 @@ void def_array(py::module_& m) {
             "device", [](const DeviceArray& a) { return "cuda:" + std::to_string(a.device()); })
         .def_property_readonly("nbytes", &DeviceArray::bytes)
         .def_property_readonly("_address", &DeviceArray::address)
+        .def_property_readonly("_stream",
+                               [](const DeviceArray& a) {
+                                   return reinterpret_cast<std::uintptr_t>(a.stream().handle);
+                               })
         .def("reshape", &DeviceArray::reshaped, py::arg("shape"),
              "Return the same memory in another shape of as many elements.")
         .def("numpy", &DeviceArray::numpy,

@@ -109,13 +109,13 @@ class Quantizer:
     def _trained_there(self, x: Any, seed: int, stream: Any) -> _core.Quantizer:
         from .cuda.coding import taken_for_training, train
 
-        rows, device, on = taken_for_training(x, stream)
-        core = self._core_of(rows.place[2])
-        try:
-            train(core, rows, seed, device, on)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"x: {error}") from None
-        return core
+        with taken_for_training(x, stream) as (rows, device, on):
+            core = self._core_of(rows.place[2])
+            try:
+                train(core, rows, seed, device, on)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"x: {error}") from None
+            return core
 
     def encode(self, x: ArrayLike, *, threads: int | None = None, stream: Any = None) -> Any:
         """Turn rows into codes.

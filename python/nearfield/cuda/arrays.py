@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import foreign_code, kind_of
+from .holding import taken
 from .library import library
 
 __all__ = [
@@ -126,7 +127,10 @@ def as_device_matrix(
 
 
 def as_device_array(obj: Any, *, name: str, device: int, stream: int) -> _Array:
-    """Take any array of the device; work enqueued on `stream` from now on sees what is in it."""
+    """Take any array of the device; work enqueued on `stream` from now on sees what is in it.
+
+    It is kept as long as that work reads it, where its library needs that (:mod:`.holding`).
+    """
     here = device_of(obj, name, otherwise=device)
     if here != device:
         raise ValueError(
@@ -134,8 +138,11 @@ def as_device_array(obj: Any, *, name: str, device: int, stream: int) -> _Array:
             "are; copy it there first"
         )
     if hasattr(type(obj), "__dlpack__"):
-        return _by_dlpack(obj, name, stream)
-    return _by_interface(obj, name, device, stream)
+        array = _by_dlpack(obj, name, stream)
+    else:
+        array = _by_interface(obj, name, device, stream)
+    taken(obj, array.keep, device, stream)
+    return array
 
 
 def _by_dlpack(obj: Any, name: str, stream: int) -> _Array:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from .. import _core
 from .arrays import DeviceMatrix, as_device_matrix, device_of
+from .holding import reading
 from .library import library
 from .owners import owner_of
 from .streams import as_stream
@@ -26,13 +29,13 @@ def train(quantizer: _core.Quantizer, rows: DeviceMatrix, seed: int, device: int
     library().train_quantizer(quantizer, rows.place, seed, device, on)
 
 
-def taken_for_training(x: Any, stream: Any) -> tuple[DeviceMatrix, int, int]:
-    """Return rows on a device, its number and the stream they are read on."""
+@contextlib.contextmanager
+def taken_for_training(x: Any, stream: Any) -> Iterator[tuple[DeviceMatrix, int, int]]:
+    """Give rows on a device, its number and the stream they are read on."""
     device, owner = device_of(x, "x"), owner_of(x)
     on = owner.current_stream(device) if stream is None else as_stream(stream, device)
-    rows = as_device_matrix(x, name="x", device=device, stream=on)
-    owner.read_on(x, device, on)
-    return rows, device, on
+    with reading(device, on):
+        yield as_device_matrix(x, name="x", device=device, stream=on), device, on
 
 
 class PlacedCodes:
@@ -60,35 +63,37 @@ class PlacedCodes:
 
     def encode(self, x: Any, stream: Any) -> Any:
         """Return the codes of rows on the device, as an array there; nothing waits."""
-        rows, owner, on = self._taken(x, "x", self._dim, stream)
-        n = rows.place[1]
-        codes, at = owner.empty((n, self._code_size), "uint8", self._device, on)
-        needed = self._codes.scratch_bytes(rows.place)
-        scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", self._device, on)
-        if n:
-            self._ordered(on, self._codes.encode, rows.place, at, scratch_at)
-        del scratch
+        with self._taken(x, "x", self._dim, stream) as (rows, owner, on):
+            n = rows.place[1]
+            codes, at = owner.empty((n, self._code_size), "uint8", self._device, on)
+            needed = self._codes.scratch_bytes(rows.place)
+            scratch, scratch_at = owner.empty((max(needed, 1),), "uint8", self._device, on)
+            if n:
+                self._ordered(on, self._codes.encode, rows.place, at, scratch_at)
+            del scratch
         return owner.finished(codes)
 
     def decode(self, codes: Any, stream: Any) -> Any:
         """Return the rows of codes on the device, as an array there; nothing waits."""
-        bytes_, owner, on = self._taken(codes, "codes", self._code_size, stream)
-        if bytes_.place[4] != "uint8":
-            raise TypeError(f"codes: got {bytes_.place[4]}, expected uint8 as encode() returns it")
-        n = bytes_.place[1]
-        rows, at = owner.empty((n, self._dim), "float32", self._device, on)
-        if n:
-            self._ordered(on, self._codes.decode, bytes_.place, at)
+        with self._taken(codes, "codes", self._code_size, stream) as (bytes_, owner, on):
+            dtype = bytes_.place[4]
+            if dtype != "uint8":
+                raise TypeError(f"codes: got {dtype}, expected uint8 as encode() returns it")
+            n = bytes_.place[1]
+            rows, at = owner.empty((n, self._dim), "float32", self._device, on)
+            if n:
+                self._ordered(on, self._codes.decode, bytes_.place, at)
         return owner.finished(rows)
 
-    def _taken(self, array: Any, name: str, columns: int, stream: Any) -> Any:
+    @contextlib.contextmanager
+    def _taken(self, array: Any, name: str, columns: int, stream: Any) -> Iterator[Any]:
         device, owner = device_of(array, name), owner_of(array)
         on = owner.current_stream(device) if stream is None else as_stream(stream, device)
-        there = as_device_matrix(array, name=name, device=device, stream=on, dim=columns)
-        if there.one_vector:
-            raise ValueError(f"{name}: got shape ({columns},), expected (n, {columns})")
-        owner.read_on(array, device, on)
-        return there, owner, on
+        with reading(device, on):
+            there = as_device_matrix(array, name=name, device=device, stream=on, dim=columns)
+            if there.one_vector:
+                raise ValueError(f"{name}: got shape ({columns},), expected (n, {columns})")
+            yield there, owner, on
 
     def _ordered(self, stream: int, call: Any, *arguments: Any) -> None:
         """Enqueue a call after the copy of the quantizer's arrays, and before they are freed."""

@@ -28,8 +28,12 @@ class Owner(Protocol):
     ) -> tuple[Any, int]:
         """Return an array that is not filled, for work on `stream`, and its address."""
 
-    def read_on(self, array: Any, device: int, stream: int) -> None:
-        """Say that work on `stream` reads an array of the caller's."""
+    def read_on(self, array: Any, device: int, stream: int) -> bool:
+        """Say that work on `stream` reads an array of the caller's.
+
+        True where its memory is then given away no earlier, whenever the caller frees it; False
+        where the array has to be kept until the work is done.
+        """
 
     def finished(self, array: Any) -> Any:
         """Return what the caller gets for an array of :meth:`empty`."""
@@ -47,14 +51,16 @@ class _Own:
         array = library().DeviceArray(shape, dtype, device, stream)
         return array, array._address
 
-    def read_on(self, array: Any, device: int, stream: int) -> None:
-        pass
+    def read_on(self, array: Any, device: int, stream: int) -> bool:
+        # Ours are freed in the order of their stream; of others' nothing is known.
+        return isinstance(array, library().DeviceArray) and array._stream == stream
 
     def finished(self, array: Any) -> Any:
         return array
 
 
 class _Jax(_Own):
+    # JAX's streams are its own: a search is never on one of them, so its arrays are always kept.
     def finished(self, array: Any) -> Any:
         return importlib.import_module("jax.dlpack").from_dlpack(array)
 
@@ -74,14 +80,16 @@ class _Torch:
             array = self._torch.empty(shape, dtype=kind, device=place)
         return array, array.data_ptr()
 
-    def read_on(self, array: Any, device: int, stream: int) -> None:
-        # What the caller frees meanwhile is not given away before the search has read it.
-        if isinstance(array, self._torch.Tensor) and stream != self.current_stream(device):
-            array.record_stream(self._stream(device, stream))
+    def read_on(self, array: Any, device: int, stream: int) -> bool:
+        # torch sees whether that is the stream the tensor was made on, and then does nothing.
+        array.record_stream(self._stream(device, stream))
+        return True
 
     def _stream(self, device: int, stream: int) -> Any:
-        # torch calls the legacy stream 0.
-        return self._torch.cuda.ExternalStream(0 if stream == LEGACY else stream, device=device)
+        cuda = self._torch.cuda  # whose ExternalStream(0) would be a new stream
+        if stream == LEGACY:
+            return cuda.default_stream(device)
+        return cuda.ExternalStream(stream, device=device)
 
     def _on(self, device: int, stream: int) -> Any:
         if stream == self.current_stream(device):
@@ -111,8 +119,10 @@ class _Cupy:
             array = self._cupy.empty(shape, dtype=dtype)
         return array, array.data.ptr
 
-    def read_on(self, array: Any, device: int, stream: int) -> None:
-        pass  # CuPy's pool frees in the order of the stream that an array was made on
+    def read_on(self, array: Any, device: int, stream: int) -> bool:
+        # CuPy's pool gives memory away in the order of the stream that an array was made on: the
+        # current one, as for any of CuPy's own kernels.
+        return stream == self.current_stream(device)
 
     def finished(self, array: Any) -> Any:
         return array

@@ -20,6 +20,7 @@ from .arrays import (
     is_on_device,
     refuse_host_array,
 )
+from .holding import reading
 from .library import library
 from .owners import Owner, owner_of
 from .streams import as_stream
@@ -62,6 +63,22 @@ def topk(
         refuse_host_array(corpus, "corpus", device, "queries")
     owner = owner_of(queries)
     on = owner.current_stream(device) if stream is None else as_stream(stream, device)
+    with reading(device, on):
+        return _topk(queries, corpus, k, metric, filter, exclude_self, mapped, (device, on))
+
+
+def _topk(
+    queries: Any,
+    corpus: Any,
+    k: int,
+    metric: Metric,
+    filter: Any,
+    exclude_self: bool,
+    mapped: tuple[Any, Any, Any],
+    place: tuple[int, int],
+) -> SearchResult:
+    """Take the arrays and enqueue the search."""
+    device, on = place
     rows = as_device_matrix(corpus, name="corpus", device=device, stream=on)
     if rows.place[2] > LARGEST_DIM:
         raise ValueError(f"corpus: got {rows.place[2]} columns, expected at most {LARGEST_DIM}")
@@ -74,8 +91,7 @@ def topk(
             "queries as rows and no bundle: query i leaves out row i"
         )
     mask = mask_on_device(filter, rows.place[1], device, on)
-    for array in (queries, corpus):
-        owner_of(array).read_on(array, device, on)
+    owner = owner_of(queries)
     found = run(owner, q, rows, k, metric, device, on, mask=mask, exclude_self=exclude_self)
     return shaped(found, lead)
 

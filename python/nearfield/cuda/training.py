@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..arguments import LARGEST_DIM
 from .arrays import DeviceMatrix, as_device_matrix, device_of
+from .holding import reading
 from .library import library
 from .owners import Owner, owner_of
 from .search import uploaded
@@ -60,15 +61,15 @@ def fit_there(x: Any, settings: Settings, start: NDArray[np.float32] | None, str
     """
     device, owner = device_of(x, "x"), owner_of(x)
     on = owner.current_stream(device) if stream is None else as_stream(stream, device)
-    rows = as_device_matrix(x, name="x", device=device, stream=on)
-    _check(rows, settings[0])
-    owner.read_on(x, device, on)
-    n, dim = rows.place[1:3]
-    shown, shown_at = owner.empty((settings[0], dim), "float32", device, on)
-    labels, labels_at = owner.empty((n,), "int64", device, on)
-    centroids, inertia, n_iter = library().kmeans(
-        rows.place, settings, start, (shown_at, labels_at), device, on
-    )
+    with reading(device, on):
+        rows = as_device_matrix(x, name="x", device=device, stream=on)
+        _check(rows, settings[0])
+        n, dim = rows.place[1:3]
+        shown, shown_at = owner.empty((settings[0], dim), "float32", device, on)
+        labels, labels_at = owner.empty((n,), "int64", device, on)
+        centroids, inertia, n_iter = library().kmeans(
+            rows.place, settings, start, (shown_at, labels_at), device, on
+        )
     return Fitted(centroids, owner.finished(shown), owner.finished(labels), inertia, n_iter)
 
 
@@ -117,9 +118,9 @@ class PlacedCentroids:
         """Return the nearest centroid of rows on the device, as an array there; nothing waits."""
         device, owner = device_of(x, "x"), owner_of(x)
         on = owner.current_stream(device) if stream is None else as_stream(stream, device)
-        rows = as_device_matrix(x, name="x", device=device, stream=on, dim=self._dim)
-        owner.read_on(x, device, on)
-        return owner.finished(self._enqueue(owner, rows, on))
+        with reading(device, on):
+            rows = as_device_matrix(x, name="x", device=device, stream=on, dim=self._dim)
+            return owner.finished(self._enqueue(owner, rows, on))
 
     def nearest_here(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the nearest centroid of rows of the host."""

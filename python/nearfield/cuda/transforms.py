@@ -15,6 +15,7 @@ import numpy as np
 from ..queries import Plan, as_chosen, as_plan
 from ..result import SearchResult
 from .arrays import DeviceMatrix, as_device_array, as_device_matrix, device_of, is_on_device
+from .holding import reading
 from .library import library
 from .owners import owner_of
 from .programs import Needs, needs_of, resident, stream_of_programs
@@ -123,6 +124,21 @@ def applied(
     """
     device, owner = device_of(x, name), owner_of(x)
     stream = owner.current_stream(device)
+    with reading(device, stream):
+        out = _applied(transform, x, tokens, transform_ids, name, (device, stream))
+    return owner.finished(out)
+
+
+def _applied(
+    transform: Transform | Sequence[Transform],
+    x: Any,
+    tokens: Any,
+    transform_ids: Any,
+    name: str,
+    place: tuple[int, int],
+) -> Any:
+    """Take the arrays and enqueue the map."""
+    (device, stream), owner = place, owner_of(x)
     several, first = isinstance(transform, (list, tuple)), transform
     if isinstance(transform, (list, tuple)) and transform:
         first = transform[0]
@@ -132,7 +148,6 @@ def applied(
     assert chosen is not None
     transforms, in_dim = chosen
     there = as_device_matrix(x, name=name, device=device, stream=stream, dim=in_dim)
-    owner.read_on(x, device, stream)
     n, out_dim = there.place[1], dim or in_dim
     plan = Plan(transforms, tokens=tokens)
     if several:
@@ -143,7 +158,7 @@ def applied(
     out, address = owner.empty((*lead, out_dim), dtype, device, stream)
     given = n * (plan.bundle or 1)
     _run(there, plan, (address, given, out_dim, out_dim, dtype), device, stream, 0)
-    return owner.finished(out)
+    return out
 
 
 def _several(
@@ -170,7 +185,6 @@ def _several(
     dense = (shape[1], 1) if len(shape) == 2 else (1,)
     if array.strides not in (None, dense) and n > 0:
         raise ValueError(f"{name}: got strides {array.strides}, expected a contiguous array")
-    owner_of(ids).read_on(ids, device, stream)
     held = _Ids(array.address, array.dtype == "int64", array.keep)
     return Plan(transforms, held, shape[1] if len(shape) == 2 else None)
 

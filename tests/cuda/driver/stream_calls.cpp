@@ -130,6 +130,15 @@ STANDIN_EXPORT CUresult cuEventSynchronize(CUevent event) {
     return m.failed;
 }
 
+STANDIN_EXPORT CUresult cuEventQuery(CUevent event) {
+    STANDIN_ENTER(cuEventQuery);
+    const auto found = m.events.find(event);
+    if (found == m.events.end()) return kCudaInvalidHandle;
+    if (m.failed != 0) return m.failed;
+    const auto& seconds = found->second->seconds;  // null: never recorded, which counts as done
+    return seconds == nullptr || *seconds >= 0 ? kCudaSuccess : kCudaNotReady;
+}
+
 STANDIN_EXPORT CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
     STANDIN_ENTER(cuEventElapsedTime);
     const auto a = m.events.find(start);

@@ -51,10 +51,13 @@ def opened(standin_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Stan
 @pytest.fixture
 def standin(opened: Standin, tmp_path: Path) -> Iterator[Standin]:
     """Return the driver; memory is used rightly or the test fails."""
+    from nearfield.cuda import holding
+
     opened.violations()
     yield opened
     opened.finish(0)
     opened.finish(1)
+    holding.let_go()
     assert opened.violations() == ""
     opened.forgive()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import nearfield as nf
 import numpy as np
 import pytest
 from cuda.standin import DlpackArray, InterfaceArray, Standin, contents, open_exports
+from nearfield.cuda import holding
 
 ROWS = np.float32([[0, 0], [3, 4], [1, 1], [9, 9]])
 QUERY = np.float32([[1, 0]])
@@ -157,9 +159,31 @@ def test_tensors_are_given_back(standin: Standin) -> None:
     found = nf.topk(q, rows, k=3)
     with pytest.raises(ValueError, match="expected"):
         nf.topk(q, DlpackArray(standin, ROWS[0]))
+    standin.finish()
+    holding.let_go()
     gc.collect()
     assert open_exports() == before
     assert contents(found.ids, standin).tolist() == IDS
+
+
+def test_a_tensor_of_a_later_dlpack(standin: Standin) -> None:
+    """The version is verified even though an older one was asked for."""
+    native = nf._core.cuda
+    rows = native.DeviceArray((4, 2), "float32", 0, 1)
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+
+    class Later:
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return (2, 0)
+
+        def __dlpack__(self, *, stream: Any = None, max_version: Any = None) -> Any:
+            capsule = rows.__dlpack__(stream=stream, max_version=max_version)
+            ctypes.c_uint32.from_address(pointer(capsule, b"dltensor_versioned")).value = 2
+            return capsule
+
+    with pytest.raises(TypeError, match=r"corpus: got .*tensor of DLPack 2, expected 1 or older"):
+        nf.topk(DlpackArray(standin, QUERY), Later())
 
 
 def test_results_travel_on(standin: Standin) -> None:

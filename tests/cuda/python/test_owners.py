@@ -60,6 +60,7 @@ class Library:
         return self.kind(self.standin, np.zeros(shape, dtype), device=int(device[5:]))
 
     def external(self, stream: int, device: int) -> Any:
+        assert stream > 1, "0 would be a new stream"
         return SimpleNamespace(cuda_stream=stream, __enter__=None)
 
     @contextmanager
@@ -77,7 +78,10 @@ def torch(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> Library:
         Tensor=Tensor,
         empty=made.empty,
         cuda=SimpleNamespace(
-            current_stream=made.current, stream=made.stream, ExternalStream=made.external
+            current_stream=made.current,
+            default_stream=lambda device: SimpleNamespace(cuda_stream=0),
+            stream=made.stream,
+            ExternalStream=made.external,
         ),
         **{name: name for name in ("int64", "float32", "uint8")},
     )
@@ -91,7 +95,7 @@ def test_torch(torch: Library, standin: Standin) -> None:
     assert all(type(part) is Tensor for part in found)
     assert {stream for *_, stream in torch.allocated} == {0}
     assert [shape for shape, *_ in torch.allocated[:3]] == [(1, 2), (1, 2), (1,)]
-    assert q.read_on == rows.read_on == ()
+    assert q.read_on == rows.read_on == (0,), "torch itself knows on which stream it made them"
     standin.synchronize(1)
     assert found.ids.held().tolist() == [[0, 2]]
     assert found.counts.held().tolist() == [2]
@@ -113,6 +117,16 @@ def test_torch_on_another_stream(torch: Library, standin: Standin) -> None:
     assert q.read_on == rows.read_on == (side,)
     assert torch.now == 0
     standin.synchronize(side)
+    assert found.ids.held().tolist() == [[0, 2]]
+
+
+def test_the_legacy_stream_beside_another_current_one(torch: Library, standin: Standin) -> None:
+    q, rows = Tensor(standin, QUERY), Tensor(standin, ROWS)
+    torch.now = standin.stream()
+    found = nf.topk(q, rows, k=2, stream=1)
+    assert {stream for *_, stream in torch.allocated} == {0}
+    assert q.read_on == rows.read_on == (0,)
+    standin.synchronize(1)
     assert found.ids.held().tolist() == [[0, 2]]
 
 

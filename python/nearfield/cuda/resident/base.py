@@ -17,6 +17,7 @@ from ...result import SearchResult
 from ...tuning import as_recall, params_reaching
 from .. import transforms
 from ..arrays import DeviceMatrix, device_of, is_on_device
+from ..holding import reading
 from ..library import library
 from ..owners import Owner, owner_of
 from ..search import mask_on_device, uploaded
@@ -195,7 +196,8 @@ class Resident(ABC):
             there, beyond = transforms.mapped(
                 there, queries.plan, dim, self.device, on, checks=True
             )
-        found = self._run(None, there, k, rows, own, self.stream)
+        with reading(self.device, self.stream):  # of a filter that is there
+            found = self._run(None, there, k, rows, own, self.stream)
         ids, scores, counts = map(self._downloaded, found)
         is_beyond = None if beyond is None else self._downloaded(beyond)
         library().synchronize(self.device, self.stream)
@@ -220,10 +222,10 @@ class Resident(ABC):
                 "rows of the index are"
             )
         on = owner_of(q).current_stream(device) if stream is None else as_stream(stream, device)
-        there, lead = transforms.queries_there("q", q, self._core.dim, mapped, device, on)
-        owner_of(q).read_on(q, device, on)
-        own |= self._reaching(recall, k, there.place[1])
-        return transforms.shaped(self._run(q, there, k, rows, own, on), lead)
+        with reading(device, on):
+            there, lead = transforms.queries_there("q", q, self._core.dim, mapped, device, on)
+            own |= self._reaching(recall, k, there.place[1])
+            return transforms.shaped(self._run(q, there, k, rows, own, on), lead)
 
     def _run(
         self,
