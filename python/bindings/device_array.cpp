@@ -219,6 +219,12 @@ py::array DeviceArray::numpy() const {
 
 py::tuple open_dlpack(const py::capsule& capsule) {
     if (PyCapsule_IsValid(capsule.ptr(), kNew) != 0) {
+        const auto* tensor =
+            static_cast<DlManagedVersioned*>(PyCapsule_GetPointer(capsule.ptr(), kNew));
+        if (tensor->major != 1) {  // the capsule is not used up: it frees what it holds
+            throw py::buffer_error("__dlpack__ gave a tensor of DLPack " +
+                                   std::to_string(tensor->major) + ", expected 1 or older");
+        }
         return opened<DlManagedVersioned>(capsule, kNew, "used_dltensor_versioned");
     }
     if (PyCapsule_IsValid(capsule.ptr(), kOld) != 0) {
