@@ -122,6 +122,14 @@ extern "C" __global__ void find_cut_lists(const nearfield::u32* counts, nearfiel
 }
 NEARFIELD_KERNEL(find_cut_lists)
 
+/// Adds to *total how many lengths are not 0: queries that no scan has answered.
+extern "C" __global__ void count_open(const nearfield::u32* lengths, nearfield::u32 queries,
+                                      nearfield::u32* total) {
+    const nearfield::u32 q = blockIdx.x * blockDim.x + threadIdx.x;
+    if (q < queries && lengths[q] != 0) atomicAdd(total, 1U);
+}
+NEARFIELD_KERNEL(count_open)
+
 /// What was selected, as a caller has it: the metric's usual values, labels instead of row numbers, what
 /// is missing marked. One warp a query. labels may be null. found: pairs a query; k: asked for. lengths: a
 /// query of length 0 is left as it is; null: none is.

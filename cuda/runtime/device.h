@@ -43,6 +43,10 @@ public:
     CUcontext context() const;
     bool is_started() const noexcept { return context_.load() != nullptr; }
 
+    /// Where searches count the queries that their scans left open (search/fallbacks.h); 0: nowhere.
+    CUdeviceptr fallback_counter() const noexcept { return fallback_counter_.load(); }
+    void count_fallbacks_at(CUdeviceptr counter) noexcept { fallback_counter_.store(counter); }
+
     /// Free bytes now; starts the device.
     std::size_t free_bytes() const;
 
@@ -62,6 +66,7 @@ private:
     int ordinal_;
     CUdevice handle_;
     mutable std::atomic<CUcontext> context_{nullptr};
+    std::atomic<CUdeviceptr> fallback_counter_{0};
     mutable std::mutex starting_;
     std::string name_;
     Capability capability_;

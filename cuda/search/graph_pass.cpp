@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cuda/runtime/launch.h"
+#include "cuda/search/fallbacks.h"
 
 namespace nearfield::cuda {
 namespace {
@@ -166,6 +167,7 @@ void GraphPass::complete(const StreamRef& stream, const SearchOut& out, const Qu
            {{blocks_of(q.count), 1, 1}, {kThreads, 1, 1}, 0}, at + keys_, static_cast<u32>(k),
            static_cast<u32>(std::min(k, r_.passing)), static_cast<u32>(q.count),
            static_cast<u32>(r_.search.rows.rows), at + lengths_);
+    count_fallbacks(stream, at + lengths_, q.count);
     const std::size_t bytes = r_.search.rows.cols * sizeof(float);
     for (std::size_t i = 0; i < q.count; i += exact_->tile()) {
         const QueryTile part{q.queries + i * bytes, q.first + i,

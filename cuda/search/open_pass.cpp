@@ -5,6 +5,7 @@
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/search/exact_lists.h"
+#include "cuda/search/fallbacks.h"
 
 namespace nearfield::cuda {
 namespace {
@@ -60,6 +61,7 @@ void OpenPass::run(const StreamRef& stream, const QueryTile& q, CUdeviceptr prob
                    CUdeviceptr counts, const Answering& rows, CUdeviceptr at,
                    const Take& take) const {
     find(stream, q, probes, counts, rows, at);
+    count_fallbacks(stream, at + open_, q.count);
     for (std::size_t i = 0; i < q.count; i += tile_) {
         const QueryTile part{q.queries + i * r_.listed.rows.cols * sizeof(float), q.first + i,
                              std::min(tile_, q.count - i)};
@@ -82,6 +84,7 @@ void OpenPass::run_part(const StreamRef& stream, const QueryTile& q, CUdeviceptr
                         CUdeviceptr counts, const Answering& rows, CUdeviceptr at,
                         const Take& take) const {
     find(stream, q, probes, counts, rows, at);
+    count_fallbacks(stream, at + open_, q.count);
     search(stream, q, at + open_, probes, rows, at, take);
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cuda/search/exact_pass.h"
+#include "cuda/search/fallbacks.h"
 #include "cuda/search/folded_queries.h"
 #include "cuda/search/scan_pass.h"
 
@@ -33,6 +34,7 @@ public:
                 found = scan_->run(stream, part(first, count), at);
                 if (folded_) folded_->finish(stream, part(first, count), 0, k_, found.pairs.keys);
                 take(part(first, count), found.pairs, k_, CUdeviceptr{0});
+                count_fallbacks(stream, found.lengths, count);
             }
             for (std::size_t i = 0; i < count; i += exact_.tile()) {
                 const QueryTile now = part(first + i, std::min(exact_.tile(), count - i));

@@ -211,6 +211,12 @@ void bind_cuda(py::module_& module) {
             return std::pair(built.seconds, built.from_cache);
         },
         py::arg("device"), py::arg("source"), py::call_guard<py::gil_scoped_release>());
+    m.def(
+        "count_fallbacks_at",
+        [](int device, std::uintptr_t counter) {
+            cuda::Device::at(device).count_fallbacks_at(counter);
+        },
+        py::arg("device"), py::arg("counter"));
     m.def("search_in", &cuda::search_in, py::arg("folders"));
     m.def(
         "device_of", [](std::uintptr_t address) { return cuda::device_of(address); },

@@ -78,6 +78,10 @@ def check_finish(shim: Shim, seed: int, metric: str, queries: np.ndarray, keys: 
     )
     cut = counts > 4
     np.testing.assert_array_equal(lengths.check(), np.where(cut, count, 0))
+    total = GuardedArray(1, np.uint32, rng)
+    before_it = int(total.array[0])
+    shim.launch("count_open", (2,), (32,), lengths.array, np.uint32(asked), total.array, seed=seed)
+    assert int(total.check()[0] - np.uint32(before_it)) == cut.sum()
     labels = rng.permutation(count).astype(np.int64) if rng.integers(2) else None
     ids = GuardedArray((asked, k), np.int64, rng)
     scores, held = GuardedArray((asked, k), np.float32, rng), GuardedArray(asked, np.int64, rng)
@@ -117,6 +121,7 @@ FAULTS = {
     "a query's own row answers": ("answers && !own", "answers"),
     "rows are read as if they lay side by side": ("row * rows.stride", "row * rows.dim"),
     "a list that is just full was cut": ("counts[q] > capacity", "counts[q] >= capacity"),
+    "queries that are answered count as open": ("&& lengths[q] != 0", ""),
     "what is missing has a label": ("is_real ? label : kMissing", "label"),
     "all that is found is counted once": ("counted += ", "counted = "),
 }
