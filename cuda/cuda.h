@@ -10,6 +10,7 @@
 #include "cuda/runtime/nvrtc.h"
 #include "cuda/runtime/sources.h"
 #include "cuda/runtime/stream.h"
+#include "cuda/search/byte_rows.h"
 #include "cuda/search/coded_list_search.h"
 #include "cuda/search/coded_search.h"
 #include "cuda/search/graph_search.h"

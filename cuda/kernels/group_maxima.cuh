@@ -21,8 +21,9 @@
 namespace nearfield {
 namespace {
 
-template <class Tile>
-__device__ void write_maxima(const Rows& queries, const Rows& rows, const Scoring& scoring,
+/// Scores: Scoring, or what bounds scores as it does.
+template <class Tile, class Scores>
+__device__ void write_maxima(const Rows& queries, const Rows& rows, const Scores& scoring,
                              float* maxima, u64 stride, u8* shared) {
     const u32 across = (queries.count + Tile::QM - 1) / Tile::QM;
     const u32 first_query = blockIdx.x % across * Tile::QM;
@@ -33,7 +34,7 @@ __device__ void write_maxima(const Rows& queries, const Rows& rows, const Scorin
 #pragma unroll
     for (u32 part = 0; part < Tile::kParts; ++part) {
         const u32 q = first_query + Tile::query_of(part);
-        const float unit = scoring.unit_of(q);
+        const auto unit = scoring.unit_of(q);
         const i32 init = scoring.init_of(q);
 #pragma unroll
         for (u32 first = 0; first < Tile::kCells; first += Tile::kGroupCells) {
@@ -59,6 +60,7 @@ __device__ void write_maxima(const Rows& queries, const Rows& rows, const Scorin
         NEARFIELD_DYNAMIC_SHARED(shared);                                                      \
         nearfield::write_maxima<nearfield::TileBy<nearfield::WAY, QM, RN>::Type>(              \
             {queries, query_stride, query_count, depth}, {rows, row_stride, row_count, depth}, \
-            {scale, bias, unit, init, query_count, row_count}, maxima, maxima_stride, shared); \
+            nearfield::Scoring{scale, bias, unit, init, query_count, row_count}, maxima,       \
+            maxima_stride, shared);                                                            \
     }                                                                                          \
     NEARFIELD_KERNEL(NAME)

@@ -165,9 +165,9 @@ struct FmaTile {
 };
 
 /// The largest score of a group: the cells from `first` on, of the lanes that share them.
-template <class Tile>
+template <class Tile, class Scores, class Unit>
 __device__ __forceinline__ float group_maximum(const Tile& tile, u32 part, u32 first, u32 first_row,
-                                               const Scoring& scoring, float unit, i32 init) {
+                                               const Scores& scoring, const Unit& unit, i32 init) {
     float best = -infinity();
 #pragma unroll
     for (u32 cell = first; cell < first + Tile::kGroupCells; ++cell) {

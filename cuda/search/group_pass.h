@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 
+#include "cuda/search/group_lists.h"
 #include "cuda/search/scan_operands.h"
 #include "cuda/search/scan_pass.h"
 
@@ -68,11 +69,7 @@ public:
               CUdeviceptr scratch) const override;
 
 private:
-    void select_maxima(const StreamRef& stream, unsigned queries, CUdeviceptr at) const;
-    void select_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void prepare_mapped_rows(const StreamRef& stream, CUdeviceptr at) const;
-    void score_groups(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
-    void rescore(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
 
     /// Of the rows as they are.
     CUdeviceptr stored_constants(CUdeviceptr at) const noexcept {
@@ -89,14 +86,11 @@ private:
 
     const SearchRequest& r_;
     const FoldedQueries* folded_;
-    std::size_t groups_, wanted_, capacity_, tile_;
+    std::size_t tile_, wanted_ = 0;
     RowConstants constants_;
-    std::size_t own_constants_, masked_bias_;
+    std::size_t own_constants_ = 0, masked_bias_ = 0;
     std::optional<ScanQueries> queries_;
-    std::size_t maxima_, best_, best_ids_, best_keys_;  // of groups
-    std::size_t slices_, parts_ = 0, part_ids_ = 0;
-    std::size_t lists_, counts_, keys_, rows_, pairs_, select_keys_;  // of the rows of groups
-    std::size_t found_, found_rows_, lengths_;
+    std::optional<GroupLists> lists_;
 };
 
 }  // namespace nearfield::cuda

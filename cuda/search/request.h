@@ -28,8 +28,9 @@ struct FoldedMap {
     CUdeviceptr lengths = 0;  // of mapped rows; 0 under ip
 };
 
-/// How float rows are scanned. By thresholds: big batches only, the others by groups all the same.
-enum class Scan { kGroups, kThresholds };
+/// How rows are scanned. By thresholds: big batches only; by bytes: float rows that have them beside; what
+/// does not suit by groups all the same.
+enum class Scan { kGroups, kThresholds, kBytes };
 
 struct SearchRequest {
     DeviceRows queries;
@@ -41,6 +42,7 @@ struct SearchRequest {
     CUdeviceptr constants = 0;  // of the rows, by RowConstants; 0: computed by every search
     bool exclude_self = false;
     Scan scan = Scan::kGroups;
+    CUdeviceptr bytes = 0;                         // ByteRows of the rows; 0: none
     std::optional<FoldedMap> fold = std::nullopt;  // rows are searched as it maps them
 };
 

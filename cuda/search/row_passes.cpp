@@ -1,5 +1,6 @@
 #include "cuda/search/row_passes.h"
 
+#include "cuda/search/byte_pass.h"
 #include "cuda/search/group_pass.h"
 #include "cuda/search/threshold_pass.h"
 
@@ -12,6 +13,7 @@ std::unique_ptr<FoldedQueries> folded_for(const SearchRequest& r, Scratch& scrat
 
 std::unique_ptr<ScanPass> scan_for(const SearchRequest& r, Scratch& scratch,
                                    const FoldedQueries* folded) {
+    if (BytePass::suits(r)) return std::make_unique<BytePass>(r, scratch);
     if (ThresholdPass::suits(r)) return std::make_unique<ThresholdPass>(r, scratch);
     if (GroupPass::suits(r)) return std::make_unique<GroupPass>(r, scratch, folded);
     return nullptr;

@@ -13,26 +13,27 @@ using u64 = std::uint64_t;
 
 constexpr std::size_t kPreparedAlign = 16;  // elements
 
-/// Queries and rows of a tile of group_maxima, and the end of the kernel's name.
-struct Shape {
-    std::size_t queries;
-    std::size_t rows;
-    const char* name;
-};
-
-Shape shape_for(DType dtype, std::size_t queries) {
-    if (dtype == DType::kF32) {
-        return queries > 16 ? Shape{64, 128, "_q64"} : Shape{16, 128, "_q16"};
-    }
-    if (queries > 32) return {128, 128, "_q128"};
-    return queries > 16 ? Shape{32, 256, "_q32"} : Shape{16, 256, "_q16"};
-}
-
 }  // namespace
 
+MaximaShape maxima_shape(DType dtype, std::size_t queries) noexcept {
+    if (dtype == DType::kF32) {
+        return queries > 16 ? MaximaShape{64, 128, "_q64"} : MaximaShape{16, 128, "_q16"};
+    }
+    if (queries > 32) return {128, 128, "_q128"};
+    return queries > 16 ? MaximaShape{32, 256, "_q32"} : MaximaShape{16, 256, "_q16"};
+}
+
+Grid MaximaShape::grid(std::size_t queries_scanned, std::size_t rows_scanned) const noexcept {
+    const unsigned blocks = blocks_of(queries_scanned, queries) * blocks_of(rows_scanned, rows);
+    return {{blocks, 1, 1}, {256, 1, 1}, 240 * (queries + rows)};
+}
+
 ScanQueries::ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch,
-                         const FoldedQueries* folded)
-    : r_(request), folded_(folded), stride_(round_up(request.rows.cols, kPreparedAlign)) {
+                         std::int32_t zero_point, const FoldedQueries* folded)
+    : r_(request),
+      zero_point_(zero_point),
+      folded_(folded),
+      stride_(round_up(request.rows.cols, kPreparedAlign)) {
     prepared_ = scratch.take(most_queries * stride_ * size_of(r_.rows.dtype));
     unit_ = scratch.take(most_queries * sizeof(float));
     margin_ = scratch.take(most_queries * sizeof(float));
@@ -55,27 +56,31 @@ void ScanQueries::prepare(const StreamRef& stream, const QueryTile& q, CUdevicep
                limits, prepared(at), u64{stride_}, unit(at), margin(at), at + norms_, more...);
     };
     if (bytes) {
-        enqueue(std::int32_t{0}, at + init_);  // rows mean what their bytes say
+        enqueue(zero_point_, at + init_);
     } else {
         enqueue();
     }
 }
 
+void mask_bias(const StreamRef& stream, const SearchRequest& r, CUdeviceptr bias, CUdeviceptr out) {
+    launch(stream, {"answering.cu", "mask_bias"},
+           {{blocks_of(r.rows.rows, kScanThreads), 1, 1}, {kScanThreads, 1, 1}, 0}, r.mask, bias,
+           static_cast<u32>(r.rows.rows), out);
+}
+
 void scan_groups(const StreamRef& stream, const ScanQueries& queries, std::size_t count,
                  const ScanRows& scanned, CUdeviceptr maxima, CUdeviceptr at) {
     const DeviceRows& rows = scanned.rows;
-    const Shape shape = shape_for(rows.dtype, count);
+    const MaximaShape shape = maxima_shape(rows.dtype, count);
     const std::string type = suffix(rows.dtype);
     const std::string source = "group_maxima_" + type + ".cu";
     const std::string name = "group_maxima_" + type + shape.name;
     const std::size_t size = size_of(rows.dtype);
-    const unsigned blocks = blocks_of(count, shape.queries) * blocks_of(rows.rows, shape.rows);
-    const Grid grid{{blocks, 1, 1}, {256, 1, 1}, 240 * (shape.queries + shape.rows)};
-    launch(stream, {source.c_str(), name.c_str()}, grid, queries.prepared(at),
-           u64{queries.stride() * size}, static_cast<u32>(count), rows.address,
-           u64{rows.stride * size}, static_cast<u32>(rows.rows), static_cast<u32>(rows.cols * size),
-           scanned.scale, scanned.bias, queries.unit(at), CUdeviceptr{0}, maxima,
-           u64{groups_of(rows.rows)});
+    launch(stream, {source.c_str(), name.c_str()}, shape.grid(count, rows.rows),
+           queries.prepared(at), u64{queries.stride() * size}, static_cast<u32>(count),
+           rows.address, u64{rows.stride * size}, static_cast<u32>(rows.rows),
+           static_cast<u32>(rows.cols * size), scanned.scale, scanned.bias, queries.unit(at),
+           CUdeviceptr{0}, maxima, u64{groups_of(rows.rows)});
 }
 
 }  // namespace nearfield::cuda

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cuda/runtime/launch.h"
 #include "cuda/runtime/stream.h"
 #include "cuda/search/folded_queries.h"
 #include "cuda/search/request.h"
@@ -22,9 +23,10 @@ struct ScanRows {
 /// Queries of a tile in the rows' type, and the margins of their scores, in scratch memory.
 class ScanQueries {
 public:
-    /// folded: of a request with a map; they are what is multiplied.
+    /// zero_point: what is taken from rows of bytes to have what they mean. folded: of a request with a map; they are
+    /// what is multiplied.
     ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch,
-                const FoldedQueries* folded = nullptr);
+                std::int32_t zero_point = 0, const FoldedQueries* folded = nullptr);
 
     /// limits: of the rows, by RowConstants.
     void prepare(const StreamRef& stream, const QueryTile& q, CUdeviceptr limits,
@@ -34,12 +36,30 @@ public:
     std::size_t stride() const noexcept { return stride_; }  // elements
     CUdeviceptr unit(CUdeviceptr at) const noexcept { return at + unit_; }
     CUdeviceptr margin(CUdeviceptr at) const noexcept { return at + margin_; }
+    CUdeviceptr norms(CUdeviceptr at) const noexcept { return at + norms_; }
+    /// Of rows of bytes: minus zero_point times the sum of a query's codes.
+    CUdeviceptr init(CUdeviceptr at) const noexcept { return at + init_; }
 
 private:
     const SearchRequest& r_;
+    std::int32_t zero_point_;
     const FoldedQueries* folded_;
     std::size_t stride_, prepared_, unit_, margin_, norms_, init_;
 };
+
+/// Queries and rows of a tile of group_maxima, and the end of the kernel's name.
+struct MaximaShape {
+    std::size_t queries;
+    std::size_t rows;
+    const char* name;
+
+    Grid grid(std::size_t queries_scanned, std::size_t rows_scanned) const noexcept;
+};
+MaximaShape maxima_shape(DType dtype, std::size_t queries) noexcept;
+
+/// Enqueues a bias of -infinity for rows that the request's mask leaves out, of `bias` (0: none) for others.
+void mask_bias(const StreamRef& stream, const SearchRequest& request, CUdeviceptr bias,
+               CUdeviceptr out);
 
 /// Enqueues group_maxima of `count` queries: groups_of(rows) a query, side by side.
 void scan_groups(const StreamRef& stream, const ScanQueries& queries, std::size_t count,

@@ -11,6 +11,7 @@ void bind_kmeans(pybind11::module_& module);
 void bind_quant(pybind11::module_& module);
 void bind_runtime(pybind11::module_& module);
 void bind_cuda(pybind11::module_& module);
+void bind_cuda_bytes(pybind11::module_& m);
 void bind_cuda_codes(pybind11::module_& m);
 void bind_cuda_coded_lists(pybind11::module_& m);
 void bind_cuda_lists(pybind11::module_& m);

@@ -28,18 +28,22 @@ std::optional<cuda::FoldedMap> folded_of(const Folding& folding) {
     return cuda::FoldedMap{left, weights, right, rank, lengths};
 }
 
-cuda::Scan scan_from(const std::string& name) {
-    if (name == "groups") return cuda::Scan::kGroups;
-    if (name == "thresholds") return cuda::Scan::kThresholds;
-    throw py::value_error("scan: got '" + name + "', expected 'groups' or 'thresholds'");
-}
-
 cuda::SearchRequest request_of(const Matrix& queries, const Matrix& rows, const std::string& metric,
                                std::size_t k, const Extras& extras, bool exclude_self,
-                               const std::string& scan, const Folding& folding) {
+                               const std::string& scan, std::uintptr_t bytes,
+                               const Folding& folding) {
     const auto& [mask, labels, constants] = extras;
-    return {rows_of(queries), rows_of(rows),   metric_from(metric), k, mask, labels, constants,
-            exclude_self,     scan_from(scan), folded_of(folding)};
+    return {rows_of(queries),
+            rows_of(rows),
+            metric_from(metric),
+            k,
+            mask,
+            labels,
+            constants,
+            exclude_self,
+            scan_from(scan),
+            bytes,
+            folded_of(folding)};
 }
 
 py::dict description(const cuda::Device& device) {
@@ -85,8 +89,9 @@ void search(const Matrix& queries, const Matrix& rows, const std::string& metric
             const Extras& extras, bool exclude_self,
             const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>& out,
             std::uintptr_t scratch, int device, std::uintptr_t stream, const std::string& scan,
-            const Folding& folding) {
-    const auto request = request_of(queries, rows, metric, k, extras, exclude_self, scan, folding);
+            std::uintptr_t bytes, const Folding& folding) {
+    const auto request =
+        request_of(queries, rows, metric, k, extras, exclude_self, scan, bytes, folding);
     const auto& [ids, scores, counts] = out;
     const py::gil_scoped_release release;
     const cuda::StreamRef on = stream_of(device, stream);
@@ -228,12 +233,14 @@ void bind_cuda(py::module_& module) {
     m.def(
         "scratch_bytes",
         [](const Matrix& queries, const Matrix& rows, std::size_t k, const Extras& extras,
-           bool exclude_self, const std::string& scan, const Folding& folding) {
+           bool exclude_self, const std::string& scan, std::uintptr_t bytes,
+           const Folding& folding) {
             return cuda::scratch_bytes(
-                request_of(queries, rows, "l2", k, extras, exclude_self, scan, folding));
+                request_of(queries, rows, "l2", k, extras, exclude_self, scan, bytes, folding));
         },
         py::arg("queries"), py::arg("rows"), py::arg("k"), py::arg("extras"),
-        py::arg("exclude_self"), py::arg("scan") = "groups", py::arg("folding") = py::none());
+        py::arg("exclude_self"), py::arg("scan") = "groups", py::arg("bytes") = 0,
+        py::arg("folding") = py::none());
     m.def(
         "constants_bytes", [](const Matrix& rows) { return cuda::constants_bytes(rows_of(rows)); },
         py::arg("rows"));
@@ -249,8 +256,9 @@ void bind_cuda(py::module_& module) {
         py::arg("rows"), py::arg("metric"), py::arg("at"), py::arg("device"), py::arg("stream"));
     m.def("search", &search, py::arg("queries"), py::arg("rows"), py::arg("metric"), py::arg("k"),
           py::arg("extras"), py::arg("exclude_self"), py::arg("out"), py::arg("scratch"),
-          py::arg("device"), py::arg("stream"), py::arg("scan") = "groups",
+          py::arg("device"), py::arg("stream"), py::arg("scan") = "groups", py::arg("bytes") = 0,
           py::arg("folding") = py::none());
+    bind_cuda_bytes(m);
     bind_cuda_graph(m);
 }
 

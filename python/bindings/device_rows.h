@@ -1,4 +1,4 @@
-// Matrices on a device as Python names them.
+// Matrices on a device, and ways to scan them, as Python names them.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +17,13 @@ using DeviceMatrix = std::tuple<std::uintptr_t, std::size_t, std::size_t, std::s
 inline cuda::DeviceRows rows_of(const DeviceMatrix& matrix) {
     const auto& [address, rows, cols, stride, dtype] = matrix;
     return {address, rows, cols, stride, dtype_from(dtype)};
+}
+
+inline cuda::Scan scan_from(const std::string& name) {
+    if (name == "groups") return cuda::Scan::kGroups;
+    if (name == "thresholds") return cuda::Scan::kThresholds;
+    if (name == "bytes") return cuda::Scan::kBytes;
+    throw py::value_error("scan: got '" + name + "', expected 'groups', 'thresholds' or 'bytes'");
 }
 
 }  // namespace nearfield::bindings

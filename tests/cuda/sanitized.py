@@ -18,6 +18,7 @@ from cuda.shim_library import Overlaid, Shim
 
 from cuda import (
     test_affine,
+    test_byte_bounds,
     test_choose_lists,
     test_cluster_sums,
     test_clusters,
@@ -70,6 +71,13 @@ def scan(shim: Any, seed: int) -> None:
 def maxima(shim: Any, seed: int) -> None:
     for kernel in test_group_maxima.KERNELS:
         test_group_maxima.check(shim, kernel, seed, 9 + seed, 130 + seed, 21 + seed)
+
+
+def bounds(shim: Any, seed: int) -> None:
+    for i, kernel in enumerate(test_byte_bounds.KERNELS):
+        metric = ("l2", "cosine", "ip")[i]
+        test_byte_bounds.check_bounds(shim, seed, FLOATS[i], metric, kernel)
+        test_byte_bounds.check_search(shim, seed, FLOATS[i], metric)
 
 
 def lists(shim: Any, seed: int) -> None:
@@ -152,6 +160,7 @@ CASES: tuple[Callable[[Any, int], None], ...] = (
     select,
     scan,
     maxima,
+    bounds,
     lists,
     choice,
     ranked,

@@ -25,10 +25,19 @@ from .library import library
 from .owners import Owner, owner_of
 from .streams import as_stream
 
-__all__ = ["address_of", "answered", "is_for_device", "mask_on_device", "run", "topk", "uploaded"]
+__all__ = [
+    "address_of",
+    "answered",
+    "is_for_device",
+    "mask_on_device",
+    "run",
+    "scan_choice",
+    "topk",
+    "uploaded",
+]
 
 
-SCANS = ("groups", "thresholds")
+SCANS = ("groups", "thresholds", "bytes")
 
 
 def is_for_device(queries: Any, corpus: Any) -> bool:
@@ -108,6 +117,7 @@ def run(
     mask: Any = None,
     labels: Any = None,
     constants: Any = None,
+    codes: Any = None,
     exclude_self: bool = False,
     folding: tuple[int, int, int, int, int] | None = None,
 ) -> SearchResult:
@@ -115,22 +125,20 @@ def run(
 
     Parameters
     ----------
-    mask, labels, constants : tuple, optional
+    mask, labels, constants, codes : tuple, optional
         ``(keeper, address)`` of a byte and an int64 per row, and of what the native module keeps
-        of rows that are searched more than once.
+        of rows that are searched more than once; codes: bytes beside them, to be scanned.
     folding : tuple of int, optional
         A linear map of the rows, as ``Folding.place`` of :mod:`nearfield.cuda.folded`.
     """
     native, place = library(), (device, stream)
     extras = (address_of(mask), address_of(labels), address_of(constants))
-    scan = scan_choice()
+    way = (scan_choice(), address_of(codes), folding)
     asked = (k, extras, exclude_self)
-    needed = native.scratch_bytes(queries.place, rows.place, *asked, scan, folding)
+    needed = native.scratch_bytes(queries.place, rows.place, *asked, *way)
 
     def enqueue(out: tuple[int, int, int], scratch: int) -> None:
-        native.search(
-            queries.place, rows.place, metric, *asked, out, scratch, *place, scan, folding
-        )
+        native.search(queries.place, rows.place, metric, *asked, out, scratch, *place, *way)
 
     return answered(owner, queries, k, needed, place, enqueue)
 
@@ -163,18 +171,17 @@ def answered(
 
 
 def scan_choice() -> str:
-    """Return how big batches are scanned: what ``NEARFIELD_CUDA_SCAN`` says, by groups otherwise.
+    """Return how rows are scanned: what ``NEARFIELD_CUDA_SCAN`` says, by groups otherwise.
 
     Raises
     ------
     ValueError
-        The variable is neither ``groups`` nor ``thresholds``.
+        The variable is none of ``groups``, ``thresholds`` and ``bytes``.
     """
     choice = os.environ.get("NEARFIELD_CUDA_SCAN") or SCANS[0]
     if choice not in SCANS:
-        raise ValueError(
-            f"NEARFIELD_CUDA_SCAN: got {choice!r}, expected {' or '.join(map(repr, SCANS))}"
-        )
+        expected = f"{', '.join(map(repr, SCANS[:-1]))} or {SCANS[-1]!r}"
+        raise ValueError(f"NEARFIELD_CUDA_SCAN: got {choice!r}, expected {expected}")
     return choice
 
 

@@ -116,5 +116,5 @@ def test_another_word_is_an_error(
 ) -> None:
     monkeypatch.setenv("NEARFIELD_CUDA_SCAN", "fast")
     rows: Any = DlpackArray(standin, values(rng, (4, 2), "float32"))
-    with pytest.raises(ValueError, match="got 'fast', expected 'groups' or 'thresholds'"):
+    with pytest.raises(ValueError, match="got 'fast', expected 'groups', 'thresholds' or 'bytes'"):
         nf.topk(rows, rows, k=1)

@@ -18,7 +18,7 @@ from ..arrays import DeviceMatrix
 from ..label_order import by_label, in_order
 from ..library import library
 from ..owners import Owner
-from ..search import run, uploaded
+from ..search import run, scan_choice, uploaded
 from .base import Resident
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ class RowCopy(NamedTuple):
     version : int
         Of the index's rows.
     rows : DeviceMatrix
-    labels, constants, order : tuple, optional
+    labels, constants, order, codes : tuple, optional
         ``(keeper, address)`` of an int64 per row, None where rows are called by their number; of
-        what scans need; and of the row of the index that each is, None where it is the same.
+        what scans need; of the row of the index that each is, None where it is the same; and of
+        bytes beside the rows, None where they are not scanned by them.
     """
 
     version: int
@@ -48,6 +49,7 @@ class RowCopy(NamedTuple):
     labels: tuple[Any, int] | None
     constants: tuple[Any, int]
     order: tuple[Any, int] | None = None
+    codes: tuple[Any, int] | None = None
 
     @property
     def row_count(self) -> int:
@@ -111,6 +113,7 @@ class ResidentRows(Resident):
             mask=mask,
             labels=copy.labels,
             constants=copy.constants,
+            codes=copy.codes,
             folding=None if folding is None else folding.place,
         )
 
@@ -130,6 +133,8 @@ class ResidentRows(Resident):
     def _copied(self, version: int) -> RowCopy:
         labels, order = by_label(self._core.labels())
         copy = RowCopy.of(self._core, labels, version, self.device, self.stream)
+        if scan_choice() == "bytes":
+            copy = copy._replace(codes=_codes(copy, self._core.metric, self.device, self.stream))
         if order is None:
             return copy
         return copy._replace(order=uploaded(order, self.device, self.stream))
@@ -142,6 +147,18 @@ def _constants(
     there = library().DeviceArray((needed,), "uint8", device, stream)
     at = there._address
     library().compute_constants(place, metric, at, device, stream)
+    return there, at
+
+
+def _codes(copy: RowCopy, metric: str, device: int, stream: int) -> tuple[Any, int] | None:
+    """Make bytes beside float rows, to be scanned; None where rows are bytes."""
+    place = copy.rows.place
+    if place[4] in ("int8", "uint8"):
+        return None
+    needed = library().byte_rows_bytes(place)
+    there = library().DeviceArray((max(needed, 1),), "uint8", device, stream)
+    at = there._address
+    library().compute_byte_rows(place, metric, copy.constants[1], at, device, stream)
     return there, at
 
 
