@@ -32,16 +32,10 @@ __device__ void rescore_row(const float* q, const T* rows, u64 stride, u32 dim, 
     if (lane_id() == 0) *key = exact;
 }
 
-}  // namespace
-}  // namespace nearfield
-
-/// Copies sample row blockIdx.x: `words` pairs of bytes; stride and out_stride in such. scale and bias, with
-/// what is copied of them, may be null.
-extern "C" __global__ void sample_rows(const nearfield::u16* rows, nearfield::u64 stride,
-                                       nearfield::u32 words, const float* scale, const float* bias,
-                                       nearfield::u16* out, nearfield::u64 out_stride,
-                                       float* out_scale, float* out_bias) {
-    using namespace nearfield;
+template <class T>
+__device__ void sample_row(const T* rows, u64 stride, u32 words, const float* scale,
+                           const float* bias, T* out, u64 out_stride, float* out_scale,
+                           float* out_bias) {
     const u64 i = blockIdx.x;
     const u64 row = i * kStratum + mixed(blockIdx.x) % kStratum;
     for (u32 w = threadIdx.x; w < words; w += blockDim.x) {
@@ -51,7 +45,24 @@ extern "C" __global__ void sample_rows(const nearfield::u16* rows, nearfield::u6
     if (scale != nullptr) out_scale[i] = scale[row];
     if (bias != nullptr) out_bias[i] = bias[row];
 }
-NEARFIELD_KERNEL(sample_rows)
+
+}  // namespace
+}  // namespace nearfield
+
+/// Copies sample row blockIdx.x: `words` of T; stride and out_stride in such. scale and bias, with what is
+/// copied of them, may be null.
+#define NEARFIELD_SAMPLE_ROWS(NAME, T)                                                           \
+    extern "C" __global__ void NAME(const nearfield::T* rows, nearfield::u64 stride,             \
+                                    nearfield::u32 words, const float* scale, const float* bias, \
+                                    nearfield::T* out, nearfield::u64 out_stride,                \
+                                    float* out_scale, float* out_bias) {                         \
+        nearfield::sample_row(rows, stride, words, scale, bias, out, out_stride, out_scale,      \
+                              out_bias);                                                         \
+    }                                                                                            \
+    NEARFIELD_KERNEL(NAME)
+
+NEARFIELD_SAMPLE_ROWS(sample_rows, u16)
+NEARFIELD_SAMPLE_ROWS(sample_rows_of_bytes, u8)
 
 /// One thread a query. best: the `rank` largest maxima of its sample, falling. Infinite where the margin is:
 /// nothing survives then, and the query is scored exactly.
@@ -113,3 +124,5 @@ NEARFIELD_KERNEL(keep_survivors)
 NEARFIELD_RESCORE_ROWS(f32)
 NEARFIELD_RESCORE_ROWS(f16)
 NEARFIELD_RESCORE_ROWS(bf16)
+NEARFIELD_RESCORE_ROWS(u8)
+NEARFIELD_RESCORE_ROWS(i8)

@@ -8,7 +8,8 @@
 // Multiplying goes on while the threads do: fence_sums() before the first product and whenever the sums were
 // touched, commit_products() behind some, wait_for_products<N>() until at most N such groups are under way.
 // Only then may tiles be overwritten, and sums be read after wait_for_sums().
-// Elements: bf16 or f16, float32 sums; or signed times unsigned bytes, integer sums, which are exact.
+// Elements: bf16 or f16, float32 sums; or signed bytes times signed or unsigned ones, integer sums, which are
+// exact.
 // Source: PTX ISA, wgmma.
 #pragma once
 
@@ -88,6 +89,9 @@ struct GroupBytes {
         *out = static_cast<float>(bytes[k]);
     }
 };
+struct GroupSigned : GroupBytes {
+    static void read_second(const u8* bytes, u32 k, float* out) { read(bytes, k, out); }
+};
 
 template <class Way>
 static __device__ void multiply_tiles(typename Way::Sum (&sum)[kSums], u64 first, u64 second,
@@ -154,6 +158,13 @@ struct GroupBytes {
     static __device__ __forceinline__ void run(i32 (&sum)[kSums], u64 first, u64 second,
                                                bool adds) {
         NEARFIELD_MULTIPLY("m64n256k32.s32.s8.u8", "", "r");
+    }
+};
+struct GroupSigned {
+    using Sum = i32;
+    static __device__ __forceinline__ void run(i32 (&sum)[kSums], u64 first, u64 second,
+                                               bool adds) {
+        NEARFIELD_MULTIPLY("m64n256k32.s32.s8.s8", "", "r");
     }
 };
 

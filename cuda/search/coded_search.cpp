@@ -47,6 +47,7 @@ struct SliceSearch {
         s.metric = r.metric == Metric::kCosine ? Metric::kIp : r.metric;
         s.k = r.k;
         s.mask = r.mask;
+        s.scan = r.scan;
         return s;
     }
 };

@@ -17,6 +17,7 @@ struct CodedRequest {
     CUdeviceptr mask = 0;        // one byte per row, zero for no; 0: every row may answer
     CUdeviceptr labels = 0;      // int64 per row; 0: a row is called by its number
     std::size_t slice_rows = 0;  // decoded at a time; 0: as many as take 256 MB
+    Scan scan = Scan::kGroups;   // of a slice
 };
 
 /// Bytes that search_coded() works in. std::invalid_argument for sizes that do not fit.

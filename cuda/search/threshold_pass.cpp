@@ -42,6 +42,11 @@ struct Shape {
 
 Shape shape_for(DType dtype) { return dtype == DType::kF32 ? Shape{64, 128} : Shape{128, 128}; }
 
+/// The file of a scan's kernel.
+std::string source_of(const char* scan, DType dtype, const char* floats) {
+    return scan + std::string(are_bytes(dtype) ? suffix(dtype) : floats) + ".cu";
+}
+
 /// Of threshold_warpgroups.
 constexpr Shape kWarpgroupShape{128, 256};
 constexpr unsigned kWarpgroupThreads = 384;
@@ -73,7 +78,7 @@ std::size_t sample_rank(std::size_t k) noexcept {
 
 bool ThresholdPass::suits(const SearchRequest& r) noexcept {
     if (r.scan != Scan::kThresholds || !GroupPass::suits(r)) return false;
-    if (are_bytes(r.rows.dtype) || r.mask != 0 || r.exclude_self || r.fold) return false;
+    if (r.mask != 0 || r.exclude_self || r.fold) return false;
     const std::size_t rank = sample_rank(r.k);
     return r.queries.rows >= kFewestQueries && groups_of(r.rows.rows / kStratum) >= 4 * rank &&
            r.rows.rows >= 4 * capacity_for(rank);
@@ -129,8 +134,9 @@ ScanRows ThresholdPass::sample(CUdeviceptr at) const {
 void ThresholdPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
     if (r_.constants == 0) constants_.compute(stream, r_.metric, constants_at(at));
     const ScanRows all = constants_.scan_rows(constants_at(at), r_.metric);
-    const std::size_t words = size_of(r_.rows.dtype) / sizeof(std::uint16_t);  // of an element
-    launch(stream, {kSource, "sample_rows"},
+    const bool bytes = are_bytes(r_.rows.dtype);
+    const std::size_t words = bytes ? 1 : size_of(r_.rows.dtype) / sizeof(std::uint16_t);
+    launch(stream, {kSource, bytes ? "sample_rows_of_bytes" : "sample_rows"},
            {{static_cast<unsigned>(samples_), 1, 1}, {kThreads, 1, 1}, 0}, r_.rows.address,
            u64{r_.rows.stride * words}, static_cast<u32>(r_.rows.cols * words), all.scale, all.bias,
            at + panel_, u64{panel_stride_ * words}, at + panel_scale_, at + panel_bias_);
@@ -163,9 +169,10 @@ void ThresholdPass::scan(const StreamRef& stream, const QueryTile& q, CUdevicept
     const ScanRows all = constants_.scan_rows(constants_at(at), r_.metric);
     const Shape shape = shape_for(r_.rows.dtype);
     const std::string name = std::string("threshold_scan_") + suffix(r_.rows.dtype);
+    const std::string source = source_of("threshold_scan_", r_.rows.dtype, "floats");
     const std::size_t size = size_of(r_.rows.dtype);
     const unsigned blocks = blocks_of(q.count, shape.queries) * blocks_of(r_.rows.rows, shape.rows);
-    launch(stream, {"threshold_scan_floats.cu", name.c_str()},
+    launch(stream, {source.c_str(), name.c_str()},
            {{blocks, 1, 1}, {256, 1, 1}, 240 * (shape.queries + shape.rows)},
            queries_->prepared(at), u64{queries_->stride() * size}, static_cast<u32>(q.count),
            r_.rows.address, u64{r_.rows.stride * size}, static_cast<u32>(r_.rows.rows),
@@ -180,10 +187,11 @@ void ThresholdPass::scan_by_warpgroups(const StreamRef& stream, const QueryTile&
     const DeviceRows queries{queries_->prepared(at), q.count, r_.rows.cols, queries_->stride(),
                              r_.rows.dtype};
     const std::string name = std::string("threshold_warpgroups_") + suffix(r_.rows.dtype);
+    const std::string source = source_of("threshold_warpgroups_", r_.rows.dtype, "halves");
     const std::size_t tiles = std::size_t{blocks_of(q.count, kWarpgroupShape.queries)} *
                               blocks_of(r_.rows.rows, kWarpgroupShape.rows);
     const auto processors = static_cast<std::size_t>(stream.device->multiprocessors());
-    launch(stream, {"threshold_warpgroups_halves.cu", name.c_str()},
+    launch(stream, {source.c_str(), name.c_str()},
            {{static_cast<unsigned>(std::min(tiles, processors)), 1, 1},
             {kWarpgroupThreads, 1, 1},
             kWarpgroupShared},

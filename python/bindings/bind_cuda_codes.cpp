@@ -84,13 +84,14 @@ std::unique_ptr<cuda::CodedRows> coded_from(const Decoding& decoding, Address co
     return coded;
 }
 
-/// What a search is asked beside the queries: metric, k, addresses of mask and labels, rows of a slice.
-using Asked = std::tuple<std::string, std::size_t, Address, Address, std::size_t>;
+/// What a search is asked beside the queries: metric, k, addresses of mask and labels, rows of a slice, and
+/// how they are scanned.
+using Asked = std::tuple<std::string, std::size_t, Address, Address, std::size_t, std::string>;
 
 cuda::CodedRequest request_of(const DeviceMatrix& queries, const cuda::CodedRows& coded,
                               const Asked& asked) {
-    const auto& [metric, k, mask, labels, slice] = asked;
-    return {rows_of(queries), coded, metric_from(metric), k, mask, labels, slice};
+    const auto& [metric, k, mask, labels, slice, scan] = asked;
+    return {rows_of(queries), coded, metric_from(metric), k, mask, labels, slice, scan_from(scan)};
 }
 
 void search(const DeviceMatrix& queries, const cuda::CodedRows& coded, const Asked& asked,

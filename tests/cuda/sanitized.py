@@ -126,7 +126,7 @@ def thresholds(shim: Any, seed: int) -> None:
     for kernel in test_threshold_scan.TILES:
         test_threshold_scan.check(shim, kernel, seed, 9 + seed, 300 + seed, 72)
     test_threshold_scan.prove(shim, seed)
-    for name in FLOATS:
+    for name in (*FLOATS, "u8", "i8"):
         test_threshold_scan.check_rows(shim, seed, name)
 
 

@@ -36,6 +36,8 @@ TENSOR_CORES |= {
     "list_maxima_u8.cu": {"list_maxima_u8_q32": "IMMA"},
     "threshold_scan_floats.cu": {f"threshold_scan_{dtype}": "HMMA" for dtype in ("f16", "bf16")},
     "threshold_scan_u8.cu": {"threshold_scan_u8": "IMMA"},
+    "threshold_scan_i8.cu": {"threshold_scan_i8": "IMMA"},
+    "bound_maxima_u8.cu": {f"bound_maxima_u8_{tile}": "IMMA" for tile in TILES},
 }
 # Where the opcodes differ: warpgroups, boxes and registers that change hands.
 WARPGROUPS = {
@@ -45,6 +47,7 @@ WARPGROUPS = {
         "threshold_warpgroups_bf16",
     ),
     "threshold_warpgroups_u8.cu": ("IGMMA", "threshold_warpgroups_u8"),
+    "threshold_warpgroups_i8.cu": ("IGMMA", "threshold_warpgroups_i8"),
 }
 PATTERN = "lib/libnvrtc.so.*"
 HOW = f"no NVRTC for the compile gates: pip install {PACKAGES}"

@@ -12,8 +12,8 @@ from cuda.test_group_maxima import strided, wide
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TILES = {f"scan_{stored}": (128, 128) for stored in ("f16", "bf16", "u8")}
-TILES |= {f"warpgroups_{stored}": (128, 256) for stored in ("f16", "bf16", "u8")}
+TILES = {f"scan_{stored}": (128, 128) for stored in ("f16", "bf16", "u8", "i8")}
+TILES |= {f"warpgroups_{stored}": (128, 256) for stored in ("f16", "bf16", "u8", "i8")}
 TILES["scan_f32"] = (64, 128)
 
 
@@ -23,7 +23,8 @@ def check(shim: Shim, kernel: str, seed: int, count: int, rows_count: int, dim: 
     stored = kernel.split("_")[-1]
     dtype = STORED[stored]
     low = 0 if stored == "u8" else -4
-    q = rng.integers(-4, 5, (count, dim)).astype(np.int8 if stored == "u8" else dtype)
+    are_bytes = stored in ("u8", "i8")
+    q = rng.integers(-4, 5, (count, dim)).astype(np.int8 if are_bytes else dtype)
     x = rng.integers(low, 5, (rows_count, dim)).astype(dtype)
     with_scale, with_bias, misplaced = rng.integers(0, 2, 3)
     extra, offset = -dim % (16 // x.dtype.itemsize), 0
@@ -34,10 +35,10 @@ def check(shim: Shim, kernel: str, seed: int, count: int, rows_count: int, dim: 
         "scale": 2.0 ** rng.integers(-2, 3, rows_count).astype(np.float32) if with_scale else None,
         "bias": rng.integers(-9, 9, rows_count).astype(np.float32) if with_bias else None,
         "unit": rng.integers(1, 4, count).astype(np.float32) if with_bias else None,
-        "init": rng.integers(-9, 9, count).astype(np.int32) if stored == "u8" else None,
+        "init": rng.integers(-9, 9, count).astype(np.int32) if are_bytes else None,
     }
     scores = wide(q[:, :dim]) @ wide(x[:, :dim]).T
-    if stored == "u8":
+    if are_bytes:
         scores += constants["init"][:, None]
     if with_scale:
         scores *= constants["scale"]
@@ -157,14 +158,24 @@ def check_rows(shim: Shim, seed: int, stored: str) -> None:
     """A sample has a row of each 64; rows of lists are scored exactly."""
     rng = np.random.default_rng(seed)
     samples, dim = 5, int(rng.integers(1, 20))
-    x = rng.integers(-9, 9, (64 * samples + 7, dim)).astype(STORED[stored])
+    x = rng.integers(0 if stored == "u8" else -9, 9, (64 * samples + 7, dim)).astype(STORED[stored])
     bias = rng.standard_normal(len(x)).astype(np.float32)
-    words = dim * x.dtype.itemsize // 2
-    out = GuardedArray((samples, words), np.uint16, rng)
+    are_bytes = x.dtype.itemsize == 1
+    word = np.uint8 if are_bytes else np.uint16
+    words = dim if are_bytes else dim * x.dtype.itemsize // 2
+    out = GuardedArray((samples, words), word, rng)
     biases = GuardedArray(samples, np.float32, rng)
     width = (np.uint64(words), np.uint32(words))
     shim.launch(
-        *("sample_rows", (samples,), (32,), noisy(x, rng), *width, None, bias),
+        *(
+            "sample_rows_of_bytes" if are_bytes else "sample_rows",
+            (samples,),
+            (32,),
+            noisy(x, rng),
+            *width,
+            None,
+            bias,
+        ),
         *(out.array, np.uint64(words), None, biases.array),
         seed=seed,
     )
@@ -185,7 +196,7 @@ def check_rows(shim: Shim, seed: int, stored: str) -> None:
     np.testing.assert_array_equal(keys, np.where(is_listed, products, 7.5))
 
 
-@pytest.mark.parametrize("stored", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("stored", ["f32", "f16", "bf16", "u8", "i8"])
 def test_rows_of_samples_and_of_lists(shim: Shim, stored: str) -> None:
     for seed in range(3):
         check_rows(shim, seed, stored)

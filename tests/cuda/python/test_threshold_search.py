@@ -52,6 +52,10 @@ def search(
         ("float16", "cosine", 72, 1),
         ("bfloat16", "ip", 8, 6),
         ("bfloat16", "l2", 16, 1),
+        ("int8", "l2", 16, 1),
+        ("int8", "cosine", 7, 1),
+        ("uint8", "ip", 9, 1),
+        ("uint8", "l2", 32, 1),
     ],
 )
 def test_big_batches(
@@ -94,6 +98,29 @@ def test_an_index_on_a_device(standin: Standin, rng: np.random.Generator) -> Non
     clears = standin.calls("cuMemsetD8Async")
     found = there.search(DlpackArray(standin, queries), k=1)
     assert standin.calls("cuMemsetD8Async") == clears + 2, "its constants are kept"
+    same(found, index.search(queries, k=1), standin)
+
+
+def test_queries_between_whole_numbers(standin: Standin, rng: np.random.Generator) -> None:
+    """Rounding them to bytes loses something, which margins have to make up for."""
+    rows = values(rng, (ROWS, 8), "int8")
+    queries = rng.standard_normal((QUERIES, 8)).astype(np.float32)
+    search(standin, queries, rows, "int8", 1, "cosine")
+
+
+@pytest.mark.parametrize(("quantizer", "metric"), [("sq8", "l2"), ("pq4x8", "cosine")])
+def test_an_index_of_codes(
+    standin: Standin, rng: np.random.Generator, quantizer: str, metric: str
+) -> None:
+    """Its decoded rows are searched by thresholds."""
+    index = nf.FlatIndex(8, metric, quantizer=quantizer)
+    index.train(rng.standard_normal((600, 8)).astype(np.float32))
+    index.add(rng.standard_normal((ROWS, 8)).astype(np.float32))
+    queries = values(rng, (QUERIES, 8), "float32")
+    there = index.to("cuda")
+    clears = standin.calls("cuMemsetD8Async")
+    found = there.search(DlpackArray(standin, queries), k=1)
+    assert standin.calls("cuMemsetD8Async") == clears + 3, "not a scan by thresholds"
     same(found, index.search(queries, k=1), standin)
 
 

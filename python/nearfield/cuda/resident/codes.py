@@ -12,7 +12,7 @@ from ..arrays import DeviceMatrix
 from ..label_order import in_order
 from ..library import library
 from ..owners import Owner
-from ..search import address_of, answered, uploaded
+from ..search import address_of, answered, scan_choice, uploaded
 from .base import Resident
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ResidentCodes(Resident):
         native, place = library(), (self.device, stream)
         mask = in_order(mask, copy.places, copy.row_count, *place)
         extras = (address_of(mask), address_of(copy.labels))
-        asked = (self._core.metric, k, *extras, self.slice_rows)
+        asked = (self._core.metric, k, *extras, self.slice_rows, scan_choice())
         needed = native.coded_scratch_bytes(q.place, copy.coded, asked)
 
         def enqueue(out: tuple[int, int, int], scratch: int) -> None:
