@@ -2,8 +2,9 @@
 // lists hold fewer than k rows that may answer.
 //
 // The latter look into four times as many lists, and again, until there are enough, as on the CPU: where
-// lists lie in groups, into those of the groups that the CPU looks at in that round. Which
-// queries these are is found on the device; the kernels are always launched and leave the others alone.
+// lists lie in groups, into those of the groups that the CPU looks at in that round. Which queries these are
+// is found on the device, and asking for their number would make the call wait for it: so the grids are those
+// of all queries, and blocks whose query is not open find nothing to do.
 // Cost: dim float64 multiply-adds a row of their lists.
 #pragma once
 
