@@ -17,7 +17,6 @@ import numpy as np
 from cuda.shim_library import Overlaid, Shim
 
 from cuda import (
-    test_affine,
     test_byte_bounds,
     test_choose_lists,
     test_cluster_sums,
@@ -130,12 +129,6 @@ def thresholds(shim: Any, seed: int) -> None:
         test_threshold_scan.check_rows(shim, seed, name)
 
 
-def affine(shim: Any, seed: int) -> None:
-    test_affine.check(shim, seed)
-    for name in FLOATS:
-        test_affine.test_rows_of_length_one(shim, name)
-
-
 def codes(shim: Any, seed: int) -> None:
     for name in FLOATS:
         test_pq.check(shim, seed, name, 8 if seed % 2 else 4)
@@ -168,7 +161,6 @@ CASES: tuple[Callable[[Any, int], None], ...] = (
     graph,
     maps,
     thresholds,
-    affine,
     codes,
     decoding,
     exact,

@@ -91,8 +91,8 @@ def test_every_kernel_keeps_to_its_arrays_and_to_the_language(runtime: str, libr
 
 FAULTS = {
     "a write beside an output": (
-        *("affine.cu", "affine", "value / norm : value), out[k]);"),
-        *("value / norm : value), out[k + 2]);", "use-after-poison"),
+        *("merge_ranked.cu", "ranked", "out[i] = in[order[i]];"),
+        *("out[i + 2] = in[order[i]];", "use-after-poison"),
     ),
     "a read beside the rows": (
         *("exact.cu", "exact", "static_cast<double>(to_float(x[d]));"),
