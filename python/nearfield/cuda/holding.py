@@ -7,6 +7,7 @@ was recorded after the work has passed. Later calls look, without waiting, and l
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ class _Call(threading.local):
 
 _call = _Call()
 _held: list[_Reading] = []  # changed by single steps only: no lock that a fork could leave taken
+# When Python ends nobody reads results any more, and what frees arrays may end before this module.
+atexit.register(_held.clear)
 
 
 @contextlib.contextmanager
