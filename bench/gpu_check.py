@@ -3,13 +3,15 @@
     python -m bench.gpu_check --out bench/results/gpu-<date>     on a machine with an NVIDIA GPU
     python -m bench.gpu_check --dry-run build/cpp/tests/cuda/driver/libnearfield_standin.so
 
-Phases with time boxes, in this order: the device's own ceilings (copies, products), building every
-kernel, results against float64 (sizes, metrics, types, hard data, each twice for equal bits; then
-bench.gpu.triton_check), the sanitizer where it is installed, times beside torch, CuPy and JAX, and
-variants of the kernels. Rows reach the disk one by one; what is not there, or had no time, is a row
-too. A wrong result gives exit code 1. At the end stands what missed its prediction by a fifth.
-The dry run goes through the same code with the stand-in driver of tests/cuda, small sizes and no
-torch: it has no times. `--only timing` runs some phases.
+Phases with time boxes, the most telling first: the device's own ceilings (copies, products),
+building every kernel, results against float64 (sizes, metrics, types, hard data, each twice for
+equal bits; then bench.gpu.triton_check), times of what was promised beside torch, CuPy and JAX, the
+sanitizer where it is installed, the other times, and variants of the kernels. Rows reach the disk
+one by one; what is not there, or had no time, is a row too. A wrong result gives exit code 1. At
+the end stands what missed its prediction by a fifth. `--seconds 400` makes all boxes smaller,
+`--only timing` runs some phases, `--resume` goes on with what an earlier run in the same folder has
+not measured. The dry run goes through the same code with the stand-in driver of tests/cuda, small
+sizes and no torch: it has no times.
 """
 
 from __future__ import annotations
@@ -29,11 +31,12 @@ from bench.gpu.records import Records, run_phase
 LIMIT_S = 570.0
 PHASES: dict[str, tuple[float, Any]] = {
     "device": (30, device.run),
-    "build": (50, building.run),
-    "correctness": (120, correctness.run),
+    "build": (45, building.run),
+    "correctness": (105, correctness.run),
+    "timing": (220, timing.first),
     "sanitizer": (40, sanitizer.run),
-    "timing": (255, timing.run),
-    "variants": (60, variants.run),
+    "more timing": (90, timing.rest),
+    "variants": (40, variants.run),
 }
 """Seconds of each, and what it does with a Check and its Box."""
 
@@ -55,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ImportError, RuntimeError) as reason:
         print(f"gpu_check: {reason}", file=sys.stderr)
         return 2
-    return _checked(Check(there, report, Records(given.out, LIMIT_S)), given.only or list(PHASES))
+    records = Records(given.out, given.seconds, resume=given.resume)
+    return _checked(Check(there, report, records), given.only or list(PHASES))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("build/gpu-check"))
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--dry-run", type=Path, metavar="LIBRARY", help="the stand-in driver")
+    parser.add_argument("--seconds", type=float, default=LIMIT_S, help="for everything")
+    parser.add_argument("--resume", action="store_true", help="leave out what --out has already")
     parser.add_argument("--only", nargs="+", choices=list(PHASES), help="some phases")
     return parser
 
@@ -70,8 +76,9 @@ def _parser() -> argparse.ArgumentParser:
 def _checked(check: Check, names: list[str]) -> int:
     """Run phases, show the table and what is to be explained; the exit code."""
     records = check.records
+    scale = records.limit_s / LIMIT_S
     passed = [
-        run_phase(records, name, seconds, lambda _, box, phase=phase: phase(check, box))
+        run_phase(records, name, scale * seconds, lambda _, box, phase=phase: phase(check, box))
         for name, (seconds, phase) in PHASES.items()
         if name in names
     ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.gpu.check import Check
+from bench.gpu.records import Box
 from bench.gpu.timing import Case, Run
 
 ROWS, DIM, RANK = 1_000_000, 1024, 16
@@ -16,7 +17,7 @@ HOW_MANY = (1, 64, 4096)
 FEW_AT_ONCE = 64  # torch's way takes a launch and more for every adapter
 
 
-def adapters(check: Check) -> Iterator[Case]:
+def adapters(check: Check, box: Box) -> Iterator[Case]:
     """Yield a case for each number of adapters."""
     rows, dim = (60, 24) if check.there.small else (ROWS, DIM)
     rank = 3 if check.there.small else RANK

@@ -1,4 +1,4 @@
-"""Cases of indexes that were built on the CPU and are searched on the device: flat, IVF, HNSW.
+"""Cases of indexes that are searched on the device: flat, IVF, and graphs of either side.
 
 They are small enough to be built within the check; recall is against a flat index of the same rows.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.gpu.check import Check
+from bench.gpu.records import Box
 from bench.gpu.timing import Case, Run
 
 K = 10
@@ -21,23 +22,29 @@ COMPARED = 64
 CENTRES = 1000  # rows lie around these, or lists and graphs would have nothing to find
 
 
-def indexes(check: Check) -> Iterator[Case]:
+def graphs(check: Check, box: Box) -> Iterator[Case]:
+    """Yield cases of graphs, built on the CPU and on the device."""
+    small = check.there.small
+    rows, queries = clustered(*((300, 16, 20) if small else (100_000, 256, QUERIES)))
+    for where, build in (("the CPU", hnsw), ("the device", partial(hnsw_there, check))):
+        for ef in (20,) if small else (64, 200):
+            name = f"HNSW of {where}, ef={ef}"
+            yield from _cases(check, box, rows, queries, name, build, {"ef_search": ef}, 0)
+
+
+def indexes(check: Check, box: Box) -> Iterator[Case]:
     """Yield a case an index; what building took is a row of its own."""
     small = check.there.small
     n, dim = (400, 16) if small else (1_000_000, 256)
     rows, queries = clustered(n, dim, 20 if small else QUERIES)
-    yield from _cases(check, rows, queries, "flat", flat, {}, n)
+    yield from _cases(check, box, rows, queries, "flat", flat, {}, n)
     lists = 8 if small else 1024
-    for storage in ("float32", "bfloat16", "sq8"):
+    for storage in ("float32", "sq8"):
         for nprobe in (2,) if small else (16, 64):
             build = partial(ivf, lists=lists, storage=storage)
             name = f"IVF {storage}, {lists} lists, nprobe={nprobe}"
-            yield from _cases(
-                check, rows, queries, name, build, {"nprobe": nprobe}, n * nprobe // lists
-            )
-    some = rows[: 300 if small else 100_000]
-    for ef in (20,) if small else (64, 200):
-        yield from _cases(check, some, queries, f"HNSW, ef={ef}", hnsw, {"ef_search": ef}, 0)
+            params = {"nprobe": nprobe}
+            yield from _cases(check, box, rows, queries, name, build, params, n * nprobe // lists)
 
 
 def clustered(n: int, dim: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,11 +82,22 @@ def hnsw(rows: np.ndarray) -> Any:
     return index
 
 
+def hnsw_there(check: Check, rows: np.ndarray) -> Any:
+    """Build a graph whose neighbours are found on the device."""
+    import nearfield as nf
+
+    index = nf.HNSWIndex(rows.shape[1], 16, "l2", ef_construction=100)
+    there = index.to(f"cuda:{check.there.device}")
+    there.add(rows)
+    return there.to("cpu")
+
+
 _built: dict[Any, Any] = {}
 
 
 def _cases(
     check: Check,
+    box: Box,
     rows: np.ndarray,
     queries: np.ndarray,
     name: str,
@@ -87,13 +105,14 @@ def _cases(
     params: dict[str, Any],
     scanned: int,
 ) -> Iterator[Case]:
-    """Yield a case, once its index is built: on the CPU, and the same for the next case of it."""
+    """Yield a case, once its index is built, and the same for the next case of it."""
     key = (*name.split(",")[:2], len(rows)) if "IVF" in name else (name.split(",")[0], len(rows))
     if key not in _built:
         _built.clear()
         start = time.monotonic()
         _built[key] = build(rows)
-        check.add("timing", f"building {name} on the CPU", seconds=time.monotonic() - start)
+        what = ",".join(name.split(",")[: 2 if "IVF" in name else 1])
+        check.add(box.name, f"building {what}", seconds=time.monotonic() - start)
     index = _built[key]
     sets = [np.roll(queries, i, axis=0) for i in range(3)]
     size = f"{len(queries)} x {len(rows)} x {rows.shape[1]}"

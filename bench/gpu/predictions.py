@@ -30,6 +30,10 @@ PREDICTED_MS = {
     ("adapters, 1M x 1024 bf16 r=16, 64 of them, skewed", "triton"): 1.5,
     ("adapters, 1M x 1024 bf16 r=16, 4096 of them, skewed", "cuda"): 1.2,
     ("adapters, 1M x 1024 bf16 r=16, 4096 of them, skewed", "triton"): 1.5,
+    (
+        "IVF bfloat16, 10M x 768, 8192 lists, nprobe=64, 10000 queries, k=100",
+        "cuda",
+    ): 7.0,
     ("k-means step, 10M x 768 bf16, 4096 clusters", "cuda"): 90.0,
     ("k-means step, 10M x 768 bf16, 4096 clusters", "triton"): 90.0,
     ("PQ encode, 10M x 768 bf16, m=96", "cuda"): 42.0,

@@ -1,4 +1,4 @@
-"""Phase 4: compute-sanitizer over small searches, where it is installed."""
+"""Phase 5: compute-sanitizer over small searches, where it is installed."""
 
 from __future__ import annotations
 

@@ -1,12 +1,14 @@
-"""Phase 5: times. A case is ours, by kernel, beside what others do; every one of them is a row.
+"""Phases 4 and 6: times. A case is ours, by kernel, beside others'; every one of them is a row.
 
 A package, a method or an argument that is not there gives a row that says so. Ours show their
-recall. Rates are shares of what this device itself did in phase 1.
+recall, and how many queries their scans left to exact scores of all rows. Rates are shares of what
+this device itself did in phase 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,9 @@ from bench.gpu.records import Box
 
 Run = Callable[[int], Any]
 """One run, by its number: queries change from run to run."""
+
+Family = Callable[[Check, Box], Iterator["Case"]]
+"""Cases one after another; what takes long to make looks at the box."""
 
 
 @dataclass
@@ -55,15 +60,32 @@ class Case:
     seconds: float = 5.0
 
 
-def run(check: Check, box: Box) -> None:
-    """Time all cases, the most telling first."""
+def first(check: Check, box: Box) -> None:
+    """Time what was promised, the most telling first."""
     from bench.gpu.adapting import adapters
-    from bench.gpu.indexes import indexes
-    from bench.gpu.searches import searches
-    from bench.gpu.training import training
+    from bench.gpu.indexes import graphs
+    from bench.gpu.large_lists import large_lists
+    from bench.gpu.searches import promised
+    from bench.gpu.training import clustering
 
-    for family in (searches, adapters, training, indexes):
-        for case in family(check):
+    _time_all(check, box, (promised, adapters, clustering, large_lists, graphs))
+
+
+def rest(check: Check, box: Box) -> None:
+    """Time the rest."""
+    from bench.gpu.indexes import indexes
+    from bench.gpu.searches import others
+    from bench.gpu.training import encoding
+
+    _time_all(check, box, (others, encoding, indexes))
+
+
+def _time_all(check: Check, box: Box, families: tuple[Family, ...]) -> None:
+    for family in families:
+        if not box.left(5):
+            check.add(box.name, f"all of {family.__name__}", note="cut: no time left")
+            continue
+        for case in family(check, box):
             time_case(check, box, case)
             check.there.free()
 
@@ -72,8 +94,10 @@ def time_case(check: Check, box: Box, case: Case) -> None:
     """Add a row for everyone that does what the case says."""
     times: dict[str, float | None] = {}
     for name, prepare in {**case.others, **case.ours}.items():
+        if check.records.has(box.name, case.name, name):
+            continue
         if not box.left(case.seconds):
-            check.add("timing", case.name, kernel=name, ms=None, note="cut: no time left")
+            check.add(box.name, case.name, kernel=name, ms=None, note="cut: no time left")
             continue
         row = _row(check, case, name, prepare)
         times[name] = row["ms"]
@@ -83,7 +107,7 @@ def time_case(check: Check, box: Box, case: Case) -> None:
                 for other, ms in times.items()
                 if other in case.others
             }
-        check.add("timing", case.name, **row)
+        check.add(box.name, case.name, **row)
 
 
 def _row(check: Check, case: Case, name: str, prepare: Callable[[], Run]) -> dict[str, Any]:
@@ -94,7 +118,7 @@ def _row(check: Check, case: Case, name: str, prepare: Callable[[], Run]) -> dic
         clock = check.there.waited_milliseconds if name in case.waits else check.there.milliseconds
         ms = clock(once)
         if name in case.ours:
-            row |= _quality(check, case, once)
+            row |= _quality(check, case, once, counts=name.startswith("cuda"))
     except NOT_THERE as error:
         return {**row, "note": f"not there: {reason(error)}"}
     except Exception as error:  # out of memory, say: the next row still runs
@@ -112,10 +136,24 @@ def _row(check: Check, case: Case, name: str, prepare: Callable[[], Run]) -> dic
     return row
 
 
-def _quality(check: Check, case: Case, once: Run) -> dict[str, Any]:
+def _quality(check: Check, case: Case, once: Run, *, counts: bool) -> dict[str, Any]:
     if case.wanted is None:
         return {}
-    return {"recall": overlap(check.there.get(once(0).ids), case.wanted())}
+    how_many: dict[str, Any] = {}
+    with _counting(check, how_many) if counts else contextlib.nullcontext():
+        found = check.there.get(once(0).ids)
+    return {"recall": overlap(found, case.wanted()), **how_many}
+
+
+@contextlib.contextmanager
+def _counting(check: Check, how_many: dict[str, Any]) -> Iterator[None]:
+    """Count the queries that are left to exact scores of all rows."""
+    from nearfield.cuda.fallbacks import counted_fallbacks
+
+    with counted_fallbacks(check.there.device) as counter:
+        before = counter.after(1)
+        yield
+        how_many["fallback queries"] = counter.after(1) - before
 
 
 def overlap(found: np.ndarray, wanted: np.ndarray) -> float:

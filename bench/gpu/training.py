@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.gpu.check import Check
 from bench.gpu.defined import bits_of
+from bench.gpu.records import Box
 from bench.gpu.timing import Case, Run
 
 ROWS, DIM, CLUSTERS, PARTS = 10_000_000, 768, 4096, 96
@@ -17,8 +18,8 @@ TRAINED = 50_000  # rows that codebooks come from
 AT_ONCE = 200_000  # rows whose distances torch keeps
 
 
-def training(check: Check) -> Iterator[Case]:
-    """Yield the two cases."""
+def clustering(check: Check, box: Box) -> Iterator[Case]:
+    """Yield a step of k-means."""
     rows, dim, clusters = (200, 16, 12) if check.there.small else (ROWS, DIM, CLUSTERS)
     x = check.there.random(rows, dim, "bfloat16", seed=1)
     start = bits_of(np.random.default_rng(2), (clusters, dim), "float32")
@@ -32,7 +33,12 @@ def training(check: Check) -> Iterator[Case]:
         waits=frozenset({"cuda", "flash-kmeans"}),
         seconds=8.0,
     )
-    parts = 4 if check.there.small else PARTS
+
+
+def encoding(check: Check, box: Box) -> Iterator[Case]:
+    """Yield codes of product quantization."""
+    rows, dim, parts = (200, 16, 4) if check.there.small else (ROWS, DIM, PARTS)
+    x = check.there.random(rows, dim, "bfloat16", seed=1)
     given = (check, x, quantizer(parts, dim, check.there.small))
     yield Case(
         f"PQ encode, 10M x {DIM} bf16, m={PARTS}",

@@ -1,4 +1,4 @@
-"""Phase 6: one choice of the kernels changed at a time, with what was predicted of it beforehand.
+"""Phase 7: one choice of the kernels changed at a time, with what was predicted of it beforehand.
 
 A prediction is a share of the time of the kernels as they are. Nothing is kept of a variant.
 """

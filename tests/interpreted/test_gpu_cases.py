@@ -38,13 +38,17 @@ def check(tmp_path: Path) -> Check:
     return Check(Here(), {}, Records(tmp_path, 1000))
 
 
+def box_of(check: Check) -> Box:
+    return Box(check.records, 100)
+
+
 def run_of(case: timing.Case, name: str) -> Any:
     return {**case.ours, **case.others}[name]()(0)
 
 
 def test_searches_find_the_same(check: Check) -> None:
-    cases = list(searches.searches(check))
-    for case in cases[1], cases[6]:
+    cases = [*searches.promised(check, box_of(check)), *searches.others(check, box_of(check))]
+    for case in cases[1], cases[-1]:
         wanted = case.wanted()
         found = run_of(case, "triton").ids.numpy()
         assert timing.overlap(found, wanted) == 1.0
@@ -54,21 +58,22 @@ def test_searches_find_the_same(check: Check) -> None:
 
 
 def test_adapters_by_torch_and_by_triton(check: Check) -> None:
-    for case in adapting.adapters(check):
+    for case in adapting.adapters(check, box_of(check)):
         if "torch" in case.others:
             one, other = (run_of(case, name).float() for name in ("torch", "triton"))
             torch.testing.assert_close(one, other, atol=0.02, rtol=0.02)
 
 
 def test_a_step_of_kmeans_and_codes(check: Check) -> None:
-    step, encode = training.training(check)
+    (step,) = training.clustering(check, box_of(check))
+    (encode,) = training.encoding(check, box_of(check))
     means, _ = run_of(step, "triton")
     torch.testing.assert_close(run_of(step, "torch"), means, atol=0.05, rtol=0.05)
     assert run_of(encode, "triton").shape == (200, 2)
 
 
 def test_rows_of_what_is_not_installed(check: Check) -> None:
-    case = list(searches.searches(check))[1]
+    case = list(searches.promised(check, box_of(check)))[1]
     timing.time_case(check, Box(check.records, 100), case)
     rows = {row["kernel"]: row for row in check.records.rows}
     assert rows["triton"]["ms"] == rows["torch mm + topk"]["ms"] == 1.0

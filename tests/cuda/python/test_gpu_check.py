@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from cuda.nvrtc import toolkit
 
 from bench import gpu_check
-from bench.gpu import predictions, timing
+from bench.gpu import building, predictions, timing
 from bench.gpu.check import Check
 from bench.gpu.defined import DefinedScores, verdict
 from bench.gpu.records import Box, Records, run_phase
@@ -50,13 +52,18 @@ def test_a_dry_run_goes_through_every_phase(rows: list[dict[str, Any]]) -> None:
 
 
 def test_every_case_has_its_row_and_what_is_not_there_says_so(rows: list[dict[str, Any]]) -> None:
-    timed = {(row["case"], row["kernel"]): row for row in of(rows, "timing") if "kernel" in row}
+    both = of(rows, "timing") + of(rows, "more timing")
+    timed = {(row["case"], row["kernel"]): row for row in both if "kernel" in row}
     for case, kernel in predictions.PREDICTED_MS:
         assert timed[case, kernel]["predicted_ms"] == predictions.PREDICTED_MS[case, kernel]
     ran = {key for key, row in timed.items() if row["note"].startswith("ran")}
     assert {kernel for _, kernel in ran} <= {"cuda", "cuda groups", "cuda thresholds", "cpu"}
     assert {timed[key]["recall"] for key in ran if key[1] == "cuda groups"} == {1.0}
     assert {key for key in timed if key[1] in ("cpu", "cuda groups")} <= ran
+    of_ours = [row for key, row in timed.items() if key in ran and key[1][:4] == "cuda"]
+    counted = [row for row in of_ours if "recall" in row]
+    assert counted
+    assert all(row["fallback queries"] >= 0 for row in counted)
     rest = {row["note"][:9] for key, row in timed.items() if key not in ran}
     assert rest <= {"not there"}
     flat = [
@@ -128,6 +135,48 @@ class Clock:
         return float(run(0))
 
     waited_milliseconds = milliseconds
+
+
+def test_a_run_goes_on_where_one_was_cut(tmp_path: Path) -> None:
+    records = Records(tmp_path, limit_s=1000)
+    records.add("correctness", "a", verdict="right")
+    records.add("correctness", "b", verdict="two runs differ")
+    records.add("timing", "c", kernel="cuda", ms=2.0)
+    records.add("timing", "c", kernel="torch", ms=None, note="cut: no time left")
+    records.add("device", "copy", ms=1.0)
+    records.close()
+    with (tmp_path / "results.jsonl").open("a") as lines:
+        lines.write('{"phase": "timing", "ca')  # killed here
+    records = Records(tmp_path, limit_s=1000, resume=True)
+    assert [row["case"] for row in records.rows] == ["a", "c"]
+    check = Check(Clock(), {}, records)
+    case = timing.Case("c", {"cuda": lambda: lambda i: 9.0}, {"torch": lambda: lambda i: 6.0})
+    timing.time_case(check, Box(records, 100), case)
+    records.close()
+    left = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [(row["case"], row.get("kernel"), row.get("ms")) for row in left] == [
+        ("a", None, None),
+        ("c", "cuda", 2.0),
+        ("c", "torch", 6.0),
+    ]
+    assert not records.has("timing", "c", "torch")
+
+
+def test_registers_of_every_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = toolkit("lib/libnvrtc.so.*")
+    if compiler is None:
+        pytest.skip("no NVRTC: pip install nvidia-cuda-nvrtc")
+    records = Records(tmp_path, limit_s=1000)
+    report = {"devices": [{"capability": "9.0"}]}
+    check = Check(SimpleNamespace(device=0), report, records)
+    monkeypatch.setattr(building, "sources", lambda folder: [folder / "merge_ranked.cu"])
+    arch = building.architecture(check)
+    assert arch == "sm_90a"
+    building.kernels(check, Box(records, 100), compiler, arch)
+    rows = {row["case"]: row for row in records.rows}
+    assert rows["merge_ranked.cu: merge_ranked"]["registers"] > 8
+    assert {row["verdict"] for row in records.rows} == {"right"}
+    assert {row["spills"] for row in records.rows} == {0}
 
 
 def test_rows_of_a_case(tmp_path: Path) -> None:
