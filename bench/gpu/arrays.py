@@ -27,6 +27,7 @@ class TorchArrays:
         except ImportError:
             raise ImportError("torch makes the arrays: pip install torch") from None
         self.torch, self.device, self.place = torch, device, place or f"cuda:{device}"
+        self.counts = place is None  # whether searches are on a device that counts fallbacks
         if place is not None:
             return
         if not torch.cuda.is_available():
@@ -115,7 +116,7 @@ class TorchArrays:
 class DryArrays:
     """Arrays on the stand-in device. Runs happen once; they have no times."""
 
-    dry = small = True
+    dry = small = counts = True
 
     def __init__(self, library: Path) -> None:
         sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))

@@ -140,7 +140,7 @@ def _quality(check: Check, case: Case, once: Run, *, counts: bool) -> dict[str, 
     if case.wanted is None:
         return {}
     how_many: dict[str, Any] = {}
-    with _counting(check, how_many) if counts else contextlib.nullcontext():
+    with _counting(check, how_many) if counts and check.there.counts else contextlib.nullcontext():
         found = check.there.get(once(0).ids)
     return {"recall": overlap(found, case.wanted()), **how_many}
 
