@@ -12,26 +12,26 @@
 namespace nearfield {
 namespace {
 
+__device__ void store_element(float x, void* rows, u64 at, u32 type) {
+    switch (type) {
+        case kF32: static_cast<float*>(rows)[at] = x; return;
+        case kF16: from_float(x, static_cast<f16*>(rows)[at]); return;
+        default: from_float(x, static_cast<bf16*>(rows)[at]);
+    }
+}
+
 template <u32 R>
 __device__ void map_rows(const RowSource& source, const Chosen& chosen, const Bags& bags, u32 tiles,
                          const TileMemory& memory, void* out, u32 type, u64 stride, u32 columns,
                          u32* is_beyond) {
-    for (u32 number = blockIdx.x; number < tiles; number += gridDim.x) {
-        const Tile tile = tile_at<R>(chosen, source.count, number);
-        if (tile.count == 0) continue;
-        const auto row_of = [&](u32 r) {
-            const u32 at = tile.first + r;
-            return chosen.order != nullptr ? chosen.order[at] : at;
-        };
-        TileMemory m = memory;
-        const u32 given = map_tile<R>(source, chosen, bags, tile, row_of, m);
-        check_tile<R>(tile, given, columns, m, is_beyond);
-        __syncthreads();
-        for (u32 at = threadIdx.x; at < tile.count * columns; at += blockDim.x) {
-            const u32 r = at / columns, k = at % columns;
-            store_element(m.x[r * m.stride + k], out, row_of(r) * stride + k, type);
-        }
-    }
+    map_tiles<R>(source, chosen, bags, tiles, memory, columns, is_beyond,
+                 [&](const Tile& tile, const TileRows& row_of, const TileMemory& m) {
+                     for (u32 at = threadIdx.x; at < tile.count * columns; at += blockDim.x) {
+                         const u32 r = at / columns, k = at % columns;
+                         const u64 to = row_of(r) * stride + k;
+                         store_element(m.x[r * m.stride + k], out, to, type);
+                     }
+                 });
 }
 
 }  // namespace

@@ -54,6 +54,16 @@ struct Tile {
     u32 count;
 };
 
+/// The rows of a tile, by their place in it.
+struct TileRows {
+    const u32* order;  // or null
+    u32 first;
+
+    __device__ u32 operator()(u32 r) const {
+        return order != nullptr ? order[first + r] : first + r;
+    }
+};
+
 static __device__ float element_of(const void* rows, u64 at, u32 type) {
     switch (type) {
         case kF32: return static_cast<const float*>(rows)[at];
@@ -61,14 +71,6 @@ static __device__ float element_of(const void* rows, u64 at, u32 type) {
         case kBF16: return to_float(static_cast<const bf16*>(rows)[at]);
         case kI8: return static_cast<float>(static_cast<const i8*>(rows)[at]);
         default: return static_cast<float>(static_cast<const u8*>(rows)[at]);
-    }
-}
-
-static __device__ void store_element(float x, void* rows, u64 at, u32 type) {
-    switch (type) {
-        case kF32: static_cast<float*>(rows)[at] = x; return;
-        case kF16: from_float(x, static_cast<f16*>(rows)[at]); return;
-        default: from_float(x, static_cast<bf16*>(rows)[at]);
     }
 }
 
@@ -90,9 +92,9 @@ static __device__ Tile tile_at(const Chosen& chosen, u32 rows, u32 number) {
 }
 
 /// Reads a tile's rows, and maps them: the columns they have then. row_of: r-th row of the tile.
-template <u32 R, class RowOf>
+template <u32 R>
 static __device__ u32 map_tile(const RowSource& source, const Chosen& chosen, const Bags& bags,
-                               const Tile& tile, RowOf row_of, TileMemory& m) {
+                               const Tile& tile, const TileRows& row_of, TileMemory& m) {
     __syncthreads();  // the last tile has been stored
     for (u32 at = threadIdx.x; at < R * source.dim; at += blockDim.x) {
         const u32 r = at / source.dim, k = at % source.dim;
@@ -114,6 +116,25 @@ static __device__ void check_tile(const Tile& tile, u32 given, u32 columns, cons
         float& y = m.x[at / columns * m.stride + at % columns];
         if (given != columns) y = __uint_as_float(0x7fc00000u);
         if (is_beyond != nullptr && !(y - y == 0.0f)) *is_beyond = 1;
+    }
+}
+
+/// Maps all tiles of a batch, which the blocks share: take(tile, row_of, memory) by all threads, the mapped rows
+/// of a tile being in memory.x.
+template <u32 R, class Take>
+static __device__ __forceinline__ void map_tiles(const RowSource& source, const Chosen& chosen,
+                                                 const Bags& bags, u32 tiles,
+                                                 const TileMemory& memory, u32 columns,
+                                                 u32* is_beyond, Take take) {
+    for (u32 number = blockIdx.x; number < tiles; number += gridDim.x) {
+        const Tile tile = tile_at<R>(chosen, source.count, number);
+        if (tile.count == 0) continue;
+        const TileRows row_of = {chosen.order, tile.first};
+        TileMemory m = memory;
+        const u32 given = map_tile<R>(source, chosen, bags, tile, row_of, m);
+        check_tile<R>(tile, given, columns, m, is_beyond);
+        __syncthreads();
+        take(tile, row_of, m);
     }
 }
 

@@ -22,17 +22,18 @@ public:
     /// Where the request asks for it, has ByteRows and constants, and many more rows than are asked for.
     static bool suits(const SearchRequest& request) noexcept;
 
-    BytePass(const SearchRequest& request, Scratch& scratch);
+    BytePass(const SearchRequest& request, Scratch& scratch, const QueryMaking& making = {});
 
     std::size_t tile() const noexcept override { return tile_; }
     void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const override;
+    void map_queries(const StreamRef& stream, CUdeviceptr scratch) const override;
     Found run(const StreamRef& stream, const QueryTile& queries,
               CUdeviceptr scratch) const override;
 
 private:
     void prepare_queries(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
-    void scan(const StreamRef& stream, std::size_t queries, CUdeviceptr at) const;
-    void find_floors(const StreamRef& stream, std::size_t queries, const Pairs& found,
+    void scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
+    void find_floors(const StreamRef& stream, const QueryTile& q, const Pairs& found,
                      CUdeviceptr at) const;
 
     /// -infinity for rows that may not answer.
@@ -41,6 +42,7 @@ private:
     }
 
     const SearchRequest& r_;
+    const MappedQueries* mapped_;
     std::size_t wanted_, tile_;
     RowConstants constants_;
     ByteRows bytes_;

@@ -46,22 +46,22 @@ bool GroupPass::suits(const SearchRequest& r) noexcept {
     return r.queries.rows != 0 && groups_of(r.rows.rows) > std::max(capacity_for(r), 4 * r.k);
 }
 
-GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch, const FoldedQueries* folded)
-    : r_(request), folded_(folded), tile_(queries_of_maxima(request)), constants_(request.rows) {
+GroupPass::GroupPass(const SearchRequest& request, Scratch& scratch, const QueryMaking& making)
+    : r_(request), making_(making), tile_(queries_of_maxima(request)), constants_(request.rows) {
     wanted_ = r_.k + (r_.exclude_self ? 1 : 0);
-    const bool has_constants = r_.constants != 0 && folded_ == nullptr;
+    const bool has_constants = r_.constants != 0 && making_.folded == nullptr;
     own_constants_ = scratch.take(has_constants ? 0 : constants_.bytes());
     masked_bias_ = scratch.take(r_.mask != 0 ? r_.rows.rows * sizeof(float) : 0);
-    queries_.emplace(r_, tile_, scratch, 0, folded_);
+    queries_.emplace(r_, tile_, scratch, making_);
     // Below all groups: where all are taken, as with rows that are not finite, the list is cut for sure.
-    lists_.emplace(r_, tile_, wanted_, capacity_for(r_), scratch, folded_);
+    lists_.emplace(r_, tile_, wanted_, capacity_for(r_), scratch, making_.folded);
 }
 
 void GroupPass::prepare_rows(const StreamRef& stream, CUdeviceptr at) const {
     const CUdeviceptr constants = constants_at(at);
     // The rows may have come to where they are after constants_ was made.
     if (r_.constants == 0) RowConstants(r_.rows).compute(stream, r_.metric, constants);
-    if (folded_ != nullptr) return prepare_mapped_rows(stream, at);
+    if (making_.folded != nullptr) return prepare_mapped_rows(stream, at);
     if (r_.mask == 0) return;
     mask_bias(stream, r_, constants_.bias(constants, r_.metric), bias_at(at));
 }
@@ -72,7 +72,7 @@ void GroupPass::prepare_mapped_rows(const StreamRef& stream, CUdeviceptr at) con
     clear(stream, constants_.limits(constants), 2 * sizeof(float));
     launch(stream, {"row_constants.cu", "mapped_constants"},
            {{blocks_of(r_.rows.rows, kThreads), 1, 1}, {kThreads, 1, 1}, 0},
-           constants_.norms(stored_constants(at)), folded_->lengths(), r_.mask,
+           constants_.norms(stored_constants(at)), making_.folded->lengths(), r_.mask,
            static_cast<u32>(r_.rows.rows), kernel_metric(r_.metric),
            constants_.scale(constants, r_.metric), bias_at(at), constants_.limits(constants));
 }
@@ -80,11 +80,11 @@ void GroupPass::prepare_mapped_rows(const StreamRef& stream, CUdeviceptr at) con
 ScanPass::Found GroupPass::run(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const {
     const CUdeviceptr constants = constants_at(at);
     queries_->prepare(stream, q, constants_.limits(constants), at);
-    scan_groups(stream, *queries_, q.count,
+    scan_groups(stream, *queries_, q,
                 {r_.rows, constants_.scale(constants, r_.metric), bias_at(at)}, lists_->maxima(at),
                 at);
     lists_->select(stream, q.count, at);
-    lists_->collect(stream, q.count, lists_->best(at), wanted_, queries_->margin(at), at);
+    lists_->collect(stream, q.count, lists_->best(at), wanted_, queries_->margin(q, at), at);
     const Pairs found = lists_->rescore(stream, q, constants_.norms(constants), at);
     return {found, lists_->cut(stream, q.count, at)};
 }

@@ -59,12 +59,13 @@ public:
     /// For many more rows than are asked for.
     static bool suits(const SearchRequest& request) noexcept;
 
-    /// folded: of a request with a map.
-    GroupPass(const SearchRequest& request, Scratch& scratch,
-              const FoldedQueries* folded = nullptr);
+    GroupPass(const SearchRequest& request, Scratch& scratch, const QueryMaking& making = {});
 
     std::size_t tile() const noexcept override { return tile_; }
     void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const override;
+    void map_queries(const StreamRef& stream, CUdeviceptr scratch) const override {
+        queries_->map(stream, constants_.limits(constants_at(scratch)), scratch);
+    }
     Found run(const StreamRef& stream, const QueryTile& queries,
               CUdeviceptr scratch) const override;
 
@@ -77,7 +78,7 @@ private:
     }
     /// Of the rows as they are scanned: those of mapped rows belong to the search.
     CUdeviceptr constants_at(CUdeviceptr at) const noexcept {
-        return folded_ != nullptr ? at + own_constants_ : stored_constants(at);
+        return making_.folded != nullptr ? at + own_constants_ : stored_constants(at);
     }
     /// -infinity for rows that may not answer.
     CUdeviceptr bias_at(CUdeviceptr at) const noexcept {
@@ -85,7 +86,7 @@ private:
     }
 
     const SearchRequest& r_;
-    const FoldedQueries* folded_;
+    QueryMaking making_;
     std::size_t tile_, wanted_ = 0;
     RowConstants constants_;
     std::size_t own_constants_ = 0, masked_bias_ = 0;

@@ -19,6 +19,27 @@ struct DeviceRows {
     DType dtype = DType::kF32;
 };
 
+struct RowMap {
+    CUdeviceptr programs = 0;  // Program, see kernels/row_maps.cuh
+    std::size_t count = 1;     // of them
+    CUdeviceptr numbers = 0;  // uint32 per row given: 0 none, n program n - 1; 0: the first for all
+    CUdeviceptr bags = 0;     // of modulation, see Bags
+    std::size_t vocabulary = 0;  // likewise
+    std::size_t per_query = 1;   // rows given for each taken
+    std::size_t widest = 0;      // columns between any two steps
+    std::size_t hidden = 0;      // the widest hidden layer
+    std::size_t partials = 0;    // see multiply() in kernels/engine_math.cuh, for one row
+    bool has_spare = false;      // a step needs its rows twice
+    CUdeviceptr is_beyond =
+        0;  // uint32 that becomes 1 where a row given is not finite; 0: nobody asks
+};
+
+/// What the queries of a search are the maps of.
+struct Unmapped {
+    DeviceRows rows;
+    RowMap map;
+};
+
 /// A linear map of the rows, float64: see fold_queries in kernels/folded.cu.
 struct FoldedMap {
     CUdeviceptr left = 0;  // 0: a matrix
@@ -42,8 +63,9 @@ struct SearchRequest {
     CUdeviceptr constants = 0;  // of the rows, by RowConstants; 0: computed by every search
     bool exclude_self = false;
     Scan scan = Scan::kGroups;
-    CUdeviceptr bytes = 0;                         // ByteRows of the rows; 0: none
-    std::optional<FoldedMap> fold = std::nullopt;  // rows are searched as it maps them
+    CUdeviceptr bytes = 0;                            // ByteRows of the rows; 0: none
+    std::optional<Unmapped> unmapped = std::nullopt;  // `queries` then has no address
+    std::optional<FoldedMap> fold = std::nullopt;     // rows are searched as it maps them
 };
 
 /// Where results go: queries x k int64 and float32, queries int64.

@@ -13,6 +13,7 @@ using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
 constexpr const char* kSource = "map_rows.cu";
+constexpr std::size_t kFewRows = 32;  // that sorting takes more launches than it saves blocks
 constexpr unsigned kThreads = 128;
 constexpr std::size_t kTileRows = 8;
 constexpr std::size_t kSharedFloats = 24 * 1024;  // 96 KB, which every device has
@@ -42,11 +43,13 @@ std::size_t floats_of(const RowMap& map, std::size_t rows) {
 
 RowMapper::RowMapper(const RowMap& map, std::size_t given, Scratch& scratch)
     : map_(map), given_(given) {
-    if (floats_of(map_, kTileRows) <= kSharedFloats) tile_ = kTileRows;
+    const bool are_few = map_.numbers != 0 && given <= kFewRows;
+    if (!are_few && floats_of(map_, kTileRows) <= kSharedFloats) tile_ = kTileRows;
+    sorts_ = map_.numbers != 0 && tile_ != 1;
     floats_ = floats_of(map_, tile_);
     shared_ = floats_ <= kSharedFloats;
     if (!shared_) memory_ = scratch.take(kScratchBlocks * floats_ * sizeof(float));
-    if (map_.numbers == 0) return;
+    if (!sorts_) return;
     order_ = scratch.take(given * sizeof(u32));
     moved_ = scratch.take(given * sizeof(u32));
     for (std::size_t& at : sorted_) at = scratch.take(given * sizeof(u32));
@@ -78,28 +81,47 @@ void RowMapper::sort(const StreamRef& stream, CUdeviceptr at) const {
            static_cast<u32>(given_), static_cast<u32>(map_.count + 2), at + offsets_);
 }
 
-void RowMapper::run(const StreamRef& stream, const DeviceRows& in, const DeviceRows& out,
-                    CUdeviceptr at) const {
-    if (in.rows * map_.per_query != given_ || out.rows != given_) {
-        throw std::invalid_argument("a map of " + std::to_string(given_) + " rows was given " +
-                                    std::to_string(in.rows) + " and " + std::to_string(out.rows));
+/// What both kernels are told of the rows and their programs, and then `more`.
+template <class... More>
+void RowMapper::enqueue(const StreamRef& stream, const char* source, const std::string& name,
+                        const DeviceRows& in, CUdeviceptr at, const More&... more) const {
+    if (in.rows * map_.per_query != given_) {
+        throw std::invalid_argument("a map to " + std::to_string(given_) + " rows was given " +
+                                    std::to_string(in.rows));
     }
     if (given_ == 0) return;
-    const bool sorts = map_.numbers != 0;
-    if (sorts) sort(stream, at);
-    const std::size_t tiles = (given_ + tile_ - 1) / tile_ + (sorts ? map_.count + 2 : 0);
+    if (sorts_) sort(stream, at);
+    const std::string kernel = name + (tile_ == 1 ? "_1" : "_8");
+    const std::size_t tiles = (given_ + tile_ - 1) / tile_ + (sorts_ ? map_.count + 2 : 0);
     const auto blocks =
         static_cast<unsigned>(std::min(tiles, shared_ ? kMostBlocks : kScratchBlocks));
-    launch(stream, {kSource, tile_ == 1 ? "map_rows_1" : "map_rows_8"},
+    launch(stream, {source, kernel.c_str()},
            {{blocks, 1, 1}, {kThreads, 1, 1}, shared_ ? floats_ * sizeof(float) : 0}, in.address,
            u64{in.stride}, element_type(in.dtype), static_cast<u32>(in.cols),
            static_cast<u32>(given_), static_cast<u32>(map_.per_query), map_.programs,
-           static_cast<u32>(map_.count), CUdeviceptr{0}, sorts ? at + order_ : CUdeviceptr{0},
-           sorts ? at + offsets_ : CUdeviceptr{0}, map_.bags, static_cast<u32>(map_.vocabulary),
-           shared_ ? CUdeviceptr{0} : at + memory_, static_cast<u32>(floats_),
-           static_cast<u32>(map_.widest), static_cast<u32>(map_.hidden),
-           static_cast<u32>(map_.has_spare), static_cast<u32>(tiles), out.address,
-           element_type(out.dtype), u64{out.stride}, static_cast<u32>(out.cols), map_.is_beyond);
+           static_cast<u32>(map_.count), sorts_ ? CUdeviceptr{0} : map_.numbers,
+           sorts_ ? at + order_ : CUdeviceptr{0}, sorts_ ? at + offsets_ : CUdeviceptr{0},
+           map_.bags, static_cast<u32>(map_.vocabulary), shared_ ? CUdeviceptr{0} : at + memory_,
+           static_cast<u32>(floats_), static_cast<u32>(map_.widest), static_cast<u32>(map_.hidden),
+           static_cast<u32>(map_.has_spare), static_cast<u32>(tiles), more...);
+}
+
+void RowMapper::run(const StreamRef& stream, const DeviceRows& in, const DeviceRows& out,
+                    CUdeviceptr at) const {
+    if (out.rows != given_) {
+        throw std::invalid_argument("a map to " + std::to_string(given_) + " rows was given " +
+                                    std::to_string(out.rows) + " to fill");
+    }
+    enqueue(stream, kSource, "map_rows", in, at, out.address, element_type(out.dtype),
+            u64{out.stride}, static_cast<u32>(out.cols), map_.is_beyond);
+}
+
+void RowMapper::run_prepared(const StreamRef& stream, const DeviceRows& in, CUdeviceptr out,
+                             std::size_t columns, const PreparedForm& form, CUdeviceptr at) const {
+    enqueue(stream, "map_queries.cu", "map_queries", in, at, map_.is_beyond, out,
+            static_cast<u32>(columns), kernel_metric(form.metric), form.limits,
+            element_type(form.dtype), form.prepared, u64{form.stride}, form.unit, form.margin,
+            form.norms, std::int32_t{0}, form.init);
 }
 
 void numbers_of_ids(const StreamRef& stream, CUdeviceptr ids, bool are_wide, std::size_t rows,

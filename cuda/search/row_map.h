@@ -1,28 +1,28 @@
 // RowMap: programs of transforms on a device, and which of them each row of a batch goes through.
 //
 // Rows with the same program are sorted together, so that many adapters in a batch cost what one does, and
-// nothing waits to learn how many rows each has. Results are the CPU engine's, to the bit.
+// nothing waits to learn how many rows each has; a few rows take a block each instead. Results are the CPU engine's, to the bit.
 // Source: kernels/row_maps.cuh.
 #pragma once
+
+#include <string>
 
 #include "cuda/runtime/stream.h"
 #include "cuda/search/request.h"
 
 namespace nearfield::cuda {
 
-struct RowMap {
-    CUdeviceptr programs = 0;  // Program, see kernels/row_maps.cuh
-    std::size_t count = 1;     // of them
-    CUdeviceptr numbers = 0;  // uint32 per row given: 0 none, n program n - 1; 0: the first for all
-    CUdeviceptr bags = 0;     // of modulation, see Bags
-    std::size_t vocabulary = 0;  // likewise
-    std::size_t per_query = 1;   // rows given for each taken
-    std::size_t widest = 0;      // columns between any two steps
-    std::size_t hidden = 0;      // the widest hidden layer
-    std::size_t partials = 0;    // see multiply() in kernels/engine_math.cuh, for one row
-    bool has_spare = false;      // a step needs its rows twice
-    CUdeviceptr is_beyond =
-        0;  // uint32 that becomes 1 where a row given is not finite; 0: nobody asks
+/// Where a scan reads mapped queries: see Preparation in kernels/prepare.cuh.
+struct PreparedForm {
+    DType dtype = DType::kF32;  // of the elements
+    Metric metric = Metric::kL2;
+    CUdeviceptr limits = 0;
+    CUdeviceptr prepared = 0;
+    std::size_t stride = 0;
+    CUdeviceptr unit = 0;
+    CUdeviceptr margin = 0;
+    CUdeviceptr norms = 0;
+    CUdeviceptr init = 0;
 };
 
 class RowMapper {
@@ -34,7 +34,14 @@ public:
     void run(const StreamRef& stream, const DeviceRows& in, const DeviceRows& out,
              CUdeviceptr scratch) const;
 
+    /// Likewise, to dense float32 rows of `columns` and, in the same launch, to what a scan reads.
+    void run_prepared(const StreamRef& stream, const DeviceRows& in, CUdeviceptr out,
+                      std::size_t columns, const PreparedForm& form, CUdeviceptr scratch) const;
+
 private:
+    template <class... More>
+    void enqueue(const StreamRef& stream, const char* source, const std::string& name,
+                 const DeviceRows& in, CUdeviceptr scratch, const More&... more) const;
     void sort(const StreamRef& stream, CUdeviceptr scratch) const;
 
     RowMap map_;
@@ -42,6 +49,7 @@ private:
     std::size_t tile_ = 1;    // rows of one
     std::size_t floats_ = 0;  // of memory a block
     bool shared_ = true;      // memory
+    bool sorts_ = false;
     std::size_t memory_ = 0, order_ = 0, offsets_ = 0, counts_ = 0;
     std::size_t sorted_[2] = {0, 0}, moved_ = 0;
 };

@@ -7,6 +7,7 @@
 #include "cuda/search/exact_pass.h"
 #include "cuda/search/fallbacks.h"
 #include "cuda/search/folded_queries.h"
+#include "cuda/search/mapped_queries.h"
 #include "cuda/search/scan_pass.h"
 
 namespace nearfield::cuda {
@@ -14,7 +15,9 @@ namespace nearfield::cuda {
 class RowPasses {
 public:
     /// Reserves scratch memory. The request must outlive it.
-    RowPasses(const SearchRequest& request, Scratch& scratch);
+    /// mapped: the queries, where they are mapped first.
+    RowPasses(const SearchRequest& request, Scratch& scratch,
+              const MappedQueries* mapped = nullptr);
 
     /// Enqueues the search for dense float32 queries, tile by tile. take(tile, pairs, found, lengths) enqueues
     /// what becomes of the pairs, `found` a query, before they are overwritten: of a query whose length is 0
@@ -25,8 +28,9 @@ public:
         const auto part = [&](std::size_t first, std::size_t count) {
             return QueryTile{queries + first * dim * sizeof(float), first, count};
         };
-        if (folded_) folded_->fold(stream, queries, at);
         if (scan_) scan_->prepare_rows(stream, at);
+        if (mapped_ != nullptr) map(stream, at);
+        if (folded_) folded_->fold(stream, queries, at);
         for (std::size_t first = 0; first < queries_; first += tile_) {
             const std::size_t count = std::min(tile_, queries_ - first);
             ScanPass::Found found;
@@ -50,6 +54,9 @@ public:
     }
 
 private:
+    void map(const StreamRef& stream, CUdeviceptr at) const;
+
+    const MappedQueries* mapped_;
     std::unique_ptr<FoldedQueries> folded_;  // null: rows are searched as they are
     std::unique_ptr<ScanPass> scan_;         // null: rows are scored exactly from the start
     std::size_t tile_;                       // queries at a time

@@ -29,11 +29,12 @@ Grid MaximaShape::grid(std::size_t queries_scanned, std::size_t rows_scanned) co
 }
 
 ScanQueries::ScanQueries(const SearchRequest& request, std::size_t most_queries, Scratch& scratch,
-                         std::int32_t zero_point, const FoldedQueries* folded)
+                         const QueryMaking& making, std::int32_t zero_point)
     : r_(request),
+      making_(making),
       zero_point_(zero_point),
-      folded_(folded),
       stride_(round_up(request.rows.cols, kPreparedAlign)) {
+    if (making_.is_fused()) most_queries = r_.queries.rows;
     prepared_ = scratch.take(most_queries * stride_ * size_of(r_.rows.dtype));
     unit_ = scratch.take(most_queries * sizeof(float));
     margin_ = scratch.take(most_queries * sizeof(float));
@@ -43,17 +44,20 @@ ScanQueries::ScanQueries(const SearchRequest& request, std::size_t most_queries,
 
 void ScanQueries::prepare(const StreamRef& stream, const QueryTile& q, CUdeviceptr limits,
                           CUdeviceptr at) const {
+    if (making_.is_fused()) return;  // by map()
     const bool bytes = are_bytes(r_.rows.dtype);
     const std::string name =
         std::string("prepare_queries_") + (bytes ? "i8" : suffix(r_.rows.dtype));
     const Kernel kernel{"prepare_queries.cu", name.c_str()};
     const Grid grid{{blocks_of(q.count, kScanThreads / 32), 1, 1}, {kScanThreads, 1, 1}, 0};
     const std::size_t dim = r_.rows.cols;
-    const CUdeviceptr from = folded_ != nullptr ? folded_->high(q.first, at) : q.queries;
+    const CUdeviceptr from =
+        making_.folded != nullptr ? making_.folded->high(q.first, at) : q.queries;
     const auto enqueue = [&](const auto&... more) {
-        launch(stream, kernel, grid, from, u64{folded_ != nullptr ? 2 * dim : dim},
+        launch(stream, kernel, grid, from, u64{making_.folded != nullptr ? 2 * dim : dim},
                static_cast<u32>(q.count), static_cast<u32>(r_.rows.cols), kernel_metric(r_.metric),
-               limits, prepared(at), u64{stride_}, unit(at), margin(at), at + norms_, more...);
+               limits, at + prepared_, u64{stride_}, at + unit_, at + margin_, at + norms_,
+               more...);
     };
     if (bytes) {
         enqueue(zero_point_, at + init_);
@@ -62,24 +66,32 @@ void ScanQueries::prepare(const StreamRef& stream, const QueryTile& q, CUdevicep
     }
 }
 
+void ScanQueries::map(const StreamRef& stream, CUdeviceptr limits, CUdeviceptr at) const {
+    const DType dtype = are_bytes(r_.rows.dtype) ? DType::kI8 : r_.rows.dtype;
+    making_.mapped->make(stream,
+                         {dtype, r_.metric, limits, at + prepared_, stride_, at + unit_,
+                          at + margin_, at + norms_, at + init_},
+                         at);
+}
+
 void mask_bias(const StreamRef& stream, const SearchRequest& r, CUdeviceptr bias, CUdeviceptr out) {
     launch(stream, {"answering.cu", "mask_bias"},
            {{blocks_of(r.rows.rows, kScanThreads), 1, 1}, {kScanThreads, 1, 1}, 0}, r.mask, bias,
            static_cast<u32>(r.rows.rows), out);
 }
 
-void scan_groups(const StreamRef& stream, const ScanQueries& queries, std::size_t count,
+void scan_groups(const StreamRef& stream, const ScanQueries& queries, const QueryTile& q,
                  const ScanRows& scanned, CUdeviceptr maxima, CUdeviceptr at) {
     const DeviceRows& rows = scanned.rows;
-    const MaximaShape shape = maxima_shape(rows.dtype, count);
+    const MaximaShape shape = maxima_shape(rows.dtype, q.count);
     const std::string type = suffix(rows.dtype);
     const std::string source = "group_maxima_" + type + ".cu";
     const std::string name = "group_maxima_" + type + shape.name;
     const std::size_t size = size_of(rows.dtype);
-    launch(stream, {source.c_str(), name.c_str()}, shape.grid(count, rows.rows),
-           queries.prepared(at), u64{queries.stride() * size}, static_cast<u32>(count),
+    launch(stream, {source.c_str(), name.c_str()}, shape.grid(q.count, rows.rows),
+           queries.prepared(q, at), u64{queries.stride() * size}, static_cast<u32>(q.count),
            rows.address, u64{rows.stride * size}, static_cast<u32>(rows.rows),
-           static_cast<u32>(rows.cols * size), scanned.scale, scanned.bias, queries.unit(at),
+           static_cast<u32>(rows.cols * size), scanned.scale, scanned.bias, queries.unit(q, at),
            CUdeviceptr{0}, maxima, u64{groups_of(rows.rows)});
 }
 

@@ -16,6 +16,9 @@ public:
     /// Enqueues what all tiles need of the rows, where it is not there yet.
     virtual void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const = 0;
 
+    /// Enqueues the map of all queries that are to be mapped first, and what tiles need of them.
+    virtual void map_queries(const StreamRef& stream, CUdeviceptr scratch) const = 0;
+
     /// What a tile found: k pairs a query, and, per query, how many rows are left to an exact pass, all or
     /// none.
     struct Found {

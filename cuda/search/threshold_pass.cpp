@@ -84,7 +84,8 @@ bool ThresholdPass::suits(const SearchRequest& r) noexcept {
            r.rows.rows >= 4 * capacity_for(rank);
 }
 
-ThresholdPass::ThresholdPass(const SearchRequest& request, Scratch& scratch)
+ThresholdPass::ThresholdPass(const SearchRequest& request, Scratch& scratch,
+                             const QueryMaking& making)
     : r_(request),
       rank_(sample_rank(request.k)),
       samples_(request.rows.rows / kStratum),
@@ -93,14 +94,14 @@ ThresholdPass::ThresholdPass(const SearchRequest& request, Scratch& scratch)
     const std::size_t each = capacity_ * kPlaceBytes + groups_of(samples_) * sizeof(float);
     const std::size_t fitting = std::max(kTileBytes / each, std::size_t{128}) / 128 * 128;
     tile_ = std::min({fitting, r_.queries.rows, kMostTile});
-    take_places(scratch);
+    take_places(scratch, making);
 }
 
-void ThresholdPass::take_places(Scratch& scratch) {
+void ThresholdPass::take_places(Scratch& scratch, const QueryMaking& making) {
     const std::size_t best = tile_ * std::max(r_.k, rank_), places = tile_ * capacity_;
     panel_stride_ = round_up(r_.rows.cols, std::size_t{16});
     own_constants_ = scratch.take(r_.constants != 0 ? 0 : constants_.bytes());
-    queries_.emplace(r_, tile_, scratch);
+    queries_.emplace(r_, tile_, scratch, making);
     panel_ = scratch.take(samples_ * panel_stride_ * size_of(r_.rows.dtype));
     panel_scale_ = scratch.take(samples_ * sizeof(float));
     panel_bias_ = scratch.take(samples_ * sizeof(float));
@@ -153,12 +154,12 @@ void ThresholdPass::select_best(const StreamRef& stream, unsigned queries, std::
 
 void ThresholdPass::find_thresholds(const StreamRef& stream, const QueryTile& q,
                                     CUdeviceptr at) const {
-    scan_groups(stream, *queries_, q.count, sample(at), at + maxima_, at);
+    scan_groups(stream, *queries_, q, sample(at), at + maxima_, at);
     select_best(stream, static_cast<unsigned>(q.count), rank_, {at + maxima_, 0},
                 groups_of(samples_), 0, at);
     launch(stream, {kSource, "find_thresholds"},
            {{blocks_of(q.count, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, at + best_,
-           static_cast<u32>(rank_), queries_->margin(at), static_cast<u32>(q.count),
+           static_cast<u32>(rank_), queries_->margin(q, at), static_cast<u32>(q.count),
            at + thresholds_);
 }
 
@@ -174,9 +175,9 @@ void ThresholdPass::scan(const StreamRef& stream, const QueryTile& q, CUdevicept
     const unsigned blocks = blocks_of(q.count, shape.queries) * blocks_of(r_.rows.rows, shape.rows);
     launch(stream, {source.c_str(), name.c_str()},
            {{blocks, 1, 1}, {256, 1, 1}, 240 * (shape.queries + shape.rows)},
-           queries_->prepared(at), u64{queries_->stride() * size}, static_cast<u32>(q.count),
+           queries_->prepared(q, at), u64{queries_->stride() * size}, static_cast<u32>(q.count),
            r_.rows.address, u64{r_.rows.stride * size}, static_cast<u32>(r_.rows.rows),
-           static_cast<u32>(r_.rows.cols * size), all.scale, all.bias, queries_->unit(at),
+           static_cast<u32>(r_.rows.cols * size), all.scale, all.bias, queries_->unit(q, at),
            CUdeviceptr{0}, at + thresholds_, at + scores_, at + rows_, at + counts_,
            static_cast<u32>(capacity_));
 }
@@ -184,7 +185,7 @@ void ThresholdPass::scan(const StreamRef& stream, const QueryTile& q, CUdevicept
 void ThresholdPass::scan_by_warpgroups(const StreamRef& stream, const QueryTile& q,
                                        CUdeviceptr at) const {
     const ScanRows all = constants_.scan_rows(constants_at(at), r_.metric);
-    const DeviceRows queries{queries_->prepared(at), q.count, r_.rows.cols, queries_->stride(),
+    const DeviceRows queries{queries_->prepared(q, at), q.count, r_.rows.cols, queries_->stride(),
                              r_.rows.dtype};
     const std::string name = std::string("threshold_warpgroups_") + suffix(r_.rows.dtype);
     const std::string source = source_of("threshold_warpgroups_", r_.rows.dtype, "halves");
@@ -198,8 +199,8 @@ void ThresholdPass::scan_by_warpgroups(const StreamRef& stream, const QueryTile&
            box_map(*stream.device, queries, kWarpgroupShape.queries),
            box_map(*stream.device, r_.rows, kWarpgroupShape.rows), static_cast<u32>(q.count),
            static_cast<u32>(r_.rows.rows), static_cast<u32>(r_.rows.cols * size_of(r_.rows.dtype)),
-           all.scale, all.bias, queries_->unit(at), CUdeviceptr{0}, at + thresholds_, at + scores_,
-           at + rows_, at + counts_, static_cast<u32>(capacity_));
+           all.scale, all.bias, queries_->unit(q, at), CUdeviceptr{0}, at + thresholds_,
+           at + scores_, at + rows_, at + counts_, static_cast<u32>(capacity_));
 }
 
 void ThresholdPass::keep_survivors(const StreamRef& stream, const QueryTile& q,
@@ -209,7 +210,7 @@ void ThresholdPass::keep_survivors(const StreamRef& stream, const QueryTile& q,
     clear(stream, at + kept_, q.count * sizeof(u32));
     launch(stream, {kSource, "keep_survivors"}, {{count, 1, 1}, {kThreads, 1, 1}, 0}, at + scores_,
            at + rows_, at + counts_, static_cast<u32>(capacity_), at + thresholds_, at + best_,
-           static_cast<u32>(r_.k), queries_->margin(at), static_cast<u32>(r_.rows.rows),
+           static_cast<u32>(r_.k), queries_->margin(q, at), static_cast<u32>(r_.rows.rows),
            at + lists_, at + kept_, at + lengths_);
 }
 

@@ -22,15 +22,18 @@ public:
     /// Where the request asks for it, for many queries, and rows enough that few of them are survivors.
     static bool suits(const SearchRequest& request) noexcept;
 
-    ThresholdPass(const SearchRequest& request, Scratch& scratch);
+    ThresholdPass(const SearchRequest& request, Scratch& scratch, const QueryMaking& making = {});
 
     std::size_t tile() const noexcept override { return tile_; }
     void prepare_rows(const StreamRef& stream, CUdeviceptr scratch) const override;
+    void map_queries(const StreamRef& stream, CUdeviceptr scratch) const override {
+        queries_->map(stream, constants_.limits(constants_at(scratch)), scratch);
+    }
     Found run(const StreamRef& stream, const QueryTile& queries,
               CUdeviceptr scratch) const override;
 
 private:
-    void take_places(Scratch& scratch);
+    void take_places(Scratch& scratch, const QueryMaking& making);
     ScanRows sample(CUdeviceptr at) const;
     void find_thresholds(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void scan(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;

@@ -1,6 +1,7 @@
 #include "cuda/search/topk.h"
 
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -28,19 +29,33 @@ void check_sizes(const SearchRequest& r) {
     }
 }
 
+std::optional<MappedQueries> mapped_of(const SearchRequest& r, Scratch& scratch) {
+    if (!r.unmapped) return std::nullopt;
+    return MappedQueries(r, scratch);
+}
+
+std::optional<PlainQueries> plain_of(const SearchRequest& r, Scratch& scratch) {
+    if (r.unmapped) return std::nullopt;
+    return PlainQueries(r.queries, scratch);
+}
+
 /// The passes of a search and where each works.
 struct Search {
     const SearchRequest& r;
     Scratch scratch;
-    PlainQueries queries;
+    std::optional<MappedQueries> mapped;
+    std::optional<PlainQueries> plain;
     RowPasses passes;
 
     explicit Search(const SearchRequest& request)
-        : r(request), queries(r.queries, scratch), passes(r, scratch) {}
+        : r(request),
+          mapped(mapped_of(r, scratch)),
+          plain(plain_of(r, scratch)),
+          passes(r, scratch, mapped ? &*mapped : nullptr) {}
 
     void run(const StreamRef& stream, const SearchOut& out, CUdeviceptr at) const {
         passes.run(
-            stream, queries.make(stream, at), r.rows.cols, at,
+            stream, mapped ? mapped->floats(at) : plain->make(stream, at), r.rows.cols, at,
             [&](const QueryTile& tile, const Pairs& pairs, std::size_t found, CUdeviceptr lengths) {
                 finish(stream, r, out, tile, pairs, found, lengths);
             });

@@ -28,10 +28,18 @@ std::optional<cuda::FoldedMap> folded_of(const Folding& folding) {
     return cuda::FoldedMap{left, weights, right, rank, lengths};
 }
 
+// A RowMap as map_of() reads it, and the rows that it makes queries of.
+using Unmapped = std::optional<std::pair<py::dict, Matrix>>;
+
+std::optional<cuda::Unmapped> unmapped_of(const Unmapped& unmapped) {
+    if (!unmapped) return std::nullopt;
+    return cuda::Unmapped{rows_of(unmapped->second), map_of(unmapped->first)};
+}
+
 cuda::SearchRequest request_of(const Matrix& queries, const Matrix& rows, const std::string& metric,
                                std::size_t k, const Extras& extras, bool exclude_self,
                                const std::string& scan, std::uintptr_t bytes,
-                               const Folding& folding) {
+                               const Folding& folding, const Unmapped& unmapped) {
     const auto& [mask, labels, constants] = extras;
     return {rows_of(queries),
             rows_of(rows),
@@ -43,6 +51,7 @@ cuda::SearchRequest request_of(const Matrix& queries, const Matrix& rows, const 
             exclude_self,
             scan_from(scan),
             bytes,
+            unmapped_of(unmapped),
             folded_of(folding)};
 }
 
@@ -89,9 +98,9 @@ void search(const Matrix& queries, const Matrix& rows, const std::string& metric
             const Extras& extras, bool exclude_self,
             const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t>& out,
             std::uintptr_t scratch, int device, std::uintptr_t stream, const std::string& scan,
-            std::uintptr_t bytes, const Folding& folding) {
+            std::uintptr_t bytes, const Folding& folding, const Unmapped& unmapped) {
     const auto request =
-        request_of(queries, rows, metric, k, extras, exclude_self, scan, bytes, folding);
+        request_of(queries, rows, metric, k, extras, exclude_self, scan, bytes, folding, unmapped);
     const auto& [ids, scores, counts] = out;
     const py::gil_scoped_release release;
     const cuda::StreamRef on = stream_of(device, stream);
@@ -233,14 +242,14 @@ void bind_cuda(py::module_& module) {
     m.def(
         "scratch_bytes",
         [](const Matrix& queries, const Matrix& rows, std::size_t k, const Extras& extras,
-           bool exclude_self, const std::string& scan, std::uintptr_t bytes,
-           const Folding& folding) {
-            return cuda::scratch_bytes(
-                request_of(queries, rows, "l2", k, extras, exclude_self, scan, bytes, folding));
+           bool exclude_self, const std::string& scan, std::uintptr_t bytes, const Folding& folding,
+           const Unmapped& unmapped) {
+            return cuda::scratch_bytes(request_of(queries, rows, "l2", k, extras, exclude_self,
+                                                  scan, bytes, folding, unmapped));
         },
         py::arg("queries"), py::arg("rows"), py::arg("k"), py::arg("extras"),
         py::arg("exclude_self"), py::arg("scan") = "groups", py::arg("bytes") = 0,
-        py::arg("folding") = py::none());
+        py::arg("folding") = py::none(), py::arg("unmapped") = py::none());
     m.def(
         "constants_bytes", [](const Matrix& rows) { return cuda::constants_bytes(rows_of(rows)); },
         py::arg("rows"));
@@ -257,7 +266,7 @@ void bind_cuda(py::module_& module) {
     m.def("search", &search, py::arg("queries"), py::arg("rows"), py::arg("metric"), py::arg("k"),
           py::arg("extras"), py::arg("exclude_self"), py::arg("out"), py::arg("scratch"),
           py::arg("device"), py::arg("stream"), py::arg("scan") = "groups", py::arg("bytes") = 0,
-          py::arg("folding") = py::none());
+          py::arg("folding") = py::none(), py::arg("unmapped") = py::none());
     bind_cuda_bytes(m);
     bind_cuda_graph(m);
 }

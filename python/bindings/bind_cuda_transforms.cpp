@@ -12,14 +12,6 @@ namespace {
 
 using Matrix = DeviceMatrix;
 
-/// As RowMap names them.
-cuda::RowMap map_of(const py::dict& fields) {
-    const auto number = [&](const char* name) { return fields[name].cast<std::size_t>(); };
-    return {number("programs"),   number("count"),          number("numbers"),  number("bags"),
-            number("vocabulary"), number("per_query"),      number("widest"),   number("hidden"),
-            number("partials"),   number("has_spare") != 0, number("is_beyond")};
-}
-
 std::size_t map_scratch_bytes(const py::dict& map, std::size_t given) {
     cuda::Scratch scratch;
     const cuda::RowMapper mapper(map_of(map), given, scratch);

@@ -26,4 +26,12 @@ inline cuda::Scan scan_from(const std::string& name) {
     throw py::value_error("scan: got '" + name + "', expected 'groups', 'thresholds' or 'bytes'");
 }
 
+/// As RowMap names them.
+inline cuda::RowMap map_of(const py::dict& fields) {
+    const auto number = [&](const char* name) { return fields[name].cast<std::size_t>(); };
+    return {number("programs"),   number("count"),          number("numbers"),  number("bags"),
+            number("vocabulary"), number("per_query"),      number("widest"),   number("hidden"),
+            number("partials"),   number("has_spare") != 0, number("is_beyond")};
+}
+
 }  // namespace nearfield::bindings

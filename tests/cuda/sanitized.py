@@ -30,6 +30,7 @@ from cuda import (
     test_graph_search,
     test_group_maxima,
     test_lists,
+    test_map_queries,
     test_map_rows,
     test_merge_ranked,
     test_pq,
@@ -116,6 +117,8 @@ def maps(shim: Any, seed: int) -> None:
     for i in range(4):
         test_map_rows.check(shim, 2 * i + seed)
     test_map_rows.check_numbers(shim, seed)
+    for i, kind in enumerate(test_map_queries.TYPES):
+        test_map_queries.check(shim, seed + i, kind)
     test_folded.check(shim, seed)
     for i, stored in enumerate(test_folded_scan.STORED):
         test_folded_scan.check(shim, seed + i, stored, ("l2", "cosine", "ip")[i % 3])

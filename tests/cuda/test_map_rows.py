@@ -37,40 +37,46 @@ class Packed:
         self.entries = np.array(entries, np.uint64)
 
 
-def mapped(shim: Shim, seed: int, x: np.ndarray, transforms: list[Any], ids: Any) -> np.ndarray:
-    """Return rows mapped by the kernel; ids None: by the first, in tiles of one row."""
+def launched(
+    shim: Shim, kernel: str, seed: int, x: np.ndarray, transforms: list[Any], ids: Any, *out: Any
+) -> None:
+    """Run one of the kernels; out: what it takes after the number of tiles.
+
+    ids None: all by the first, in tiles of one row; of map_queries_1 too, then each row's own.
+    """
     rng = np.random.default_rng(seed)
-    tile = ROWS if ids is not None else 1
+    tile = ROWS if kernel.endswith("_8") else 1
     packed, (rows, dim) = Packed(transforms), x.shape
     needs = programs.Needs(dim)
     for transform in transforms:
         needs |= programs.needs_of(transform, dim)
     floats = tile * ((1 + needs.has_spare) * needs.widest + needs.hidden + needs.partials)
-    order = offsets = None
+    numbers = order = offsets = None
     tiles = -(-rows // tile)
-    if ids is not None:
+    if ids is not None and tile == 1:
+        numbers = (ids + 1).astype(np.uint32)
+    elif ids is not None:
         order = np.argsort(ids, kind="stable").astype(np.uint32)
         starts = np.searchsorted(ids[order], np.arange(-1, len(transforms) + 1))
         offsets = np.append(starts, rows).astype(np.uint32)
         tiles += len(transforms) + 2
-    columns = transforms[0].out_dim or dim
-    out = GuardedArray((rows, columns), np.float32, rng)
     u32, zero = np.uint32, None
     shim.launch(
-        *(
-            f"map_rows_{tile}",
-            (int(rng.integers(1, tiles + 1)),),
-            (128,),
-            noisy(x, rng),
-            np.uint64(dim),
-        ),
-        *(u32(0), u32(dim), u32(rows), u32(1), packed.entries, u32(len(transforms)), zero, order),
-        *(offsets, zero, u32(0), zero, u32(floats), u32(needs.widest), u32(needs.hidden)),
-        *(u32(needs.has_spare), u32(tiles), out.array, u32(0), np.uint64(columns), u32(columns)),
-        zero,
+        *(kernel, (int(rng.integers(1, tiles + 1)),), (128,), noisy(x, rng), np.uint64(dim)),
+        *(u32(0), u32(dim), u32(rows), u32(1), packed.entries, u32(len(transforms)), numbers),
+        *(order, offsets, zero, u32(0), zero, u32(floats), u32(needs.widest), u32(needs.hidden)),
+        *(u32(needs.has_spare), u32(tiles), *out),
         shared=4 * floats,
         seed=seed,
     )
+
+
+def mapped(shim: Shim, seed: int, x: np.ndarray, transforms: list[Any], ids: Any) -> np.ndarray:
+    """Return rows mapped by the kernel; ids None: by the first, in tiles of one row."""
+    columns = transforms[0].out_dim or x.shape[1]
+    out = GuardedArray((len(x), columns), np.float32, np.random.default_rng(seed))
+    to = (out.array, np.uint32(0), np.uint64(columns), np.uint32(columns), None)
+    launched(shim, f"map_rows_{1 if ids is None else ROWS}", seed, x, transforms, ids, *to)
     return out.check()
 
 

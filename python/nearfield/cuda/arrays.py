@@ -38,11 +38,15 @@ class DeviceMatrix(NamedTuple):
         Whether it was a single vector.
     keep : object
         What must live until the work that reads it is enqueued.
+    unmapped : tuple, optional
+        Of queries that a search maps itself, which have no address yet: a ``RowMap`` of
+        cuda/search/row_map.h, and the place of the rows that it takes.
     """
 
     place: tuple[int, int, int, int, str]
     one_vector: bool
     keep: Any
+    unmapped: tuple[dict[str, int], tuple[int, int, int, int, str]] | None = None
 
 
 class _Array(NamedTuple):

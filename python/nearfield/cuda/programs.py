@@ -6,10 +6,11 @@ used there, and freed with it. Factors are multiplied in as the CPU engine does.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from .library import library
 if TYPE_CHECKING:
     from ..transforms import Transform
 
-__all__ = ["Needs", "Program", "needs_of", "resident", "stream_of_programs"]
+__all__ = ["Needs", "Program", "needs_of", "programs_read", "resident", "stream_of_programs"]
 
 # As cuda/kernels/row_maps.cuh numbers them.
 _DIAGONAL, _NORMALISE, _ACTIVATE, _AFFINE, _RESIDUAL, _MODULATE = range(6)
@@ -89,6 +90,17 @@ _lock = threading.Lock()
 def stream_of_programs(device: int) -> Any:
     """Return the stream that programs are copied and freed on."""
     return library().Stream(device)
+
+
+@contextlib.contextmanager
+def programs_read(device: int, stream: int) -> Iterator[None]:
+    """Order what is enqueued on `stream` after the copy of programs and before they are freed."""
+    programs = stream_of_programs(device).handle
+    library().wait_for(device, stream, programs)
+    try:
+        yield
+    finally:  # what fails halfway may read them all the same
+        library().wait_for(device, programs, stream)
 
 
 def resident(transform: Transform, device: int) -> Program:

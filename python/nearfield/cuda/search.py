@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from .arrays import (
 from .holding import reading
 from .library import library
 from .owners import Owner, owner_of
+from .programs import programs_read
 from .streams import as_stream
 
 __all__ = [
@@ -93,7 +95,8 @@ def _topk(
         raise ValueError(f"corpus: got {rows.place[2]} columns, expected at most {LARGEST_DIM}")
     from .transforms import queries_there, shaped
 
-    q, lead = queries_there("queries", queries, rows.place[2], mapped, device, on)
+    dim = rows.place[2]
+    q, lead = queries_there("queries", queries, dim, mapped, device, on, fuses=True)
     if exclude_self and (q.place[1] != rows.place[1] or lead is not None):
         raise ValueError(
             f"exclude_self: got {q.place[1]} queries for {rows.place[1]} rows, expected as many "
@@ -133,12 +136,14 @@ def run(
     """
     native, place = library(), (device, stream)
     extras = (address_of(mask), address_of(labels), address_of(constants))
-    way = (scan_choice(), address_of(codes), folding)
     asked = (k, extras, exclude_self)
-    needed = native.scratch_bytes(queries.place, rows.place, *asked, *way)
+    how = (scan_choice(), address_of(codes), folding, queries.unmapped)
+    needed = native.scratch_bytes(queries.place, rows.place, *asked, *how)
+    reads = programs_read(*place) if queries.unmapped is not None else nullcontext()
 
     def enqueue(out: tuple[int, int, int], scratch: int) -> None:
-        native.search(queries.place, rows.place, metric, *asked, out, scratch, *place, *way)
+        with reads:
+            native.search(queries.place, rows.place, metric, *asked, out, scratch, *place, *how)
 
     return answered(owner, queries, k, needed, place, enqueue)
 

@@ -18,13 +18,13 @@ from .arrays import DeviceMatrix, as_device_array, as_device_matrix, device_of, 
 from .holding import reading
 from .library import library
 from .owners import owner_of
-from .programs import Needs, needs_of, resident, stream_of_programs
+from .programs import Needs, needs_of, programs_read, resident
 from .search import uploaded
 
 if TYPE_CHECKING:
     from ..transforms import Transform
 
-__all__ = ["applied", "mapped", "queries_there", "shaped"]
+__all__ = ["applied", "mapped", "queries_there", "shaped", "unmapped"]
 
 _FLOATS = ("float32", "float16", "bfloat16")
 
@@ -38,14 +38,21 @@ class _Ids(NamedTuple):
 
 
 def queries_there(
-    name: str, q: Any, dim: int, given: tuple[Any, Any, Any], device: int, stream: int
+    name: str,
+    q: Any,
+    dim: int,
+    given: tuple[Any, Any, Any],
+    device: int,
+    stream: int,
+    *,
+    fuses: bool = False,
 ) -> tuple[DeviceMatrix, tuple[int, ...] | None]:
     """Take queries on the device and what `transform`, `transform_ids` and `tokens` make of them.
 
     Returns
     -------
     DeviceMatrix
-        Rows as they are searched; their map is enqueued.
+        Rows as they are searched. Their map is enqueued, or, with `fuses`, left to the search.
     tuple of int or None
         Axes of the results before the last where there is one for a bundle, for :func:`shaped`.
 
@@ -63,7 +70,7 @@ def queries_there(
     plan = Plan(transforms, tokens=tokens)
     if transform is not transforms[0]:
         plan = _several(transforms, ids, there.place[1], in_dim, dim, device, stream)
-    rows, _ = mapped(there, plan, dim, device, stream)
+    rows, _ = (unmapped if fuses else mapped)(there, plan, dim, device, stream)
     if plan.bundle is None:
         return rows, None
     return rows, (plan.bundle,) if there.one_vector else (there.place[1], plan.bundle)
@@ -90,12 +97,28 @@ def mapped(
     DeviceArray or None
         With `checks`, a uint32 that becomes 1 where a row given is not finite.
     """
-    beyond = uploaded(np.zeros(1, np.uint32), device, stream)[0] if checks else None
+    beyond = _beyond(checks, device, stream)
     given = rows.place[1] * (plan.bundle or 1)
     out = library().DeviceArray((max(given, 1), dim), "float32", device, stream)
     place = (out._address, given, dim, dim, "float32")
     _run(rows, plan, place, device, stream, 0 if beyond is None else beyond._address)
     return DeviceMatrix(place, rows.one_vector and plan.bundle is None, out), beyond
+
+
+def unmapped(
+    rows: DeviceMatrix, plan: Plan, dim: int, device: int, stream: int, *, checks: bool = False
+) -> tuple[DeviceMatrix, Any]:
+    """Return what :func:`mapped` returns with the map left to the search that reads the rows."""
+    beyond, given = _beyond(checks, device, stream), rows.place[1] * (plan.bundle or 1)
+    fields, keep = _fields(plan, rows.place[1], rows.place[2], given, device, stream)
+    fields["is_beyond"] = 0 if beyond is None else beyond._address
+    place = (0, given, dim, dim, "float32")
+    one_vector = rows.one_vector and plan.bundle is None
+    return DeviceMatrix(place, one_vector, (rows.keep, keep), (fields, rows.place)), beyond
+
+
+def _beyond(checks: bool, device: int, stream: int) -> Any:
+    return uploaded(np.zeros(1, np.uint32), device, stream)[0] if checks else None
 
 
 def applied(
@@ -204,11 +227,8 @@ def _run(
     fields["is_beyond"] = beyond
     needed = native.map_scratch_bytes(fields, given)
     scratch = native.DeviceArray((max(needed, 1),), "uint8", device, stream)
-    programs = stream_of_programs(device).handle
-    # After their copy, and before they are freed.
-    native.wait_for(device, stream, programs)
-    native.map_rows(fields, rows.place, out, scratch._address, device, stream)
-    native.wait_for(device, programs, stream)
+    with programs_read(device, stream):
+        native.map_rows(fields, rows.place, out, scratch._address, device, stream)
     del keep
 
 

@@ -268,3 +268,66 @@ def test_the_index_outlives_every_failure(
             monkeypatch.delenv("STANDIN_FAILS")
         found = there.search(DlpackArray(standin, q), transform=transforms)
         same(found, index.search(q, transform=transforms), standin)
+
+
+class Counted:
+    """Launches and allocations of a search that is enqueued and run."""
+
+    def __init__(self, standin: Standin, search: Any) -> None:
+        search()  # compiled, copied
+        standin.finish()
+        before = standin.launches, standin.calls("cuMemAllocAsync")
+        self.found = search()
+        standin.finish()
+        self.launches = standin.launches - before[0]
+        self.allocations = standin.calls("cuMemAllocAsync") - before[1]
+
+
+def test_a_scan_reads_queries_as_they_are_mapped(standin: Standin) -> None:
+    """The map and the preparation are one launch, in no memory but the search's own."""
+    rows, q, transform = random(2304, 8), random(3, 8, seed=4), several(1, 8)[0]
+    index = nf.FlatIndex(8, "ip", quantizer="float16")
+    index.add(rows)
+    there, queries = index.to("cuda"), DlpackArray(standin, q)
+    plain = Counted(standin, lambda: there.search(queries, k=1))
+    mapped = Counted(standin, lambda: there.search(queries, k=1, transform=transform))
+    assert (mapped.launches, mapped.allocations) == (plain.launches, plain.allocations)
+    same(mapped.found, index.search(q, k=1, transform=transform), standin)
+    # Which of some transforms a few rows have takes their numbers, and no sorting.
+    ids, some = DlpackArray(standin, np.array([1, -1, 0])), several(2, 8)
+    how = {"transform": some, "transform_ids": ids}
+    chosen = Counted(standin, lambda: there.search(queries, k=1, **how))
+    assert chosen.launches == plain.launches + 1
+    same(chosen.found, index.search(q, k=1, transform=some, transform_ids=[1, -1, 0]), standin)
+    # All rows scored exactly: a launch for the map.
+    few = nf.FlatIndex(8, "ip")
+    few.add(rows[:50])
+    away = few.to("cuda")
+    exact = Counted(standin, lambda: away.search(queries, k=1))
+    away_mapped = Counted(standin, lambda: away.search(queries, k=1, transform=transform))
+    assert away_mapped.launches == exact.launches + 1
+    assert away_mapped.allocations == exact.allocations
+
+
+@pytest.mark.slow
+def test_tiles_of_queries_that_are_mapped_at_once(standin: Standin) -> None:
+    """More queries than a scan takes at a time, each with a transform of its own, and bundles."""
+    rows, some = random(2304, 4), several(3, 4)
+    q = random(4100, 4, seed=4)
+    ids = np.random.default_rng(1).integers(-1, 3, 4100)
+    found = nf.topk(
+        DlpackArray(standin, q), DlpackArray(standin, rows), k=1, transform=some, transform_ids=ids
+    )
+    same(found, nf.topk(q, rows, k=1, transform=some, transform_ids=ids), standin)
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_a_transform_with_a_corpus_adapter(standin: Standin, metric: str) -> None:
+    """What is folded is mapped by a launch of its own: folding reads whole queries."""
+    index = nf.FlatIndex(8, metric)
+    index.add(random(2304, 8))
+    index.add_corpus_adapter("legal", random(8, 2, seed=1), random(8, 2, seed=2))
+    there, q = index.to("cuda"), random(3, 8, seed=4)
+    how = {"k": 1, "transform": several(1, 8)[0], "corpus_adapter": "legal"}
+    same(there.search(DlpackArray(standin, q), **how), index.search(q, **how), standin)
+    same(there.search(q, **how), index.search(q, **how), standin)

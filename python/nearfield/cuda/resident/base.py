@@ -68,6 +68,9 @@ class Resident(ABC):
     folds: ClassVar[bool] = False
     """Whether its searches take corpus adapters, as shares in ``params["corpus_adapter"]``."""
 
+    fuses_maps: ClassVar[bool] = False
+    """Whether its searches map their queries themselves, in the launch that prepares them."""
+
     def __init__(self, index: Index, device: int) -> None:
         self.device = device
         self._index = index  # it stays on the CPU
@@ -193,9 +196,8 @@ class Resident(ABC):
         there, beyond = DeviceMatrix(place, False, keep), None
         if queries.plan is not None:
             dim, on = self._core.dim, self.stream
-            there, beyond = transforms.mapped(
-                there, queries.plan, dim, self.device, on, checks=True
-            )
+            made = transforms.unmapped if self.fuses_maps else transforms.mapped
+            there, beyond = made(there, queries.plan, dim, self.device, on, checks=True)
         with reading(self.device, self.stream):  # of a filter that is there
             found = self._run(None, there, k, rows, own, self.stream)
         ids, scores, counts = map(self._downloaded, found)
@@ -222,8 +224,9 @@ class Resident(ABC):
                 "rows of the index are"
             )
         on = owner_of(q).current_stream(device) if stream is None else as_stream(stream, device)
+        dim, fuses = self._core.dim, self.fuses_maps
         with reading(device, on):
-            there, lead = transforms.queries_there("q", q, self._core.dim, mapped, device, on)
+            there, lead = transforms.queries_there("q", q, dim, mapped, device, on, fuses=fuses)
             own |= self._reaching(recall, k, there.place[1])
             return transforms.shaped(self._run(q, there, k, rows, own, on), lead)
 

@@ -79,6 +79,7 @@ class ResidentRows(Resident):
     """Every row is scored; answers are exact."""
 
     folds = True
+    fuses_maps = True
     what = "a FlatIndex of float32, float16, bfloat16, int8 or uint8 rows"
 
     @staticmethod
