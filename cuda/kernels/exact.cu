@@ -87,10 +87,10 @@ __device__ void widen(const T* in, u64 stride, u32 rows, u32 dim, float* out) {
 }  // namespace
 }  // namespace nearfield
 
-/// Grid (any, queries / 8), blocks of a multiple of 32 threads. scores: queries x rows. lengths: a query of
+/// Grid (any, queries / 8), blocks of 32 to 128 threads, a multiple of 32. scores: queries x rows. lengths: a query of
 /// length 0 need not be scored; null: all are.
 #define NEARFIELD_EXACT(SUFFIX, TYPE)                                                             \
-    extern "C" __global__ void exact_scores_##SUFFIX(                                             \
+    extern "C" __global__ void __launch_bounds__(128) exact_scores_##SUFFIX(                      \
         const float* queries, nearfield::u32 query_count, nearfield::u32 first_query,             \
         const TYPE* rows, nearfield::u64 stride, nearfield::u32 row_count, nearfield::u32 dim,    \
         nearfield::u32 metric, const nearfield::u8* mask, nearfield::u32 leaves_out_self,         \
