@@ -5,10 +5,12 @@ They are small enough to be built within the check; recall is against a flat ind
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -39,7 +41,7 @@ def indexes(check: Check, box: Box) -> Iterator[Case]:
     rows, queries = clustered(n, dim, 20 if small else QUERIES)
     yield from _cases(check, box, rows, queries, "flat", flat, {}, n)
     lists = 8 if small else 1024
-    for storage in ("float32", "sq8"):
+    for storage in ("float32", "sq8", "rabitq4"):
         for nprobe in (2,) if small else (16, 64):
             build = partial(ivf, lists=lists, storage=storage)
             name = f"IVF {storage}, {lists} lists, nprobe={nprobe}"
@@ -67,8 +69,7 @@ def flat(rows: np.ndarray) -> Any:
 def ivf(rows: np.ndarray, *, lists: int, storage: str) -> Any:
     import nearfield as nf
 
-    quantizer = "sq8" if storage == "int8" else storage
-    index = nf.IVFIndex(rows.shape[1], lists, "l2", quantizer=quantizer)
+    index = nf.IVFIndex(rows.shape[1], lists, "l2", quantizer=storage)
     index.train(rows[: 64 * lists])
     index.add(rows)
     return index
@@ -118,7 +119,12 @@ def _cases(
     size = f"{len(queries)} x {len(rows)} x {rows.shape[1]}"
     yield Case(
         f"{name}, {size}, k={K}",
-        {"cuda": partial(on_device, check, index, sets, params)},
+        {
+            "cuda" if scan == "groups" else f"cuda {scan}": partial(
+                on_device, check, index, sets, params, scan
+            )
+            for scan in (("groups", "thresholds", "bytes") if name == "flat" else ("groups",))
+        },
         {"cpu": partial(on_cpu, index, sets, params)},
         operations=2.0 * len(queries) * scanned * rows.shape[1],
         wanted=partial(nearest, rows, queries[:COMPARED]),
@@ -127,11 +133,20 @@ def _cases(
     )
 
 
-def on_device(check: Check, index: Any, sets: list[np.ndarray], params: dict[str, Any]) -> Run:
-    """The index on the device, asked for arrays that are there."""
-    there = index.to(f"cuda:{check.there.device}")
+def on_device(
+    check: Check, index: Any, sets: list[np.ndarray], params: dict[str, Any], scan: str
+) -> Run:
+    """The index on the device, asked for arrays that are there; scan: how rows are looked at."""
+    chosen = mock.patch.dict(os.environ, {"NEARFIELD_CUDA_SCAN": scan})
+    with chosen:
+        there = index.to(f"cuda:{check.there.device}")
     asked = [check.there.put(np.ascontiguousarray(one)) for one in sets]
-    return lambda i: there.search(asked[i % len(asked)], k=K, **params)
+
+    def once(i: int) -> Any:
+        with chosen:
+            return there.search(asked[i % len(asked)], k=K, **params)
+
+    return once
 
 
 def on_cpu(index: Any, sets: list[np.ndarray], params: dict[str, Any]) -> Run:
