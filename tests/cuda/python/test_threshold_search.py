@@ -145,3 +145,14 @@ def test_another_word_is_an_error(
     rows: Any = DlpackArray(standin, values(rng, (4, 2), "float32"))
     with pytest.raises(ValueError, match="got 'fast', expected 'groups', 'thresholds' or 'bytes'"):
         nf.topk(rows, rows, k=1)
+
+
+def test_queries_that_are_mapped_first(standin: Standin, rng: np.random.Generator) -> None:
+    """Mapped and prepared in one launch, and scanned by thresholds all the same."""
+    rows, queries = values(rng, (ROWS, 8), "float16"), values(rng, (QUERIES, 6), "float16")
+    adapter = nf.transforms.Affine(rng.standard_normal((8, 6)).astype(np.float32))
+    arrays = DlpackArray(standin, queries), DlpackArray(standin, rows)
+    clears = standin.calls("cuMemsetD8Async")
+    found = nf.topk(*arrays, k=1, metric="ip", transform=adapter)
+    assert standin.calls("cuMemsetD8Async") == clears + 3, "not a scan by thresholds"
+    same(found, nf.topk(queries, rows, k=1, metric="ip", transform=adapter), standin)
