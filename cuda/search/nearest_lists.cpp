@@ -1,65 +1,120 @@
 #include "cuda/search/nearest_lists.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/interrupt.h"
 #include "base/view.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/search/list_search.h"
 #include "cuda/search/topk.h"
 #include "index/hnsw/graph_table.h"
+#include "quant/raw/exact.h"
 
 namespace nearfield::cuda {
 namespace {
 
 constexpr std::size_t kBlockBytes = std::size_t{16} << 20;  // of rows on their way
 constexpr std::size_t kQueries = 4096;
+/// How many times fewer rows lists have to let a row meet, for what they cost beside the products.
+constexpr std::size_t kWorthLists = 16;
+
+DeviceBuffer room_for(const StreamRef& stream, std::size_t bytes) {
+    return {stream, std::max<std::size_t>(bytes, 1)};
+}
+
+template <class T>
+DeviceBuffer copied(const StreamRef& stream, const std::vector<T>& from) {
+    DeviceBuffer there = room_for(stream, from.size() * sizeof(T));
+    copy_to_device(stream, there.address(), from.data(), from.size() * sizeof(T));
+    stream.synchronize();
+    return there;
+}
+
+/// Means of lists of rows that come in their order; of unit length, unless lists are found by distance.
+class ListMeans {
+public:
+    ListMeans(std::span<const std::size_t> begin, std::size_t dim, bool by_distance)
+        : begin_(begin), by_distance_(by_distance), row_(dim), sum_(dim) {}
+
+    void add(DType dtype, const std::uint8_t* row) {
+        while (next_ == begin_[list_ + 1]) end_list();
+        widen_plain(dtype, row, row_.data(), row_.size());
+        for (std::size_t d = 0; d < row_.size(); ++d) sum_[d] += static_cast<double>(row_[d]);
+        ++next_;
+    }
+
+    std::vector<float> take() {
+        while (list_ + 1 < begin_.size()) end_list();
+        return std::move(means_);
+    }
+
+private:
+    void end_list() {
+        double squared = 0.0;
+        for (const double x : sum_) squared += x * x;
+        const auto rows = static_cast<double>(begin_[list_ + 1] - begin_[list_]);
+        const double by = by_distance_ ? rows : std::sqrt(squared);
+        for (double& x : sum_) means_.push_back(static_cast<float>(by > 0.0 ? x / by : 0.0));
+        std::fill(sum_.begin(), sum_.end(), 0.0);
+        ++list_;
+    }
+
+    std::span<const std::size_t> begin_;
+    bool by_distance_;
+    std::vector<float> row_;
+    std::vector<double> sum_;
+    std::vector<float> means_;
+    std::size_t list_ = 0, next_ = 0;
+};
 
 /// Rows of a store on a device, and searches among them.
-class Lists {
+class Searches {
 public:
-    Lists(const StreamRef& stream, const StoredRows& stored, std::span<const Id> rows,
-          bool by_distance, std::size_t wanted)
+    Searches(const StreamRef& stream, const NearestTask& task, bool by_lists)
         : stream_(stream),
-          row_bytes_(stored.rows.cols * size_of(stored.rows.dtype)),
-          memory_(stream, std::max<std::size_t>(rows.size() * row_bytes_, 1)),
-          wanted_(wanted) {
-        const std::size_t dim = stored.rows.cols;
-        request_.rows = {memory_.address(), rows.size(), dim, dim, stored.rows.dtype};
-        request_.k = std::min(wanted, rows.size());
-        const Metric metric = stored.codes.spec.metric;
-        request_.metric = metric == Metric::kIp && by_distance ? Metric::kL2 : metric;
-        upload(stored.rows, rows);
-        constants_ = DeviceBuffer(stream, std::max<std::size_t>(constants_bytes(request_.rows), 1));
-        if (constants_bytes(request_.rows) != 0) {
-            compute_constants(stream, request_.rows, request_.metric, constants_.address());
-            request_.constants = constants_.address();
+          task_(task),
+          by_lists_(by_lists),
+          rows_({0, task.which.size(), task.rows.rows.cols, task.rows.rows.cols,
+                 task.rows.rows.dtype}),
+          metric_(task.rows.codes.spec.metric == Metric::kIp && task.by_distance
+                      ? Metric::kL2
+                      : task.rows.codes.spec.metric),
+          memory_(room_for(stream, bytes())) {
+        rows_.address = memory_.address();
+        if (by_lists_ && rows_.dtype == DType::kI8) excess_ = room_for(stream, bytes());
+        ListMeans means(task_.lists, rows_.cols, metric_ == Metric::kL2);
+        upload(means);
+        if (by_lists_) {
+            list(means.take());
+        } else {
+            constants_ = room_for(stream, constants_bytes(rows_));
+            compute_constants(stream, rows_, metric_, constants_.address());
         }
     }
 
     void find(const TakeNumbers& take) {
-        const std::size_t n = request_.rows.rows, most = std::min(kQueries, n);
-        const std::size_t k = request_.k;
-        const DeviceBuffer ids(stream_, most * k * sizeof(std::int64_t));
-        const DeviceBuffer scores(stream_, most * k * sizeof(float));
-        const DeviceBuffer counts(stream_, most * sizeof(std::int64_t));
-        request_.queries = request_.rows;
-        request_.queries.rows = most;
-        const DeviceBuffer scratch(stream_, std::max<std::size_t>(scratch_bytes(request_), 1));
+        const std::size_t n = rows_.rows, most = std::min(kQueries, n);
+        const std::size_t k = std::min(task_.wanted, n), wanted = task_.wanted;
+        const DeviceBuffer ids = room_for(stream_, most * k * sizeof(std::int64_t));
+        const DeviceBuffer scores = room_for(stream_, most * k * sizeof(float));
+        const DeviceBuffer counts = room_for(stream_, most * sizeof(std::int64_t));
+        const SearchOut out{ids.address(), scores.address(), counts.address()};
+        const DeviceBuffer scratch = room_for(stream_, needed(block(0, most), k));
         std::vector<std::int64_t> found(most * k);
-        std::vector<Id> numbers(most * wanted_, kNoNode);
+        std::vector<Id> numbers(most * wanted, kNoNode);
         for (std::size_t first = 0; first < n; first += most) {
             checkpoint();
             const std::size_t count = std::min(most, n - first);
-            request_.queries.address = memory_.address() + first * row_bytes_;
-            request_.queries.rows = count;
-            topk(stream_, request_, {ids.address(), scores.address(), counts.address()},
-                 scratch.address());
+            search(block(first, count), k, out, scratch.address());
             copy_to_host(stream_, found.data(), ids.address(), count * k * sizeof(std::int64_t));
             stream_.synchronize();
             for (std::size_t i = 0; i < count * k; ++i) {
-                numbers[i / k * wanted_ + i % k] =
+                numbers[i / k * wanted + i % k] =
                     found[i] >= 0 ? static_cast<Id>(found[i]) : kNoNode;
             }
             take(first, count, numbers.data());
@@ -67,33 +122,93 @@ public:
     }
 
 private:
-    void upload(const RowsView& stored, std::span<const Id> rows) {
-        const std::size_t step = std::max<std::size_t>(kBlockBytes / row_bytes_, 1);
-        std::vector<std::uint8_t> block(std::min(step, rows.size()) * row_bytes_);
-        for (std::size_t first = 0; first < rows.size(); first += step) {
-            const auto some = rows.subspan(first, std::min(step, rows.size() - first));
-            copy_stored_rows(stored, some, block.data());
-            copy_to_device(stream_, memory_.address() + first * row_bytes_, block.data(),
-                           some.size() * row_bytes_);
+    std::size_t row_bytes() const noexcept { return rows_.cols * size_of(rows_.dtype); }
+    std::size_t bytes() const noexcept { return rows_.rows * row_bytes(); }
+
+    DeviceRows block(std::size_t first, std::size_t count) const noexcept {
+        DeviceRows some = rows_;
+        some.address += first * row_bytes();
+        some.rows = count;
+        return some;
+    }
+
+    SearchRequest among_all(const DeviceRows& queries, std::size_t k) const noexcept {
+        return {queries, rows_, metric_, k, 0, 0, constants_.address()};
+    }
+    ListRequest among_lists(const DeviceRows& queries, std::size_t k) const noexcept {
+        return {queries, *listed_, metric_, k, std::min(task_.probed + 1, task_.lists.size() - 1)};
+    }
+
+    std::size_t needed(const DeviceRows& queries, std::size_t k) const {
+        return by_lists_ ? list_scratch_bytes(among_lists(queries, k))
+                         : scratch_bytes(among_all(queries, k));
+    }
+    void search(const DeviceRows& queries, std::size_t k, const SearchOut& out,
+                CUdeviceptr scratch) const {
+        if (by_lists_) return search_lists(stream_, among_lists(queries, k), out, scratch);
+        topk(stream_, among_all(queries, k), out, scratch);
+    }
+
+    void upload(ListMeans& means) {
+        const std::size_t step = std::max<std::size_t>(kBlockBytes / row_bytes(), 1);
+        std::vector<std::uint8_t> some(std::min(step, rows_.rows) * row_bytes());
+        for (std::size_t first = 0; first < rows_.rows; first += step) {
+            const std::size_t count = std::min(step, rows_.rows - first);
+            copy_stored_rows(task_.rows.rows, task_.which.subspan(first, count), some.data());
+            const CUdeviceptr offset = first * row_bytes();
+            copy_to_device(stream_, rows_.address + offset, some.data(), count * row_bytes());
+            for (std::size_t i = 0; by_lists_ && i < count; ++i) {
+                means.add(rows_.dtype, some.data() + i * row_bytes());
+            }
+            stream_.synchronize();
+            if (excess_.address() == 0) continue;
+            for (std::uint8_t& x : some) x ^= 0x80U;
+            copy_to_device(stream_, excess_.address() + offset, some.data(), count * row_bytes());
             stream_.synchronize();
         }
     }
 
+    void list(const std::vector<float>& means) {
+        const std::size_t lists = task_.lists.size() - 1, dim = rows_.cols;
+        std::vector<std::uint32_t> offsets(task_.lists.begin(), task_.lists.end()), sizes(lists);
+        offsets.push_back(offsets.back());  // the list without rows
+        for (std::size_t i = 0; i < lists; ++i) sizes[i] = offsets[i + 1] - offsets[i];
+        offsets_ = copied(stream_, offsets);
+        means_ = copied(stream_, means);
+        listed_.emplace(ListedRows{.rows = rows_,
+                                   .offsets = offsets_.address(),
+                                   .centroids = {means_.address(), lists, dim, dim, DType::kF32},
+                                   .sizes = ListSizes(sizes),
+                                   .grouped = nullptr});
+        if (excess_.address() != 0) listed_->rows.address = excess_.address();
+        constants_ = room_for(stream_, list_constants_bytes(listed_->rows));
+        compute_list_constants(stream_, listed_->rows, metric_, constants_.address());
+        listed_->constants = constants_.address();
+        of_means_ = room_for(stream_, list_constants_bytes(listed_->centroids));
+        compute_list_constants(stream_, listed_->centroids, metric_, of_means_.address());
+        listed_->centroid_constants = of_means_.address();
+    }
+
     StreamRef stream_;
-    std::size_t row_bytes_;
+    const NearestTask& task_;
+    bool by_lists_;
+    DeviceRows rows_;
+    Metric metric_;
     DeviceBuffer memory_;
-    DeviceBuffer constants_;
-    std::size_t wanted_;
-    SearchRequest request_;
+    DeviceBuffer excess_;  // of int8 rows in lists: their values + 128
+    DeviceBuffer constants_, offsets_, means_, of_means_;
+    std::optional<ListedRows> listed_;
 };
 
 }  // namespace
 
-NearestSource nearest_on(Device& device) {
-    return [&device](const StoredRows& stored, std::span<const Id> rows, bool by_distance,
-                     std::size_t wanted, const TakeNumbers& take) {
+NearestSource nearest_on(Device& device, std::size_t most_compared) {
+    return [&device, most_compared](const NearestTask& task, const TakeNumbers& take) {
         const Stream stream(device);
-        Lists(stream.ref(), stored, rows, by_distance, wanted).find(take);
+        const std::size_t rows = task.which.size(), lists = task.lists.size() - 1;
+        const std::size_t met = lists == 0 ? rows : (task.probed + 1) * rows / lists;
+        const std::size_t most = most_compared != 0 ? most_compared : kWorthLists * met;
+        Searches(stream.ref(), task, rows > most).find(take);
     };
 }
 

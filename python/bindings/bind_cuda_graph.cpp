@@ -130,8 +130,9 @@ void search(const cuda::DeviceGraph& graph, const Matrix& queries, const Matrix&
 
 /// index.add, a graph over many rows being made with the help of a device.
 void add_on(const py::object& index, const py::object& rows, const py::object& labels,
-            const py::object& replace, const py::object& threads, int device) {
-    const NearestSource source = cuda::nearest_on(cuda::Device::at(device));
+            const py::object& replace, const py::object& threads, int device,
+            std::size_t most_compared) {
+    const NearestSource source = cuda::nearest_on(cuda::Device::at(device), most_compared);
     const NearestScope scope(source);
     index.attr("add")(rows, labels, replace, threads);
 }
@@ -140,7 +141,7 @@ void add_on(const py::object& index, const py::object& rows, const py::object& l
 
 void bind_cuda_graph(py::module_& m) {
     m.def("add_on", &add_on, py::arg("index"), py::arg("rows"), py::arg("labels"),
-          py::arg("replace"), py::arg("threads"), py::arg("device"));
+          py::arg("replace"), py::arg("threads"), py::arg("device"), py::arg("most_compared"));
     using Release = py::call_guard<py::gil_scoped_release>;
     bind_tables(m);
     bind_device_graph(m);

@@ -147,13 +147,17 @@ private:
             chosen.set(node, s.chooser.choose(s.candidates, chosen.most()));
         };
         const NearestSpec spec = nearest_spec(graph_.spec);
-        if (source != nullptr) return take_from(*source, rows.rows, stored, spec.wanted + 1, take);
+        if (source != nullptr) {
+            const NearestTask task{reader_.stored(),        stored,          rows.lists.begin,
+                                   rows.rows.by_distance(), spec.wanted + 1, spec.probed};
+            return take_from(*source, rows.rows, task, take);
+        }
         nearest_rows(rows.rows, rows.lists, spec, threads_, take);
     }
 
     /// What a source finds, as far as the bytes of the rows say: all distances of a build are theirs.
-    void take_from(const NearestSource& source, const ByteRows& rows, std::span<const Id> stored,
-                   std::size_t wanted, const TakeNearest& take) const {
+    void take_from(const NearestSource& source, const ByteRows& rows, const NearestTask& task,
+                   const TakeNearest& take) const {
         struct Scratch {
             std::vector<Id> ids;
             std::vector<float> distances;
@@ -165,7 +169,7 @@ private:
                 Scratch& s = scratch[static_cast<std::size_t>(worker)];
                 const auto node = static_cast<Id>(first + i);
                 s.ids.clear();
-                for (const Id id : std::span(numbers + i * wanted, wanted)) {
+                for (const Id id : std::span(numbers + i * task.wanted, task.wanted)) {
                     if (id < rows.size() && id != node) s.ids.push_back(id);
                 }
                 s.distances.resize(s.ids.size());
@@ -178,7 +182,7 @@ private:
                 take(node, s.nearest, worker);
             });
         };
-        source(reader_.stored(), stored, rows.by_distance(), wanted, take_block);
+        source(task, take_block);
     }
 
     const RowReader& reader_;

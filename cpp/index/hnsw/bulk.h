@@ -21,12 +21,19 @@ namespace nearfield {
 /// fewer; the row itself may be among them.
 using TakeNumbers = std::function<void(std::size_t first, std::size_t count, const Id* numbers)>;
 
-/// What finds the nearest ones of some rows among each other, elsewhere: on a device, for one. Rows count from 0 in
-/// the order of `which`; every one is to be taken once, in ascending order, on this thread. by_distance as of the
-/// graph.
-using NearestSource =
-    std::function<void(const StoredRows& rows, std::span<const Id> which, bool by_distance,
-                       std::size_t wanted, const TakeNumbers& take)>;
+/// Rows whose nearest ones among each other are to be found. They count from 0 in the order of `which`.
+struct NearestTask {
+    const StoredRows& rows;
+    std::span<const Id> which;
+    std::span<const std::size_t> lists;  // of near rows: where each begins, and the end
+    bool by_distance;                    // as of the graph
+    std::size_t wanted;                  // of each row
+    std::size_t probed;                  // lists, where a row is not compared with all others
+};
+
+/// What finds them elsewhere: on a device, for one. Every row is to be taken once, in ascending order, on this
+/// thread.
+using NearestSource = std::function<void(const NearestTask& task, const TakeNumbers& take)>;
 
 /// While it lives, graphs over many rows that this thread makes get the nearest ones of level 0 from `source`.
 class NearestScope {

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cuda.python.test_index_on_device import METRICS, same
 from cuda.standin import Standin
+from nearfield.cuda.resident.graph import ResidentGraph
 from property.test_datasets import SETS
 from property.test_hnsw_recall import recall, rows_and_queries
 
@@ -40,6 +41,25 @@ def test_recall_beside_the_graph_of_the_cpu(standin: Standin, tmp_path: Path) ->
     assert recall(on_device.ids, rows, some, metric) >= 0.85
 
 
+def test_nearest_rows_by_lists(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows meet those of some lists near to them; as with 1,500 rows of every set."""
+    name = "glove100"
+    rows, queries = rows_and_queries(name, 900)
+    metric: Any = SETS[name]
+    here = nf.HNSWIndex(rows.shape[1], 8, metric, ef_construction=24)
+    here.add(rows)
+    monkeypatch.setattr(ResidentGraph, "most_compared", 800)
+    there = nf.HNSWIndex(rows.shape[1], 8, metric, ef_construction=24).to("cuda")
+    there.add(rows)
+    built = there.to("cpu")
+    assert built.stats()["reachable"] == len(rows)
+    own, cpu = (
+        recall(index.search(queries, 10, ef_search=20).ids, rows, queries, metric)
+        for index in (built, here)
+    )
+    assert own >= cpu - 0.01
+
+
 def links_of(index: nf.HNSWIndex) -> np.ndarray:
     from nearfield.cuda.library import library
 
@@ -48,10 +68,17 @@ def links_of(index: nf.HNSWIndex) -> np.ndarray:
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("stored", ["float32", "bfloat16", "int8", "uint8"])
+@pytest.mark.parametrize("most", [0, 1], ids=["all", "lists"])
 def test_every_kind_of_rows(
-    standin: Standin, rng: np.random.Generator, metric: Any, stored: str
+    standin: Standin,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    metric: Any,
+    stored: str,
+    most: int,
 ) -> None:
     """Equal rows count as one, whoever finds the nearest ones."""
+    monkeypatch.setattr(ResidentGraph, "most_compared", most)
     rows = rng.integers(0, 90, (100, 8)).astype(stored if "int" in stored else np.float32)
     rows[60:95] = rows[60]
     there = nf.HNSWIndex(8, 4, metric, quantizer=stored).to("cuda")

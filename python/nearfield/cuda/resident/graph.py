@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,9 @@ class ResidentGraph(Resident):
     the device, for how many it lets answer is not known here, and where a walk is broader than a
     block's memory allows.
     """
+
+    most_compared: ClassVar[int] = 0
+    """Rows of a new graph that are compared with all others, at most; 0: as many as is worth it."""
 
     what = "an HNSWIndex of such rows"
     parameters = frozenset({"ef_search", "margin"})
@@ -116,7 +119,8 @@ class ResidentGraph(Resident):
         self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
     ) -> None:
         """Add rows; where they make a new graph, their nearest ones are found on the device."""
-        library().add_on(self._core, rows, labels, replace, threads, self.device)
+        most = self.most_compared
+        library().add_on(self._core, rows, labels, replace, threads, self.device, most)
 
     def _mask(self, rows: Any, copy: Any, stream: int) -> GraphMask | None:
         if rows is None:
