@@ -52,9 +52,8 @@ class PlacedIndex:
         ValueError
             No such name of a device, or one twice.
         TypeError
-            Not a :class:`FlatIndex` or an :class:`IVFIndex` of rows as they are or of codes without
-            `refine`, nor an :class:`HNSWIndex` of rows as they are: only those are searched on a
-            device. On several only rows as they are.
+            An :class:`HNSWIndex` of codes alone, without `refine`; for several devices any index
+            of codes alone: those are searched on the CPU, or on one device.
         DeviceError
             No device or driver, or too little memory.
 
@@ -68,12 +67,14 @@ class PlacedIndex:
         device takes beyond float32 finds nothing.
 
         Ids are those of the CPU, for the same `nprobe`, `margin` or `recall` where the index has
-        lists. In an :class:`HNSWIndex` they are of the same graph with the same scores, but a walk
-        on a device goes by the rows as they are stored, not by 4 bits a dimension, and scores all
-        rows that it keeps: at equal `ef_search` it may find others. A `recall` chooses `ef_search`
-        and `margin` by what :func:`nearfield.tune` measured on the CPU. All rows are scored where
-        few may answer, where a `filter` is a mask on the device, and where a walk would keep more
-        rows than a block's memory holds.
+        lists. Rows that `refine` keeps are what a device has and scores, all that are looked at;
+        their codes stay on the CPU, so `rerank` and `epsilon` change nothing there, and ids are
+        those of the CPU where these leave no row out. In an :class:`HNSWIndex` they are of the same
+        graph with the same scores, but a walk on a device goes by the rows as they are stored, not
+        by 4 bits a dimension, and scores all rows that it keeps: at equal `ef_search` it may find
+        others. A `recall` chooses `ef_search` and `margin` by what :func:`nearfield.tune` measured
+        on the CPU. All rows are scored where few may answer, where a `filter` is a mask on the
+        device, and where a walk would keep more rows than a block's memory holds.
 
         Examples
         --------

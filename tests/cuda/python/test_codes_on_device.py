@@ -123,12 +123,6 @@ def test_the_index_outlives_every_failure(
         same(there.search(q, k=4), here)
 
 
-def test_kept_rows_stay_on_the_cpu(standin: Standin) -> None:
-    index = nf.FlatIndex(4, quantizer="sq8", refine="float16")
-    with pytest.raises(TypeError, match="searched on the CPU only"):
-        index.to("cuda")
-
-
 @pytest.mark.parametrize("quantizer", ["float32", "int8"])
 def test_ties_between_rows_go_to_the_smaller_label(
     standin: Standin, rng: np.random.Generator, quantizer: str

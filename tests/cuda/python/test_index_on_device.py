@@ -147,7 +147,7 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize(
     "index",
-    [nf.HNSWIndex(4, quantizer="sq8"), nf.IVFIndex(4, 2, quantizer="sq8", refine="float16")],
+    [nf.HNSWIndex(4, quantizer="sq8"), nf.HNSWIndex(4, quantizer="pq2x4")],
 )
 def test_kinds_that_stay_on_the_cpu(standin: Standin, index: nf.Index) -> None:
     with pytest.raises(TypeError, match="searched on the CPU only"):

@@ -26,7 +26,14 @@ from ..streams import as_stream
 if TYPE_CHECKING:
     from ...index import Index
 
-__all__ = ["Copy", "Resident"]
+__all__ = ["Copy", "Resident", "keeps_rows"]
+
+_REFINING = frozenset({"rerank", "epsilon"})
+
+
+def keeps_rows(index: Index) -> bool:
+    """Tell whether an index keeps rows as they are, which a device reads, alone or beside codes."""
+    return index.refine is not None or index.quantizer == index._core.dtype
 
 
 class Copy(Protocol):
@@ -144,13 +151,12 @@ class Resident(ABC):
         Queries on the device give results there, and nothing waits; queries on the CPU give NumPy
         arrays.
         """
-        unknown = [name for name in params if name not in self.parameters | {"stream"}]
+        known = self._known()
+        unknown = [name for name in params if name not in known | {"stream"}]
         if corpus_adapter is not None and not self.folds:
             unknown.append("corpus_adapter")
         if unknown:
-            taken = ", ".join(
-                ["filter", "transform", "recall", "threads", *sorted(self.parameters)]
-            )
+            taken = ", ".join(["filter", "transform", "recall", "threads", *sorted(known)])
             raise TypeError(
                 f"search() got {', '.join(unknown)} for rows on {self.where}, which "
                 f"takes only {taken} and stream; use index.to('cpu')"
@@ -175,6 +181,10 @@ class Resident(ABC):
             own |= self._reaching(recall, k, queries.searched)
             return queries.shaped(self._search_here(queries, k, rows, own, threads))
         return self._search_there(q, k, rows, own, recall, stream, mapped)
+
+    def _known(self) -> frozenset[str]:
+        """Return the search's own parameters; those of codes beside kept rows change nothing."""
+        return self.parameters if self._index.refine is None else self.parameters | _REFINING
 
     def _read(self, own: dict[str, Any]) -> dict[str, Any]:
         """Return the search's own parameters, checked, and those that the index has by default."""

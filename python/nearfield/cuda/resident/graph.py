@@ -15,7 +15,7 @@ from ..arrays import DeviceMatrix, is_on_device
 from ..library import library
 from ..owners import Owner
 from ..search import address_of, answered, mask_on_device, uploaded
-from .base import Resident
+from .base import Resident, keeps_rows
 
 if TYPE_CHECKING:
     from ...index import Index
@@ -68,7 +68,7 @@ class ResidentGraph(Resident):
     @staticmethod
     def takes(index: Index) -> bool:
         """Tell whether an index is a graph over rows as they are."""
-        return type(index).__name__ == "HNSWIndex" and index.quantizer == index._core.dtype
+        return type(index).__name__ == "HNSWIndex" and keeps_rows(index)
 
     def _enqueue(
         self,

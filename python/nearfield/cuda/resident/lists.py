@@ -14,7 +14,7 @@ from ..arrays import DeviceMatrix
 from ..library import library
 from ..owners import Owner
 from ..search import address_of, answered, uploaded
-from .base import Resident
+from .base import Resident, keeps_rows
 
 if TYPE_CHECKING:
     from ...index import Index
@@ -115,7 +115,7 @@ class ResidentLists(OnceTrained):
     @staticmethod
     def takes(index: Index) -> bool:
         """Tell whether an index has lists of rows as they are."""
-        return type(index).__name__ == "IVFIndex" and index.quantizer == index._core.dtype
+        return type(index).__name__ == "IVFIndex" and keeps_rows(index)
 
     def _enqueue(
         self,

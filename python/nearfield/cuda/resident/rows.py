@@ -19,7 +19,7 @@ from ..label_order import by_label, in_order
 from ..library import library
 from ..owners import Owner
 from ..search import run, scan_choice, uploaded
-from .base import Resident
+from .base import Resident, keeps_rows
 
 if TYPE_CHECKING:
     from ..._core import Index as CoreIndex
@@ -80,12 +80,12 @@ class ResidentRows(Resident):
 
     folds = True
     fuses_maps = True
-    what = "a FlatIndex of float32, float16, bfloat16, int8 or uint8 rows"
+    what = "a FlatIndex of float32, float16, bfloat16, int8 or uint8 rows, alone or beside codes"
 
     @staticmethod
     def takes(index: Index) -> bool:
         """Tell whether an index is a flat one of rows as they are."""
-        return type(index).__name__ == "FlatIndex" and index.quantizer == index._core.dtype
+        return type(index).__name__ == "FlatIndex" and keeps_rows(index)
 
     def _enqueue(
         self,
