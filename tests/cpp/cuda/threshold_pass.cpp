@@ -37,7 +37,13 @@ TEST(few_queries_or_rows_are_scanned_by_groups) {
     r.mask = 256;
     CHECK(!cuda::ThresholdPass::suits(r));
     r = request(65, 65537, 100);
-    r.rows.dtype = DType::kU8;
+    r.rows.dtype = DType::kU8;  // rows of bytes suit as well
+    CHECK(cuda::ThresholdPass::suits(r));
+    r = request(65, 65537, 100);
+    r.fold = cuda::FoldedMap{};
+    CHECK(!cuda::ThresholdPass::suits(r));
+    r = request(65, 65537, 100);
+    r.exclude_self = true;
     CHECK(!cuda::ThresholdPass::suits(r));
     r = request(65, 65537, 100);
     r.scan = cuda::SearchRequest{}.scan;
