@@ -8,7 +8,7 @@ import nearfield as nf
 import numpy as np
 import pytest
 from cuda.python.test_coded_lists_on_device import DIM, filled
-from cuda.python.test_lists_on_device import of, same
+from cuda.python.test_lists_on_device import check_nothing_waits, of, same
 from cuda.standin import DlpackArray, Standin
 
 LISTS = 7
@@ -57,22 +57,8 @@ def test_the_lists_of_one_query_alone_are_those_of_many(
 def test_nothing_waits_for_queries_on_the_device(
     standin: Standin, rng: np.random.Generator
 ) -> None:
-    index = filled(rng, "opq4x4")
-    there, q = index.to("cuda"), queries(rng)
-    here = index.search(q, k=90, nprobe=1)
     mask = rng.random(297) < 0.5
-    masked = index.search(q, k=4, nprobe=2, filter=mask)
-    on_device, mask_there = DlpackArray(standin, q), DlpackArray(standin, mask)
-    stream = standin.stream()
-    ran, waits = standin.launches, standin.calls("cuStreamSynchronize")
-    found = there.search(on_device, k=90, nprobe=1, stream=stream)
-    filtered = there.search(on_device, k=4, nprobe=2, filter=mask_there, stream=stream)
-    index.add(q, ids=range(4))  # and the codes they read are replaced before they run
-    after = there.search(on_device, k=4, stream=standin.stream())
-    assert (standin.launches, standin.calls("cuStreamSynchronize")) == (ran, waits)
-    same(of(found, standin), here)
-    same(of(filtered, standin), masked)
-    same(of(after, standin), index.search(q, k=4))
+    check_nothing_waits(standin, filled(rng, "opq4x4"), queries(rng), mask, k=90, nprobe=1)
 
 
 def test_queries_that_are_not_finite_find_nothing(

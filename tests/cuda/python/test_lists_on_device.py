@@ -196,25 +196,31 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator) -> None:
         there.search(q, margin=-1.0)
 
 
-def test_nothing_waits_for_queries_on_the_device(
-    standin: Standin, rng: np.random.Generator
+def check_nothing_waits(
+    standin: Standin, index: nf.IVFIndex, q: np.ndarray, mask: np.ndarray, **how: Any
 ) -> None:
-    index = filled(rng)
-    there, q = index.to("cuda"), queries(rng)
-    here = index.search(q, k=4, margin=30.0)
-    mask = rng.random(550) < 0.5
+    """Search for queries on the device, while the index changes, before any of the work has run."""
+    there = index.to("cuda")
+    here = index.search(q, **how)
     masked = index.search(q, k=4, nprobe=2, filter=mask)
-    on_device, mask_there, stream = DlpackArray(standin, q), DlpackArray(standin, mask), None
+    on_device, mask_there = DlpackArray(standin, q), DlpackArray(standin, mask)
     stream = standin.stream()
     ran, waits = standin.launches, standin.calls("cuStreamSynchronize")
-    found = there.search(on_device, k=4, margin=30.0, stream=stream)
+    found = there.search(on_device, stream=stream, **how)
     filtered = there.search(on_device, k=4, nprobe=2, filter=mask_there, stream=stream)
-    index.add(q, ids=range(7))  # and the rows they read are replaced before they run
+    index.add(q, ids=range(len(q)))  # what they read is replaced before they run
     after = there.search(on_device, k=4, stream=standin.stream())
     assert (standin.launches, standin.calls("cuStreamSynchronize")) == (ran, waits)
     same(of(found, standin), here)
     same(of(filtered, standin), masked)
     same(of(after, standin), index.search(q, k=4))
+
+
+def test_nothing_waits_for_queries_on_the_device(
+    standin: Standin, rng: np.random.Generator
+) -> None:
+    mask = rng.random(550) < 0.5
+    check_nothing_waits(standin, filled(rng), queries(rng), mask, k=4, margin=30.0)
 
 
 def test_queries_that_are_not_finite_find_nothing(

@@ -6,7 +6,7 @@ A part of a graph is another graph, so queries are split and rows are not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...result import SearchResult
 from ..arrays import DeviceMatrix
@@ -14,10 +14,7 @@ from ..library import library
 from ..owners import Owner
 from ..search import address_of, answered
 from .graph import GraphCopy, GraphMask, ResidentGraph
-from .shards import brought, dense_queries, join, queries_brought
-
-if TYPE_CHECKING:
-    from ...index import Index
+from .several import OnSeveral, brought, dense_queries, join, queries_brought
 
 __all__ = ["GraphReplicas"]
 
@@ -33,36 +30,8 @@ class _Copies(NamedTuple):
         return self.copies[0].row_count
 
 
-class GraphReplicas(ResidentGraph):
-    """Each device answers as many of the queries, as it would alone; devices are of one kind.
-
-    Parameters
-    ----------
-    index : Index
-        One that :class:`ResidentGraph` takes.
-    devices : tuple of int
-        Numbers of the devices, each once. Queries and results on a device are on the first.
-
-    Raises
-    ------
-    DeviceError
-        No such device, or too little memory on one.
-    """
-
-    def __init__(self, index: Index, devices: tuple[int, ...]) -> None:
-        self._devices = devices
-        self._away = [library().Stream(device) for device in devices[1:]]
-        super().__init__(index, devices[0])
-
-    @property
-    def devices(self) -> tuple[int, ...]:
-        """All of them."""
-        return self._devices
-
-    @property
-    def _places(self) -> list[tuple[int, int]]:
-        streams = [self.stream, *(int(stream.handle) for stream in self._away)]
-        return list(zip(self._devices, streams, strict=True))
+class GraphReplicas(OnSeveral, ResidentGraph):
+    """Each device answers as many of the queries, as it would alone; devices are of one kind."""
 
     def _copied(self, version: int) -> _Copies:
         copies = tuple(self._copied_to(version, *place) for place in self._places)
