@@ -5,9 +5,12 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include "base/types.h"
 #include "base/view.h"
@@ -44,6 +47,15 @@ std::optional<std::span<const std::uint8_t>> as_mask(const py::object& mask);
 template <class T>
 py::array_t<T> make_array(std::vector<py::ssize_t> shape) {
     return py::array_t<T>(std::move(shape));
+}
+
+/// A copy of values that lie side by side.
+template <class Values>
+auto array_of(const Values& values) {
+    using T = std::remove_cvref_t<decltype(*std::data(values))>;
+    auto out = make_array<T>({static_cast<py::ssize_t>(std::size(values))});
+    std::copy(std::begin(values), std::end(values), out.mutable_data());
+    return out;
 }
 
 }  // namespace nearfield::bindings

@@ -19,13 +19,6 @@ namespace {
 
 using Address = std::uintptr_t;
 
-template <class T>
-py::array_t<T> array_of(const std::vector<T>& values) {
-    auto out = make_array<T>({static_cast<py::ssize_t>(values.size())});
-    std::copy(values.begin(), values.end(), out.mutable_data());
-    return out;
-}
-
 py::array some_codes(const LiveCodes& codes, std::size_t first, std::size_t count) {
     auto out = make_array<std::uint8_t>(
         {static_cast<py::ssize_t>(count), static_cast<py::ssize_t>(codes.quantizer().code_size())});

@@ -41,13 +41,6 @@ struct Tables {
     }
 };
 
-template <class T>
-py::array array_of(const std::vector<T>& values) {
-    auto out = make_array<T>({static_cast<py::ssize_t>(values.size())});
-    std::copy(values.begin(), values.end(), out.mutable_data());
-    return out;
-}
-
 void bind_tables(py::module_& m) {
     py::class_<Tables>(m, "GraphTables", "A graph as tables over numbered rows.")
         .def(py::init([](const HnswIndex& index) {

@@ -18,13 +18,6 @@ namespace {
 
 using Address = std::uintptr_t;
 
-template <class T>
-py::array_t<T> array_of(std::span<const T> values) {
-    auto out = make_array<T>({static_cast<py::ssize_t>(values.size())});
-    std::copy(values.begin(), values.end(), out.mutable_data());
-    return out;
-}
-
 py::array rows_of_order(const ListOrder& order, std::size_t first, std::size_t count,
                         std::size_t stride) {
     auto out = make_array<std::uint8_t>(
@@ -45,10 +38,9 @@ void def_order(py::module_& m) {
         .def("part", &ListOrder::part, py::arg("part"), py::arg("parts"))
         .def("__len__", &ListOrder::size)
         .def_property_readonly("row_bytes", &ListOrder::row_bytes)
-        .def("sizes", [](const ListOrder& order) { return array_of<std::uint32_t>(order.sizes()); })
-        .def("labels",
-             [](const ListOrder& order) { return array_of<std::int64_t>(order.labels()); })
-        .def("places", [](const ListOrder& order) { return array_of<Id>(order.places()); })
+        .def("sizes", [](const ListOrder& order) { return array_of(order.sizes()); })
+        .def("labels", [](const ListOrder& order) { return array_of(order.labels()); })
+        .def("places", [](const ListOrder& order) { return array_of(order.places()); })
         .def("rows", &rows_of_order, py::arg("first"), py::arg("count"), py::arg("stride"));
 }
 
@@ -66,8 +58,7 @@ py::object groups_of(const IvfIndex& index) {
     for (std::size_t nprobe = 1; nprobe <= lists->size(); ++nprobe) {
         looked_into.push_back(static_cast<std::uint32_t>(lists->groups_looked_into(nprobe)));
     }
-    return py::make_tuple(means, array_of<std::uint32_t>(sizes),
-                          array_of<std::uint32_t>(looked_into));
+    return py::make_tuple(means, array_of(sizes), array_of(looked_into));
 }
 
 /// Addresses: (constants, offsets, names, order) of the rows; whole: (offsets, order) of all, which sizes are of
