@@ -37,7 +37,7 @@ std::size_t DeviceSums::assign(const StreamRef& stream, CUdeviceptr before, CUde
                                CUdeviceptr at) const {
     std::size_t moved = rows_.rows;
     if (before != 0) {
-        set_zero(stream, at + moved_, sizeof(u32));
+        cuda::clear(stream, at + moved_, sizeof(u32));
         launch(stream, {kSource, "mark_moved"},
                {{blocks_for(rows_.rows, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, before, now,
                static_cast<u32>(rows_.rows), static_cast<u32>(k_), at + from_, at + to_,
@@ -55,8 +55,8 @@ std::size_t DeviceSums::assign(const StreamRef& stream, CUdeviceptr before, CUde
 }
 
 void DeviceSums::clear(const StreamRef& stream, CUdeviceptr at) const {
-    set_zero(stream, at + sums_, k_ * rows_.cols * sizeof(double));
-    set_zero(stream, at + sizes_, k_ * sizeof(u32));
+    cuda::clear(stream, at + sums_, k_ * rows_.cols * sizeof(double));
+    cuda::clear(stream, at + sizes_, k_ * sizeof(u32));
 }
 
 void DeviceSums::add(const StreamRef& stream, CUdeviceptr clusters, double sign,

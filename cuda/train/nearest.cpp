@@ -53,7 +53,7 @@ void DeviceNearest::run(const StreamRef& stream, CUdeviceptr centroids, CUdevice
 
 void DeviceNearest::prepare_centroids(const StreamRef& stream, CUdeviceptr centroids,
                                       CUdeviceptr at) const {
-    set_zero(stream, at + limits_, 2 * sizeof(float));
+    clear(stream, at + limits_, 2 * sizeof(float));
     const Grid grid{{blocks_for(k_, kWarps), 1, 1}, {kThreads, 1, 1}, 0};
     const auto k = static_cast<u32>(k_);
     const auto dim = static_cast<u32>(dim_);

@@ -1,4 +1,4 @@
-// Between host and device while something is trained: uploads, downloads that wait, memory set to zero.
+// Between host and device while something is trained: uploads, and downloads that wait.
 // Source: own.
 #pragma once
 
@@ -13,11 +13,6 @@ namespace nearfield::cuda {
 
 constexpr unsigned blocks_for(std::size_t count, std::size_t each) noexcept {
     return static_cast<unsigned>((count + each - 1) / each);
-}
-
-inline void set_zero(const StreamRef& stream, CUdeviceptr at, std::size_t bytes) {
-    const OnDevice here(*stream.device);
-    check(driver().cuMemsetD8Async(at, 0, bytes, stream.handle), "clear memory of the device");
 }
 
 /// Memory of the device with these values in it.
