@@ -121,12 +121,12 @@ void search(const cuda::DeviceGraph& graph, const Matrix& queries, const Matrix&
     cuda::search_graph(on, request, {ids, scores, counts}, scratch);
 }
 
-/// index.add, a graph over many rows being made with the help of a device.
+/// index.add, a graph over many rows being linked on a device.
 void add_on(const py::object& index, const py::object& rows, const py::object& labels,
             const py::object& replace, const py::object& threads, int device,
             std::size_t most_compared) {
-    const NearestSource source = cuda::nearest_on(cuda::Device::at(device), most_compared);
-    const NearestScope scope(source);
+    const LinkSource source = cuda::links_on(cuda::Device::at(device), most_compared);
+    const LinkScope scope(source);
     index.attr("add")(rows, labels, replace, threads);
 }
 

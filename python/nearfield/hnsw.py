@@ -86,8 +86,8 @@ class HNSWIndex(Index):
 
     The graph and the answers are the same for any number of threads and any level, but not for
     rows that were added in other portions. On a device (:meth:`to`) `ef_search` and `margin` are
-    taken, and rows added in bulk, as to an empty index, get a graph from the rows that are truly
-    nearest to each, which are found there: ``nf.HNSWIndex(dim).to("cuda:0").add(rows)``.
+    taken, and rows added in bulk, as to an empty index, get their links there, from the rows that
+    are truly nearest to each: ``nf.HNSWIndex(dim).to("cuda:0").add(rows)``.
 
     References
     ----------

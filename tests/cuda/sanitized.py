@@ -18,6 +18,7 @@ from cuda.shim_library import Overlaid, Shim
 
 from cuda import (
     test_byte_bounds,
+    test_choose_links,
     test_choose_lists,
     test_cluster_sums,
     test_clusters,
@@ -110,6 +111,7 @@ def graph(shim: Any, seed: int) -> None:
         test_graph_search.check(shim, seed, name, metric)
         test_graph_descend.check(shim, seed, name, metric)
     test_graph_descend.test_a_mask_in_another_order(shim)
+    test_choose_links.check(shim, seed)
     test_graph_search.test_queries_that_found_too_few(shim)
 
 

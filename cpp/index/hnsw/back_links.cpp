@@ -9,9 +9,6 @@
 namespace nearfield {
 namespace {
 
-/// A node that very many chose looks at so many times its links' number, the nearest.
-constexpr std::size_t kConsidered = 8;
-
 /// Who chose each node, group by group.
 struct Offers {
     std::vector<std::size_t> begin;

@@ -13,6 +13,9 @@
 
 namespace nearfield {
 
+/// A node that very many chose looks at so many times its links' number, the nearest.
+inline constexpr std::size_t kConsidered = 8;
+
 /// Writes the links of all nodes. rows: those of the nodes.
 void link_back(const Neighbours& chosen, const ByteRows& rows, float slack, Links& out,
                int threads);

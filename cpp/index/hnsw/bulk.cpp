@@ -31,8 +31,8 @@ NearestSpec nearest_spec(const GraphSpec& spec) noexcept {
             .probed = std::clamp(spec.ef_construction / kBreadthOfList, kLeastProbed, kMostProbed)};
 }
 
-/// Of builds on this thread; null: they find the nearest rows themselves.
-thread_local const NearestSource* nearest_source = nullptr;
+/// Of builds on this thread; null: they link rows themselves.
+thread_local const LinkSource* link_source = nullptr;
 
 Column column_of(const std::vector<Id>& ids) {
     Column column;
@@ -86,8 +86,12 @@ private:
         const std::size_t n = rows.size();
         grouped_.push_back(group_rows(reader_, rows, graph_.codes.centre(), graph_.by_distance,
                                       graph_.spec.seed + level, threads_));
+        std::vector<Id>& stored = stored_.emplace_back(n);
         std::vector<Id> nodes(n);
-        for (std::size_t i = 0; i < n; ++i) nodes[i] = below[grouped_[level].numbers[i]];
+        for (std::size_t i = 0; i < n; ++i) {
+            stored[i] = rows[grouped_[level].numbers[i]];
+            nodes[i] = below[grouped_[level].numbers[i]];
+        }
         Level& made = graph_.levels.emplace_back();
         if (level > 1) {
             made.below = column_of(nodes);
@@ -107,30 +111,34 @@ private:
         for (std::size_t i = 0; i < originals.size(); ++i) {
             if (originals[i] == i) different.push_back(static_cast<Id>(i));
         }
-        const NearestSource* const source = level == 0 ? nearest_source : nullptr;
-        if (different.size() == rows.count()) {
-            return link_different(rows, rows.numbers, source, links);
-        }
+        if (different.size() == rows.count()) return link_different(rows, stored_[level], links);
         const GroupedRows some = part_of(rows, std::move(different), 1);
         Links among_some(links.width());
         among_some.extend(some.count());
         std::vector<Id> stored(some.count());
-        for (std::size_t i = 0; i < stored.size(); ++i) stored[i] = rows.numbers[some.numbers[i]];
-        link_different(some, stored, source, among_some);
+        for (std::size_t i = 0; i < stored.size(); ++i) {
+            stored[i] = stored_[level][some.numbers[i]];
+        }
+        link_different(some, stored, among_some);
         link_equal(originals, some.numbers, among_some, links);
     }
 
-    /// stored: rows of the store, where these are level 0. source: of the nearest ones; null: find them here.
-    void link_different(const GroupedRows& rows, std::span<const Id> stored,
-                        const NearestSource* source, Links& links) const {
+    /// stored: which rows of the reader they are.
+    void link_different(const GroupedRows& rows, std::span<const Id> stored, Links& links) const {
+        const FarRows far(rows, graph_.spec.seed, threads_);
+        const NearestSpec spec = nearest_spec(graph_.spec);
+        if (link_source != nullptr) {
+            return (*link_source)({reader_.stored(), stored, rows.lists.begin, rows.rows, far,
+                                   spec.wanted, spec.probed},
+                                  links);
+        }
         Neighbours chosen(rows.count(), links.width());
-        choose(rows, stored, source, chosen);
+        choose(rows, far, spec, chosen);
         link_back(chosen, rows.rows, kLinkSlack, links, threads_);
     }
 
-    void choose(const GroupedRows& rows, std::span<const Id> stored, const NearestSource* source,
+    void choose(const GroupedRows& rows, const FarRows& far, const NearestSpec& spec,
                 Neighbours& chosen) const {
-        const FarRows far(rows, graph_.spec.seed, threads_);
         struct Scratch {
             LinkChooser chooser;
             std::vector<Near> candidates;
@@ -146,59 +154,24 @@ private:
             if (s.candidates.size() > nearest.size()) sort_unique(s.candidates);
             chosen.set(node, s.chooser.choose(s.candidates, chosen.most()));
         };
-        const NearestSpec spec = nearest_spec(graph_.spec);
-        if (source != nullptr) {
-            const NearestTask task{reader_.stored(),        stored,          rows.lists.begin,
-                                   rows.rows.by_distance(), spec.wanted + 1, spec.probed};
-            return take_from(*source, rows.rows, task, take);
-        }
         nearest_rows(rows.rows, rows.lists, spec, threads_, take);
-    }
-
-    /// What a source finds, as far as the bytes of the rows say: all distances of a build are theirs.
-    void take_from(const NearestSource& source, const ByteRows& rows, const NearestTask& task,
-                   const TakeNearest& take) const {
-        struct Scratch {
-            std::vector<Id> ids;
-            std::vector<float> distances;
-            std::vector<Near> nearest;
-        };
-        std::vector<Scratch> scratch(static_cast<std::size_t>(max_workers(threads_)));
-        const auto take_block = [&](std::size_t first, std::size_t count, const Id* numbers) {
-            parallel_for(count, threads_, [&](std::size_t i, int worker) {
-                Scratch& s = scratch[static_cast<std::size_t>(worker)];
-                const auto node = static_cast<Id>(first + i);
-                s.ids.clear();
-                for (const Id id : std::span(numbers + i * task.wanted, task.wanted)) {
-                    if (id < rows.size() && id != node) s.ids.push_back(id);
-                }
-                s.distances.resize(s.ids.size());
-                rows.distances(node, s.ids.data(), s.ids.size(), s.distances.data());
-                s.nearest.clear();
-                for (std::size_t j = 0; j < s.ids.size(); ++j) {
-                    s.nearest.push_back({s.distances[j], s.ids[j]});
-                }
-                sort_unique(s.nearest);
-                take(node, s.nearest, worker);
-            });
-        };
-        source(task, take_block);
     }
 
     const RowReader& reader_;
     std::size_t n_;
     Graph graph_;
     int threads_;
-    std::vector<GroupedRows> grouped_;  // the rows of each level
+    std::vector<GroupedRows> grouped_;     // the rows of each level
+    std::vector<std::vector<Id>> stored_;  // and which ones of the reader they are
 };
 
 }  // namespace
 
-NearestScope::NearestScope(const NearestSource& source) noexcept : before_(nearest_source) {
-    nearest_source = &source;
+LinkScope::LinkScope(const LinkSource& source) noexcept : before_(link_source) {
+    link_source = &source;
 }
 
-NearestScope::~NearestScope() { nearest_source = before_; }
+LinkScope::~LinkScope() { link_source = before_; }
 
 Graph build_graph(const RowReader& rows, std::size_t n, Graph empty, int threads) {
     return Builder(rows, n, std::move(empty), threads).build();

@@ -11,40 +11,38 @@
 #include <functional>
 #include <span>
 
+#include "index/hnsw/far_rows.h"
 #include "index/hnsw/graph.h"
 #include "index/hnsw/row_reader.h"
 #include "index/search.h"
 
 namespace nearfield {
 
-/// Gets numbers of rows near to rows first, first + 1 ..: `wanted` each in no order, kNoNode where there are
-/// fewer; the row itself may be among them.
-using TakeNumbers = std::function<void(std::size_t first, std::size_t count, const Id* numbers)>;
-
-/// Rows whose nearest ones among each other are to be found. They count from 0 in the order of `which`.
-struct NearestTask {
+/// Rows that are to be linked to each other. They count from 0 in the order of `which`.
+struct LinkTask {
     const StoredRows& rows;
     std::span<const Id> which;
     std::span<const std::size_t> lists;  // of near rows: where each begins, and the end
-    bool by_distance;                    // as of the graph
-    std::size_t wanted;                  // of each row
+    const ByteRows& bytes;               // the same rows: how far they are from each other
+    const FarRows& far;                  // what may be linked to beside the nearest ones
+    std::size_t wanted;                  // nearest ones of each row
     std::size_t probed;                  // lists, where a row is not compared with all others
 };
 
-/// What finds them elsewhere: on a device, for one. Every row is to be taken once, in ascending order, on this
-/// thread.
-using NearestSource = std::function<void(const NearestTask& task, const TakeNumbers& take)>;
+/// What links them elsewhere: on a device, for one. It writes the links of all rows, chosen and led back as
+/// choose_links.h and back_links.h have it.
+using LinkSource = std::function<void(const LinkTask& task, Links& links)>;
 
-/// While it lives, graphs over many rows that this thread makes get the nearest ones of level 0 from `source`.
-class NearestScope {
+/// While it lives, all levels of graphs over many rows that this thread makes are linked by `source`.
+class LinkScope {
 public:
-    explicit NearestScope(const NearestSource& source) noexcept;
-    ~NearestScope();
-    NearestScope(const NearestScope&) = delete;
-    NearestScope& operator=(const NearestScope&) = delete;
+    explicit LinkScope(const LinkSource& source) noexcept;
+    ~LinkScope();
+    LinkScope(const LinkScope&) = delete;
+    LinkScope& operator=(const LinkScope&) = delete;
 
 private:
-    const NearestSource* before_;
+    const LinkSource* before_;
 };
 
 /// rows 0 .. n - 1 of the reader, n > 0. spec, by_distance and codes (without nodes yet) come in `empty`.

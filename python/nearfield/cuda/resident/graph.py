@@ -118,7 +118,7 @@ class ResidentGraph(Resident):
     def add(
         self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
     ) -> None:
-        """Add rows; where they make a new graph, their nearest ones are found on the device."""
+        """Add rows; where they make a new graph, they are linked on the device."""
         most = self.most_compared
         library().add_on(self._core, rows, labels, replace, threads, self.device, most)
 

@@ -1,4 +1,4 @@
-#include "cuda/search/nearest_lists.h"
+#include "cuda/train/nearest_rows.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +12,7 @@
 #include "cuda/runtime/memory.h"
 #include "cuda/search/list_search.h"
 #include "cuda/search/topk.h"
+#include "cuda/train/transfer.h"
 #include "index/hnsw/graph_table.h"
 #include "quant/raw/exact.h"
 
@@ -22,18 +23,6 @@ constexpr std::size_t kBlockBytes = std::size_t{16} << 20;  // of rows on their 
 constexpr std::size_t kQueries = 4096;
 /// How many times fewer rows lists have to let a row meet, for what they cost beside the products.
 constexpr std::size_t kWorthLists = 16;
-
-DeviceBuffer room_for(const StreamRef& stream, std::size_t bytes) {
-    return {stream, std::max<std::size_t>(bytes, 1)};
-}
-
-template <class T>
-DeviceBuffer copied(const StreamRef& stream, const std::vector<T>& from) {
-    DeviceBuffer there = room_for(stream, from.size() * sizeof(T));
-    copy_to_device(stream, there.address(), from.data(), from.size() * sizeof(T));
-    stream.synchronize();
-    return there;
-}
 
 /// Means of lists of rows that come in their order; of unit length, unless lists are found by distance.
 class ListMeans {
@@ -75,49 +64,42 @@ private:
 /// Rows of a store on a device, and searches among them.
 class Searches {
 public:
-    Searches(const StreamRef& stream, const NearestTask& task, bool by_lists)
+    Searches(const StreamRef& stream, const LinkTask& task, bool by_lists)
         : stream_(stream),
           task_(task),
           by_lists_(by_lists),
           rows_({0, task.which.size(), task.rows.rows.cols, task.rows.rows.cols,
                  task.rows.rows.dtype}),
-          metric_(task.rows.codes.spec.metric == Metric::kIp && task.by_distance
+          metric_(task.rows.codes.spec.metric == Metric::kIp && task.bytes.by_distance()
                       ? Metric::kL2
                       : task.rows.codes.spec.metric),
-          memory_(room_for(stream, bytes())) {
+          memory_(stream, bytes()) {
         rows_.address = memory_.address();
-        if (by_lists_ && rows_.dtype == DType::kI8) excess_ = room_for(stream, bytes());
+        if (by_lists_ && rows_.dtype == DType::kI8) excess_ = DeviceBuffer(stream, bytes());
         ListMeans means(task_.lists, rows_.cols, metric_ == Metric::kL2);
         upload(means);
         if (by_lists_) {
             list(means.take());
         } else {
-            constants_ = room_for(stream, constants_bytes(rows_));
+            constants_ = DeviceBuffer(stream, constants_bytes(rows_));
             compute_constants(stream, rows_, metric_, constants_.address());
         }
     }
 
-    void find(const TakeNumbers& take) {
+    void find(const TakeIds& take) {
         const std::size_t n = rows_.rows, most = std::min(kQueries, n);
-        const std::size_t k = std::min(task_.wanted, n), wanted = task_.wanted;
-        const DeviceBuffer ids = room_for(stream_, most * k * sizeof(std::int64_t));
-        const DeviceBuffer scores = room_for(stream_, most * k * sizeof(float));
-        const DeviceBuffer counts = room_for(stream_, most * sizeof(std::int64_t));
+        const std::size_t k = std::min(task_.wanted + 1, n);  // and the row itself
+        const DeviceBuffer ids(stream_, most * k * sizeof(std::int64_t));
+        const DeviceBuffer scores(stream_, most * k * sizeof(float));
+        const DeviceBuffer counts(stream_, most * sizeof(std::int64_t));
         const SearchOut out{ids.address(), scores.address(), counts.address()};
-        const DeviceBuffer scratch = room_for(stream_, needed(block(0, most), k));
-        std::vector<std::int64_t> found(most * k);
-        std::vector<Id> numbers(most * wanted, kNoNode);
+        const DeviceBuffer scratch(stream_, needed(block(0, most), k));
         for (std::size_t first = 0; first < n; first += most) {
             checkpoint();
             const std::size_t count = std::min(most, n - first);
             search(block(first, count), k, out, scratch.address());
-            copy_to_host(stream_, found.data(), ids.address(), count * k * sizeof(std::int64_t));
+            take(first, count, ids.address(), k);
             stream_.synchronize();
-            for (std::size_t i = 0; i < count * k; ++i) {
-                numbers[i / k * wanted + i % k] =
-                    found[i] >= 0 ? static_cast<Id>(found[i]) : kNoNode;
-            }
-            take(first, count, numbers.data());
         }
     }
 
@@ -173,24 +155,25 @@ private:
         std::vector<std::uint32_t> offsets(task_.lists.begin(), task_.lists.end()), sizes(lists);
         offsets.push_back(offsets.back());  // the list without rows
         for (std::size_t i = 0; i < lists; ++i) sizes[i] = offsets[i + 1] - offsets[i];
-        offsets_ = copied(stream_, offsets);
-        means_ = copied(stream_, means);
+        offsets_ = uploaded(stream_, offsets.data(), offsets.size());
+        means_ = uploaded(stream_, means.data(), means.size());
+        stream_.synchronize();
         listed_.emplace(ListedRows{.rows = rows_,
                                    .offsets = offsets_.address(),
                                    .centroids = {means_.address(), lists, dim, dim, DType::kF32},
                                    .sizes = ListSizes(sizes),
                                    .grouped = nullptr});
         if (excess_.address() != 0) listed_->rows.address = excess_.address();
-        constants_ = room_for(stream_, list_constants_bytes(listed_->rows));
+        constants_ = DeviceBuffer(stream_, list_constants_bytes(listed_->rows));
         compute_list_constants(stream_, listed_->rows, metric_, constants_.address());
         listed_->constants = constants_.address();
-        of_means_ = room_for(stream_, list_constants_bytes(listed_->centroids));
+        of_means_ = DeviceBuffer(stream_, list_constants_bytes(listed_->centroids));
         compute_list_constants(stream_, listed_->centroids, metric_, of_means_.address());
         listed_->centroid_constants = of_means_.address();
     }
 
     StreamRef stream_;
-    const NearestTask& task_;
+    const LinkTask& task_;
     bool by_lists_;
     DeviceRows rows_;
     Metric metric_;
@@ -202,14 +185,12 @@ private:
 
 }  // namespace
 
-NearestSource nearest_on(Device& device, std::size_t most_compared) {
-    return [&device, most_compared](const NearestTask& task, const TakeNumbers& take) {
-        const Stream stream(device);
-        const std::size_t rows = task.which.size(), lists = task.lists.size() - 1;
-        const std::size_t met = lists == 0 ? rows : (task.probed + 1) * rows / lists;
-        const std::size_t most = most_compared != 0 ? most_compared : kWorthLists * met;
-        Searches(stream.ref(), task, rows > most).find(take);
-    };
+void find_nearest(const StreamRef& stream, const LinkTask& task, std::size_t most_compared,
+                  const TakeIds& take) {
+    const std::size_t rows = task.which.size(), lists = task.lists.size() - 1;
+    const std::size_t met = lists == 0 ? rows : (task.probed + 1) * rows / lists;
+    const std::size_t most = most_compared != 0 ? most_compared : kWorthLists * met;
+    Searches(stream, task, rows > most).find(take);
 }
 
 }  // namespace nearfield::cuda
