@@ -40,7 +40,10 @@ public:
     /// at: where scratch memory is.
     Slices(const CodedLists& lists, const ListRequest& whole, std::size_t rows, CUdeviceptr at,
            Scratch& scratch)
-        : lists_(lists), rows_(rows), count_(whole.listed.sizes.lists()) {
+        : lists_(lists),
+          rows_(rows),
+          count_(whole.listed.sizes.lists()),
+          offsets_(whole.listed.offsets) {
         const auto take = [&](std::size_t bytes) { return at + scratch.take(bytes); };
         const std::size_t stride = lists.coded.stride(), dim = lists.coded.decoding.dim;
         starts_ = take((count_ + 2) * sizeof(u32));
@@ -53,7 +56,7 @@ public:
         part.centroid_constants = whole.listed.centroid_constants;
         part.grouped = whole.listed.grouped;
         part.groups = whole.listed.groups;
-        part.whole_offsets = whole.listed.offsets;
+        part.whole_offsets = whole.listed.all_offsets();
         part.offsets = take((count_ + 2) * sizeof(u32));
         part.names = take(rows * sizeof(u32));
         part.rows = {take(rows * stride * sizeof(float)), rows, dim, stride, DType::kF32};
@@ -69,7 +72,7 @@ public:
     void want(const StreamRef& stream, CUdeviceptr probes, std::size_t count) const {
         launch(stream, {kSource, "mark_probed"},
                {{blocks_of(count, kThreads), 1, 1}, {kThreads, 1, 1}, 0}, probes, u64{count},
-               part.whole_offsets, starts_);
+               offsets_, starts_);
     }
     /// Enqueues, when all are: where each list starts.
     void number(const StreamRef& stream) const {
@@ -106,8 +109,8 @@ private:
         launch(stream, {kSource, "cut_lists"}, threads_for(count_ + 2), starts_, lists, from, count,
                part.offsets);
         launch(stream, {kSource, "gather_codes"},
-               {{blocks_of(rows_, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, starts_,
-               part.whole_offsets, lists, from, count, lists_.coded.codes,
+               {{blocks_of(rows_, kThreads / 32), 1, 1}, {kThreads, 1, 1}, 0}, starts_, offsets_,
+               lists, from, count, lists_.coded.codes,
                static_cast<u32>(lists_.coded.decoding.code_size), names, codes_, part.names,
                list_of_);
     }
@@ -120,6 +123,7 @@ private:
 
     const CodedLists& lists_;
     std::size_t rows_, count_;
+    CUdeviceptr offsets_;  // of the codes, which may be a part of all rows themselves
     CUdeviceptr starts_, codes_, list_of_, bias_;
 };
 

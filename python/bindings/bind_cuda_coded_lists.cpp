@@ -12,6 +12,7 @@
 #include "index/ivf/list_order.h"
 #include "list_request.h"
 #include "quant/decoding.h"
+#include "ranked_search.h"
 
 namespace nearfield::bindings {
 namespace {
@@ -47,6 +48,19 @@ void search(const DeviceMatrix& queries, const cuda::CodedLists& lists, const As
     cuda::search_coded_lists(on, request, {ids, scores, counts}, scratch);
 }
 
+/// The same with keys to be merged by. to: RankedLists of the request's size.
+void search_ranked(const DeviceMatrix& queries, const cuda::CodedLists& lists,
+                   const AskedOfLists& asked, std::uintptr_t to,
+                   const std::pair<int, std::uintptr_t>& place) {
+    const cuda::CodedListRequest request{lists, list_request(queries, lists.listed, asked)};
+    const py::gil_scoped_release release;
+    search_ranked_in(place, request.asked.queries.rows, request.asked.k,
+                     cuda::coded_list_scratch_bytes(request), to,
+                     [&](const auto& on, const auto& out, std::uintptr_t scratch) {
+                         cuda::search_coded_lists(on, request, out, scratch);
+                     });
+}
+
 }  // namespace
 
 void bind_cuda_coded_lists(py::module_& m) {
@@ -72,6 +86,8 @@ void bind_cuda_coded_lists(py::module_& m) {
         py::arg("queries"), py::arg("lists"), py::arg("asked"));
     m.def("search_coded_lists", &search, py::arg("queries"), py::arg("lists"), py::arg("asked"),
           py::arg("out"), py::arg("scratch"), py::arg("device"), py::arg("stream"));
+    m.def("search_coded_lists_ranked", &search_ranked, py::arg("queries"), py::arg("lists"),
+          py::arg("asked"), py::arg("to"), py::arg("on"));
 }
 
 }  // namespace nearfield::bindings

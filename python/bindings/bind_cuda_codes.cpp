@@ -13,6 +13,7 @@
 #include "index/flat/flat_index.h"
 #include "index/live_codes.h"
 #include "quant/decoding.h"
+#include "ranked_search.h"
 
 namespace nearfield::bindings {
 namespace {
@@ -98,6 +99,17 @@ void search(const DeviceMatrix& queries, const cuda::CodedRows& coded, const Ask
     cuda::search_coded(on, request, {ids, scores, counts}, scratch);
 }
 
+/// The same with keys to be merged by. lists: RankedLists of the request's size.
+void search_ranked(const DeviceMatrix& queries, const cuda::CodedRows& coded, const Asked& asked,
+                   Address lists, const std::pair<int, Address>& place) {
+    const cuda::CodedRequest request = request_of(queries, coded, asked);
+    const py::gil_scoped_release release;
+    search_ranked_in(place, request.queries.rows, request.k, cuda::coded_scratch_bytes(request),
+                     lists, [&](const auto& on, const auto& out, Address scratch) {
+                         cuda::search_coded(on, request, out, scratch);
+                     });
+}
+
 void def_search(py::module_& m) {
     py::class_<cuda::CodedRows>(m, "CodedRows", "Codes on a device. Addresses, 0: none.")
         .def(py::init(&coded_from), py::arg("decoding"), py::arg("codes"), py::arg("table"),
@@ -110,6 +122,8 @@ void def_search(py::module_& m) {
         py::arg("queries"), py::arg("coded"), py::arg("asked"));
     m.def("search_coded", &search, py::arg("queries"), py::arg("coded"), py::arg("asked"),
           py::arg("out"), py::arg("scratch"), py::arg("device"), py::arg("stream"));
+    m.def("search_coded_ranked", &search_ranked, py::arg("queries"), py::arg("coded"),
+          py::arg("asked"), py::arg("lists"), py::arg("on"));
 }
 
 }  // namespace

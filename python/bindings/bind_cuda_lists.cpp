@@ -12,6 +12,7 @@
 #include "index/ivf/ivf_index.h"
 #include "index/ivf/list_order.h"
 #include "list_request.h"
+#include "ranked_search.h"
 
 namespace nearfield::bindings {
 namespace {
@@ -95,11 +96,10 @@ void search_ranked(const DeviceMatrix& queries, const cuda::ListedRows& listed,
                    const AskedOfLists& asked, Address lists, const std::pair<int, Address>& place) {
     const cuda::ListRequest request = list_request(queries, listed, asked);
     const py::gil_scoped_release release;
-    const cuda::StreamRef on = stream_of(place.first, place.second);
-    const std::size_t n = request.queries.rows, needed = cuda::list_scratch_bytes(request);
-    const cuda::RankedLists layout(n, request.k);
-    const cuda::DeviceBuffer counts(on, n * sizeof(std::int64_t)), scratch(on, needed);
-    cuda::search_lists(on, request, layout.at(lists, counts.address()), scratch.address());
+    search_ranked_in(place, request.queries.rows, request.k, cuda::list_scratch_bytes(request),
+                     lists, [&](const auto& on, const auto& out, std::uintptr_t scratch) {
+                         cuda::search_lists(on, request, out, scratch);
+                     });
 }
 
 void def_search(py::module_& m) {

@@ -37,8 +37,8 @@ class PlacedIndex:
         ----------
         device : str or sequence of str
             ``"cpu"``, ``"cuda"`` (the first device) or ``"cuda:<number>"``; of several devices each
-            holds and searches a part of the rows, and the first merges what they find. A graph is
-            whole on each, and each answers a part of the queries.
+            holds and searches a part of the rows or codes, and the first merges what they find. A
+            graph is whole on each, and each answers a part of the queries.
 
         Returns
         -------
@@ -52,8 +52,7 @@ class PlacedIndex:
         ValueError
             No such name of a device, or one twice.
         TypeError
-            An :class:`HNSWIndex` of codes alone, without `refine`; for several devices any index
-            of codes alone: those are searched on the CPU, or on one device.
+            An :class:`HNSWIndex` of codes alone, without `refine`: it is searched on the CPU.
         DeviceError
             No device or driver, or too little memory.
 

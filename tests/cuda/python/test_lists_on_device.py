@@ -197,10 +197,15 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator) -> None:
 
 
 def check_nothing_waits(
-    standin: Standin, index: nf.IVFIndex, q: np.ndarray, mask: np.ndarray, **how: Any
+    standin: Standin,
+    index: nf.IVFIndex,
+    q: np.ndarray,
+    mask: np.ndarray,
+    devices: str | list[str] = "cuda",
+    **how: Any,
 ) -> None:
     """Search for queries on the device, while the index changes, before any of the work has run."""
-    there = index.to("cuda")
+    there = index.to(devices)
     here = index.search(q, **how)
     masked = index.search(q, k=4, nprobe=2, filter=mask)
     on_device, mask_there = DlpackArray(standin, q), DlpackArray(standin, mask)

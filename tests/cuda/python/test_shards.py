@@ -137,8 +137,8 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator, q: np.nda
             index.to(devices)
     with pytest.raises(nf.DeviceError, match="no device cuda:2"):
         index.to(["cuda:0", "cuda:2"])
-    with pytest.raises(TypeError, match=r"2 devices, expected a FlatIndex .* or an HNSWIndex"):
-        nf.FlatIndex(4, quantizer="sq8").to(TWO)
+    with pytest.raises(TypeError, match=r"expected a FlatIndex .* searched on the CPU only"):
+        nf.HNSWIndex(4, quantizer="sq8").to(TWO)
     there = index.to(TWO)
     with pytest.raises(ValueError, match="cuda:1, expected one on cuda:0"):
         there.search(DlpackArray(standin, q, device=1))

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..library import as_ordinals
 from .base import Resident
+from .code_shards import CodeShards
 from .coded_lists import ResidentCodedLists
 from .codes import ResidentCodes
 from .graph import ResidentGraph
 from .graph_replicas import GraphReplicas
-from .list_shards import ListShards
+from .list_shards import CodedListShards, ListShards
 from .lists import ResidentLists
 from .row_shards import RowShards
 from .rows import ResidentRows
+from .several import OnSeveral
 
 if TYPE_CHECKING:
     from ...index import Index
@@ -36,9 +38,11 @@ KINDS: tuple[type[Resident], ...] = (
 )
 """The first that takes an index holds it."""
 
-KINDS_ON_MANY: tuple[type[RowShards | ListShards | GraphReplicas], ...] = (
+KINDS_ON_MANY: tuple[type[OnSeveral], ...] = (
     RowShards,
+    CodeShards,
     ListShards,
+    CodedListShards,
     GraphReplicas,
 )
 """The same on several devices."""
@@ -62,13 +66,10 @@ def _resident(index: Index, devices: tuple[int, ...]) -> Resident:
         for many in KINDS_ON_MANY:
             if many.takes(index):
                 return many(index, devices)
-        known = " or ".join(many.what for many in KINDS_ON_MANY)
-        raise TypeError(
-            f"to: got {index!r} for {len(devices)} devices, expected {known}; name one device"
-        )
-    for kind in KINDS:
-        if kind.takes(index):
-            return kind(index, devices[0])
+    else:
+        for kind in KINDS:
+            if kind.takes(index):
+                return kind(index, devices[0])
     raise TypeError(
         f"to: got {index!r}, expected {' or '.join(kind.what for kind in KINDS)}: a "
         f"{type(index).__name__} with {index.quantizer} codes is searched on the CPU only"

@@ -12,7 +12,22 @@ from .lists import Place, ResidentLists, Sent
 if TYPE_CHECKING:
     from ...index import Index
 
-__all__ = ["ResidentCodedLists"]
+__all__ = ["ResidentCodedLists", "codes_in_lists", "place_of_decoded"]
+
+
+def place_of_decoded(order: Any, dim: int) -> tuple[Place, int]:
+    """Return what rows are that are nowhere until they are decoded: without address, constants."""
+    return (0, len(order), dim, dim, "float32"), 0
+
+
+def codes_in_lists(sent: Sent, order: Any, listed: Any, slice_rows: int) -> Any:
+    """Return the codes of an order of rows, as the native module searches them."""
+    native = library()
+    decoding = native.decoding_of_lists(order)
+    coded = sent.coded(decoding, len(order), partial(native.codes_of_lists, order))
+    centres = native.centres_of_lists(order)
+    of_lists = 0 if centres is None else sent.array(centres)
+    return native.CodedLists(coded, listed, of_lists, slice_rows)
 
 
 class ResidentCodedLists(ResidentLists):
@@ -36,16 +51,7 @@ class ResidentCodedLists(ResidentLists):
         return library().coded_list_scratch_bytes, library().search_coded_lists
 
     def _stored(self, sent: Sent, order: Any) -> tuple[Place, int]:
-        dim = self._core.dim
-        return (0, len(order), dim, dim, "float32"), 0
+        return place_of_decoded(order, self._core.dim)
 
     def _searched(self, sent: Sent, order: Any, listed: Any) -> Any:
-        native = library()
-        decoding = native.decoding_of_lists(order)
-        codes = sent.blocks(len(order), decoding.code_size, partial(native.codes_of_lists, order))
-        table, rotation = decoding.table(), decoding.rotation()
-        turn = sent.array(rotation) if len(rotation) else 0
-        coded = native.CodedRows(decoding, codes, sent.array(table), turn, len(order))
-        centres = native.centres_of_lists(order)
-        of_lists = 0 if centres is None else sent.array(centres)
-        return native.CodedLists(coded, listed, of_lists, self.slice_rows)
+        return codes_in_lists(sent, order, listed, self.slice_rows)

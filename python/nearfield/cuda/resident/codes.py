@@ -1,4 +1,7 @@
-"""The codes of a flat index on a device: :class:`ResidentCodes`."""
+"""The codes of a flat index on a device: :class:`ResidentCodes`.
+
+They lie in the order of their labels, as rows do.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...result import SearchResult
 from ..arrays import DeviceMatrix
@@ -14,22 +18,66 @@ from ..library import library
 from ..owners import Owner
 from ..search import address_of, answered, scan_choice, uploaded
 from .base import Resident
+from .lists import Sent
 
 if TYPE_CHECKING:
+    from ..._core import Index as CoreIndex
     from ...index import Index
 
-__all__ = ["ResidentCodes"]
-
-_BLOCK_BYTES = 1 << 24
+__all__ = ["CodeCopy", "ResidentCodes"]
 
 
-class _Copy(NamedTuple):
+class CodeCopy(NamedTuple):
+    """Codes on a device.
+
+    Attributes
+    ----------
+    version, row_count : int
+        Of the index's rows, and how many are there.
+    coded : CodedRows
+        The native module's.
+    labels : int
+        Address of an int64 per row; 0: rows are called by their number.
+    places : tuple, optional
+        ``(keeper, address)`` of the place of each row in masks, None where that is its number.
+    keep : tuple
+        What is on the device.
+    """
+
     version: int
     row_count: int
     coded: Any
-    labels: tuple[Any, int] | None
-    places: tuple[Any, int] | None  # in masks, where that is not the order of rows
-    keep: tuple[Any, ...]
+    labels: int = 0
+    places: tuple[Any, int] | None = None
+    keep: tuple[Any, ...] = ()
+
+    @classmethod
+    def nothing(cls, core: CoreIndex, version: int) -> CodeCopy:
+        """Return what an index has before it is trained: no rows."""
+        native = library()
+        return cls(version, 0, native.CodedRows(native.no_decoding(core.dim), 0, 0, 0, 0))
+
+    @classmethod
+    def of(
+        cls,
+        core: CoreIndex,
+        codes: Any,
+        first: int,
+        labels: NDArray[np.int64],
+        version: int,
+        device: int,
+        stream: int,
+    ) -> CodeCopy:
+        """Copy the codes of some labels, of the native module's ``LiveCodes`` from `first` on."""
+        n, sent = len(labels), Sent(core.metric, device, stream)
+        coded = sent.coded(codes.decoding(), n, lambda at, count: codes.codes(first + at, count))
+        numbered = bool((labels == np.arange(n)).all())
+        called = 0 if numbered else sent.array(labels)
+        return cls(version, n, coded, called, keep=tuple(sent.keep))
+
+    def asked(self, metric: str, k: int, mask: int) -> tuple[Any, ...]:
+        """Return what the native module is asked beside the queries."""
+        return (metric, k, mask, self.labels, ResidentCodes.slice_rows, scan_choice())
 
 
 class ResidentCodes(Resident):
@@ -53,7 +101,7 @@ class ResidentCodes(Resident):
         self,
         owner: Owner,
         q: DeviceMatrix,
-        copy: _Copy,
+        copy: CodeCopy,
         k: int,
         mask: Any,
         params: Mapping[str, Any],
@@ -61,8 +109,7 @@ class ResidentCodes(Resident):
     ) -> SearchResult:
         native, place = library(), (self.device, stream)
         mask = in_order(mask, copy.places, copy.row_count, *place)
-        extras = (address_of(mask), address_of(copy.labels))
-        asked = (self._core.metric, k, *extras, self.slice_rows, scan_choice())
+        asked = copy.asked(self._core.metric, k, address_of(mask))
         needed = native.coded_scratch_bytes(q.place, copy.coded, asked)
 
         def enqueue(out: tuple[int, int, int], scratch: int) -> None:
@@ -70,37 +117,12 @@ class ResidentCodes(Resident):
 
         return answered(owner, q, k, needed, place, enqueue)
 
-    def _copied(self, version: int) -> _Copy:
-        native = library()
+    def _copied(self, version: int) -> CodeCopy:
         if not self._core.is_trained:
-            return _Copy(version, 0, self._nothing(), None, None, ())
-        codes = native.LiveCodes(self._core)
-        n, size = len(codes), codes.code_size
-        there = native.DeviceArray((max(n * size, 1),), "uint8", self.device, self.stream)
-        step = max(_BLOCK_BYTES // size, 1)
-        for first in range(0, n, step):
-            block = codes.codes(first, min(step, n - first))
-            native.upload(there, block.reshape(-1), first * size)
-        decoding = codes.decoding()
-        table, rotation = self._sent(decoding.table()), self._sent(decoding.rotation())
-        turn = rotation[1] if len(decoding.rotation()) else 0
-        coded = native.CodedRows(decoding, there._address, table[1], turn, n)
-        labels, places = codes.labels(), codes.places()
-        as_added = bool((places == np.arange(n)).all())
-        numbered = bool((labels == np.arange(n)).all())
-        names = None if numbered else self._sent(labels)
-        return _Copy(
-            version,
-            n,
-            coded,
-            names,
-            None if as_added else self._sent(places),
-            (there, table, rotation),
-        )
-
-    def _nothing(self) -> Any:
-        """Return what an index has before it is trained: no rows."""
-        return library().CodedRows(library().no_decoding(self._core.dim), 0, 0, 0, 0)
-
-    def _sent(self, array: Any) -> tuple[Any, int]:
-        return uploaded(array, self.device, self.stream)
+            return CodeCopy.nothing(self._core, version)
+        codes, place = library().LiveCodes(self._core), (self.device, self.stream)
+        copy = CodeCopy.of(self._core, codes, 0, codes.labels(), version, *place)
+        places = codes.places()
+        if bool((places == np.arange(len(places))).all()):
+            return copy
+        return copy._replace(places=uploaded(places, *place))

@@ -185,6 +185,13 @@ class Sent:
             library().upload(there, block.reshape(-1), first * size)
         return int(there._address)
 
+    def coded(self, decoding: Any, n: int, some: Callable[[int, int], NDArray[np.uint8]]) -> Any:
+        """Return the codes of n rows as the native module searches them; some: as of blocks."""
+        codes = self.blocks(n, decoding.code_size, some)
+        table, rotation = self.array(decoding.table()), decoding.rotation()
+        turn = self.array(rotation) if len(rotation) else 0
+        return library().CodedRows(decoding, codes, table, turn, n)
+
     def constants(self, place: Place) -> int:
         """Return the address of what searches need of rows beside them."""
         at = int(self.room(library().list_constants_bytes(place))._address)
