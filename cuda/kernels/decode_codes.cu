@@ -1,8 +1,8 @@
 // Rows read back from codes, the bits that the quantizers of cpp/quant decode; see cpp/quant/decoding.h.
 //
-// A block a row, any number of threads. Codes lie one behind the other, rows `stride` elements apart, those
-// past dim are not written. decode_grid needs 4 rotated_dim bytes of shared memory, or none and in_shared 0:
-// then it works in the row itself, which must have room for rotated_dim elements.
+// A block a row, any number of threads. Codes of code_size bytes lie code_stride bytes apart, rows `stride`
+// elements; those past dim are not written. decode_grid needs 4 rotated_dim bytes of shared memory, or none and
+// in_shared 0: then it works in the row itself, which must have room for rotated_dim elements.
 // rotate_queries: queries as rows of a rotating product quantizer come out; a warp an element.
 // Cost: one write of the rows; decode_grid rounds log2(window) additions an element beside it; rotate_queries
 // dim float64 multiply-adds an element. Source: own.
@@ -82,11 +82,12 @@ __device__ void rotate_back(float* x, const Rounds& rounds) {
 }  // namespace nearfield
 
 /// table: dim values of code 0, dim widths of a cell.
-extern "C" __global__ void decode_scalar(const nearfield::u8* codes, nearfield::u32 code_size,
+extern "C" __global__ void decode_scalar(const nearfield::u8* codes, nearfield::u64 code_stride,
                                          nearfield::u32 dim, nearfield::u32 bits,
-                                         const float* table, float* rows, nearfield::u64 stride) {
+                                         nearfield::u32 code_size, const float* table, float* rows,
+                                         nearfield::u64 stride) {
     using namespace nearfield;
-    const u8* const code = codes + static_cast<u64>(blockIdx.x) * code_size;
+    const u8* const code = codes + blockIdx.x * code_stride;
     float* const row = rows + blockIdx.x * stride;
     for (u32 k = threadIdx.x; k < dim; k += blockDim.x) {
         const float number = static_cast<float>(number_of(code, code_size, k, bits));
@@ -96,12 +97,12 @@ extern "C" __global__ void decode_scalar(const nearfield::u8* codes, nearfield::
 NEARFIELD_KERNEL(decode_scalar)
 
 /// table: dim / width books of 2^bits centroids of `width` elements.
-extern "C" __global__ void decode_books(const nearfield::u8* codes, nearfield::u32 code_size,
+extern "C" __global__ void decode_books(const nearfield::u8* codes, nearfield::u64 code_stride,
                                         nearfield::u32 dim, nearfield::u32 bits,
-                                        nearfield::u32 width, const float* table, float* rows,
-                                        nearfield::u64 stride) {
+                                        nearfield::u32 code_size, nearfield::u32 width,
+                                        const float* table, float* rows, nearfield::u64 stride) {
     using namespace nearfield;
-    const u8* const code = codes + static_cast<u64>(blockIdx.x) * code_size;
+    const u8* const code = codes + blockIdx.x * code_stride;
     float* const row = rows + blockIdx.x * stride;
     for (u32 k = threadIdx.x; k < dim; k += blockDim.x) {
         const u32 book = k / width;
@@ -113,7 +114,7 @@ extern "C" __global__ void decode_books(const nearfield::u8* codes, nearfield::u
 NEARFIELD_KERNEL(decode_books)
 
 /// table: rounds x rotated_dim factors, then the centre.
-extern "C" __global__ void decode_grid(const nearfield::u8* codes, nearfield::u32 code_size,
+extern "C" __global__ void decode_grid(const nearfield::u8* codes, nearfield::u64 code_stride,
                                        nearfield::u32 dim, nearfield::u32 bits,
                                        nearfield::u32 rotated_dim, nearfield::u32 window,
                                        nearfield::u32 rounds, const float* table,
@@ -121,7 +122,7 @@ extern "C" __global__ void decode_grid(const nearfield::u8* codes, nearfield::u3
                                        nearfield::u64 stride) {
     using namespace nearfield;
     NEARFIELD_DYNAMIC_SHARED(shared);
-    const u8* const code = codes + static_cast<u64>(blockIdx.x) * code_size;
+    const u8* const code = codes + blockIdx.x * code_stride;
     const u8* const planes = code + kHeadBytes;
     float* const row = rows + blockIdx.x * stride;
     float* const x = in_shared != 0 ? reinterpret_cast<float*>(shared) : row;

@@ -16,34 +16,33 @@ constexpr std::size_t kMostShared = 40 * 1024;
 
 }  // namespace
 
-void decode(const StreamRef& stream, const CodedRows& coded, std::size_t first, std::size_t count,
-            CUdeviceptr out) {
-    const Decoding& d = coded.decoding;
-    const auto dim = static_cast<u32>(d.dim);
+void decode(const StreamRef& stream, const Decoding& d, CUdeviceptr table, const CodeBlock& codes,
+            CUdeviceptr out, std::size_t stride) {
+    Grid grid{{static_cast<unsigned>(codes.count), 1, 1}, {kThreads, 1, 1}, 0};
+    const auto start = [&](const char* kernel, const auto&... more) {
+        launch(stream, {kSource, kernel}, grid, codes.address, u64{codes.stride},
+               static_cast<u32>(d.dim), static_cast<u32>(d.bits), more..., out, u64{stride});
+    };
     const auto size = static_cast<u32>(d.code_size);
-    const auto bits = static_cast<u32>(d.bits);
-    const CUdeviceptr codes = coded.codes + first * d.code_size;
-    Grid grid{{static_cast<unsigned>(count), 1, 1}, {kThreads, 1, 1}, 0};
     switch (d.way) {
-        case Decoding::Way::kScalar:
-            launch(stream, {kSource, "decode_scalar"}, grid, codes, size, dim, bits, coded.table,
-                   out, u64{coded.stride()});
-            break;
+        case Decoding::Way::kScalar: return start("decode_scalar", size, table);
         case Decoding::Way::kBooks:
-            launch(stream, {kSource, "decode_books"}, grid, codes, size, dim, bits,
-                   static_cast<u32>(d.width), coded.table, out, u64{coded.stride()});
-            break;
+            return start("decode_books", size, static_cast<u32>(d.width), table);
         case Decoding::Way::kGrid: {
             const std::size_t bytes = d.rotated_dim * sizeof(float);
             const bool in_shared = bytes <= kMostShared;
             grid.shared_bytes = in_shared ? bytes : 0;
-            launch(stream, {kSource, "decode_grid"}, grid, codes, size, dim, bits,
-                   static_cast<u32>(d.rotated_dim), static_cast<u32>(d.window),
-                   static_cast<u32>(d.rounds), coded.table, static_cast<u32>(in_shared), out,
-                   u64{coded.stride()});
-            break;
+            return start("decode_grid", static_cast<u32>(d.rotated_dim), static_cast<u32>(d.window),
+                         static_cast<u32>(d.rounds), table, static_cast<u32>(in_shared));
         }
     }
+}
+
+void decode(const StreamRef& stream, const CodedRows& coded, std::size_t first, std::size_t count,
+            CUdeviceptr out) {
+    const std::size_t size = coded.decoding.code_size;
+    decode(stream, coded.decoding, coded.table, {coded.codes + first * size, count, size}, out,
+           coded.stride());
 }
 
 void rotate(const StreamRef& stream, const CodedRows& coded, CUdeviceptr queries, std::size_t count,

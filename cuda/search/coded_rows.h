@@ -2,6 +2,7 @@
 //
 // Codes stay codes in the device's memory; a search decodes them part by part. Rows are decoded to the bits
 // that the quantizer decodes.
+// Source: kernels/decode_codes.cu.
 #pragma once
 
 #include "cuda/runtime/stream.h"
@@ -9,6 +10,18 @@
 #include "quant/decoding.h"
 
 namespace nearfield::cuda {
+
+/// Codes on a device, `stride` bytes apart.
+struct CodeBlock {
+    CUdeviceptr address = 0;
+    std::size_t count = 0;
+    std::size_t stride = 0;
+};
+
+/// Enqueues the decoding of a block to float32 rows at `out`, `stride` elements apart: dim and rotated_dim at
+/// least. table: decoding.table on the device.
+void decode(const StreamRef& stream, const Decoding& decoding, CUdeviceptr table,
+            const CodeBlock& codes, CUdeviceptr out, std::size_t stride);
 
 struct CodedRows {
     Decoding decoding;         // its arrays empty: they are on the device

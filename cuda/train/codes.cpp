@@ -26,20 +26,9 @@ DeviceBuffer copied(const StreamRef& stream, const std::vector<float>& values) {
 class ScalarCodes final : public DeviceCodes {
 public:
     ScalarCodes(const StreamRef& stream, const ScalarQuantizer& quantizer)
-        : DeviceCodes(quantizer.code_size()),
-          dim_(static_cast<u32>(quantizer.dim())),
-          bits_(static_cast<u32>(quantizer.ranges().bits)),
+        : DeviceCodes(stream, quantizer),
           low_(copied(stream, quantizer.ranges().low)),
-          inverse_(copied(stream, quantizer.ranges().inverse)),
-          step_(copied(stream, quantizer.ranges().step)),
-          base_(copied(stream, quantizer.ranges().base)) {}
-
-    void decode(const StreamRef& stream, CUdeviceptr codes, std::size_t code_stride,
-                std::size_t count, CUdeviceptr rows) const override {
-        launch(stream, {"decode.cu", "scalar_decode"},
-               {{blocks_for(count, kWarps), 1, 1}, {kThreads, 1, 1}, 0}, codes, u64{code_stride},
-               static_cast<u32>(count), dim_, step_.address(), base_.address(), bits_, rows);
-    }
+          inverse_(copied(stream, quantizer.ranges().inverse)) {}
 
 private:
     void encode_block(const StreamRef& stream, const DeviceRows& block,
@@ -47,36 +36,26 @@ private:
         const std::string name = std::string("scalar_encode_") + suffix(block.dtype);
         launch(stream, {"scalar_encode.cu", name.c_str()},
                {{blocks_for(block.rows, kWarps), 1, 1}, {kThreads, 1, 1}, 0}, block.address,
-               u64{block.stride}, static_cast<u32>(block.rows), dim_, low_.address(),
-               inverse_.address(), bits_ == 8 ? 255.0f : 15.0f, bits_, codes, u64{code_size_});
+               u64{block.stride}, static_cast<u32>(block.rows), static_cast<u32>(decoding_.dim),
+               low_.address(), inverse_.address(), decoding_.bits == 8 ? 255.0f : 15.0f,
+               static_cast<u32>(decoding_.bits), codes, u64{decoding_.code_size});
     }
 
-    u32 dim_, bits_;
-    DeviceBuffer low_, inverse_, step_, base_;
+    DeviceBuffer low_, inverse_;
 };
 
 class ProductCodes final : public DeviceCodes {
 public:
     ProductCodes(const StreamRef& stream, const ProductQuantizer& quantizer)
-        : DeviceCodes(quantizer.code_size()),
+        : DeviceCodes(stream, quantizer),
           shape_(quantizer.shape()),
           threads_(threads_for(shape_, stream.device->shared_bytes())) {
-        const Codebooks& books = quantizer.codebooks();
-        const Codebooks::Encoding encoding = books.encoding();
+        const Codebooks::Encoding encoding = quantizer.codebooks().encoding();
         limit_ = encoding.limit;
-        values_ = copied(stream, books.values());
         centre_ = copied(stream, encoding.centre);
         scale_ = copied(stream, encoding.scale);
         weights_ = copied(stream, encoding.weights);
         bias_ = copied(stream, encoding.bias);
-    }
-
-    void decode(const StreamRef& stream, CUdeviceptr codes, std::size_t code_stride,
-                std::size_t count, CUdeviceptr rows) const override {
-        launch(stream, {"decode.cu", "pq_decode"},
-               {{blocks_for(count, kWarps), 1, 1}, {kThreads, 1, 1}, 0}, codes, u64{code_stride},
-               static_cast<u32>(count), values_.address(), static_cast<u32>(shape_.m),
-               static_cast<u32>(shape_.sub_dim()), static_cast<u32>(shape_.nbits), rows);
     }
 
 private:
@@ -97,23 +76,29 @@ private:
     void encode_block(const StreamRef& stream, const DeviceRows& block,
                       CUdeviceptr codes) const override {
         const std::string name = std::string("pq_encode_") + suffix(block.dtype);
-        const Grid grid{{blocks_for(block.rows, threads_), static_cast<unsigned>(code_size_), 1},
-                        {threads_, 1, 1},
-                        shared_bytes(shape_, threads_)};
+        const Grid grid{
+            {blocks_for(block.rows, threads_), static_cast<unsigned>(decoding_.code_size), 1},
+            {threads_, 1, 1},
+            shared_bytes(shape_, threads_)};
         launch(stream, {"pq_encode.cu", name.c_str()}, grid, block.address, u64{block.stride},
                static_cast<u32>(block.rows), centre_.address(), scale_.address(),
                weights_.address(), bias_.address(), limit_, static_cast<u32>(shape_.m),
                static_cast<u32>(shape_.sub_dim()), static_cast<u32>(shape_.nbits), codes,
-               u64{code_size_});
+               u64{decoding_.code_size});
     }
 
     CodebookShape shape_;
     unsigned threads_;
     float limit_ = 0.0f;
-    DeviceBuffer values_, centre_, scale_, weights_, bias_;
+    DeviceBuffer centre_, scale_, weights_, bias_;
 };
 
 }  // namespace
+
+DeviceCodes::DeviceCodes(const StreamRef& stream, const Quantizer& quantizer)
+    : decoding_(decoding_of(quantizer)), table_(copied(stream, decoding_.table)) {
+    decoding_.table = {};
+}
 
 std::size_t DeviceCodes::scratch_bytes(const DeviceRows& rows, std::size_t rows_at_once) const {
     Scratch scratch;
@@ -126,7 +111,17 @@ void DeviceCodes::encode(const StreamRef& stream, const DeviceRows& rows, CUdevi
     Scratch scratch;
     const RowBlocks blocks(rows, rows_at_once, scratch);
     for (std::size_t first = 0; first < rows.rows; first += blocks.size()) {
-        encode_block(stream, blocks.block(stream, first, at), codes + first * code_size_);
+        encode_block(stream, blocks.block(stream, first, at), codes + first * decoding_.code_size);
+    }
+}
+
+void DeviceCodes::decode(const StreamRef& stream, const CodeBlock& codes, CUdeviceptr rows,
+                         std::size_t rows_at_once) const {
+    for (std::size_t first = 0; first < codes.count; first += rows_at_once) {
+        const CodeBlock some{codes.address + first * codes.stride,
+                             std::min(rows_at_once, codes.count - first), codes.stride};
+        cuda::decode(stream, decoding_, table_.address(), some,
+                     rows + first * decoding_.dim * sizeof(float), decoding_.dim);
     }
 }
 

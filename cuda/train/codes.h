@@ -3,12 +3,13 @@
 // A quantizer's trained arrays are copied to the device once; nothing waits after that. A row that is not finite
 // is not found: its code means nothing.
 // Cost: product quantizers 2 2^nbits dim operations a row; scalar ones one pass. For rows of bytes a float32
-// copy of a block of them. Source: kernels/pq_encode.cu, kernels/scalar_encode.cu, kernels/decode.cu.
+// copy of a block of them. Source: kernels/pq_encode.cu, kernels/scalar_encode.cu, kernels/decode_codes.cu.
 #pragma once
 
 #include <memory>
 
 #include "cuda/runtime/memory.h"
+#include "cuda/search/coded_rows.h"
 #include "cuda/search/request.h"
 #include "quant/quantizer.h"
 
@@ -27,16 +28,17 @@ public:
     void encode(const StreamRef& stream, const DeviceRows& rows, CUdeviceptr codes,
                 CUdeviceptr scratch, std::size_t rows_at_once = kRowsAtOnce) const;
 
-    /// Enqueues it. codes: `count` of them, code_stride bytes apart; rows: dense float32.
-    virtual void decode(const StreamRef& stream, CUdeviceptr codes, std::size_t code_stride,
-                        std::size_t count, CUdeviceptr rows) const = 0;
+    /// Enqueues it. rows: dense float32.
+    void decode(const StreamRef& stream, const CodeBlock& codes, CUdeviceptr rows,
+                std::size_t rows_at_once = kRowsAtOnce) const;
 
 protected:
-    explicit DeviceCodes(std::size_t code_size) : code_size_(code_size) {}
+    DeviceCodes(const StreamRef& stream, const Quantizer& quantizer);
     virtual void encode_block(const StreamRef& stream, const DeviceRows& block,
                               CUdeviceptr codes) const = 0;
 
-    std::size_t code_size_;
+    Decoding decoding_;  // its arrays empty: they are on the device
+    DeviceBuffer table_;
 };
 
 /// Of a scalar quantizer, or a product quantizer of 4 or 8 bits a part. NotTrained before train();

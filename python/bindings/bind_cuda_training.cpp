@@ -125,7 +125,7 @@ void decode(const cuda::DeviceCodes& codes, const Matrix& bytes, std::uintptr_t 
     const py::gil_scoped_release release;
     const cuda::StreamRef on = stream_of(device, stream);
     on.check_alive();
-    codes.decode(on, there.address, there.stride, there.rows, out);
+    codes.decode(on, {there.address, there.rows, there.stride}, out);
 }
 
 void def_codes(py::module_& m) {

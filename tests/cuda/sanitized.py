@@ -35,7 +35,7 @@ from cuda import (
     test_map_rows,
     test_merge_ranked,
     test_pq,
-    test_row_codes,
+    test_scalar_encode,
     test_scan,
     test_select_k,
     test_threshold_scan,
@@ -137,13 +137,13 @@ def thresholds(shim: Any, seed: int) -> None:
 def codes(shim: Any, seed: int) -> None:
     for name in FLOATS:
         test_pq.check(shim, seed, name, 8 if seed % 2 else 4)
-        test_row_codes.check_scalar(shim, seed, name)
-    test_row_codes.check_parts(shim, seed)
+        test_scalar_encode.check(shim, seed, name)
 
 
 def decoding(shim: Any, seed: int) -> None:
     for form in test_decode_codes.FORMS:
         test_decode_codes.check(shim, form, seed + 2)
+    test_decode_codes.check_books(shim, seed)
     test_decode_codes.check_rotation(shim, seed)
     test_decode_codes.check_places(shim, seed)
     test_coded_lists.check(shim, seed)

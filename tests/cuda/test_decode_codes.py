@@ -31,6 +31,14 @@ def trained(form: str, rng: np.random.Generator) -> Quantizer:
     return quantizer
 
 
+def apart(codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.uint64]:
+    """Return codes with any bytes between them, and how far apart they then are."""
+    stride = codes.shape[1] + int(rng.integers(0, 3))
+    wide = rng.integers(0, 256, (len(codes), stride), np.uint8)
+    wide[:, : codes.shape[1]] = codes
+    return noisy(wide, rng), np.uint64(stride)
+
+
 def check(shim: Shim | Overlaid, form: str, seed: int, in_shared: bool = True) -> None:
     """Decode codes of rows and codes of any bytes."""
     rng = np.random.default_rng(seed)
@@ -45,16 +53,15 @@ def check(shim: Shim | Overlaid, form: str, seed: int, in_shared: bool = True) -
     decoding = cuda.decoding_of(quantizer)
     stride = -(-dim // 8) * 8
     rows = GuardedArray((count, stride), np.float32, rng)
-    codes = noisy(codes, rng)
     table = noisy(decoding.table(), rng)
-    parts = (codes, np.uint32(size), np.uint32(dim), np.uint32(decoding.bits))
+    parts = (*apart(codes, rng), np.uint32(dim), np.uint32(decoding.bits))
     out = (rows.array, np.uint64(stride))
     grid = (count,), (64,)
     if form.startswith("sq"):
-        shim.launch("decode_scalar", *grid, *parts, table, *out, seed=seed)
+        shim.launch("decode_scalar", *grid, *parts, np.uint32(size), table, *out, seed=seed)
     elif "pq" in form:
-        width = np.uint32(decoding.width)
-        shim.launch("decode_books", *grid, *parts, width, table, *out, seed=seed)
+        sizes = np.uint32(size), np.uint32(decoding.width)
+        shim.launch("decode_books", *grid, *parts, *sizes, table, *out, seed=seed)
     else:
         rotation = (decoding.rotated_dim, decoding.window, decoding.rounds)
         shared = 4 * decoding.rotated_dim if in_shared else 0
@@ -68,6 +75,25 @@ def check(shim: Shim | Overlaid, form: str, seed: int, in_shared: bool = True) -
     wanted = decoded_books(decoding, codes) if form == "opq" else quantizer.decode(codes, 1)
     got = rows.check()
     np.testing.assert_array_equal(got[:, :dim].view(np.uint32), wanted.view(np.uint32))
+
+
+def check_books(shim: Shim | Overlaid, seed: int) -> None:
+    """Decode numbers of any width, against a look-up."""
+    rng = np.random.default_rng(seed)
+    count, m, width = (int(rng.integers(1, most)) for most in (40, 9, 6))
+    bits, dim = int(rng.choice([4, 5, 8])), m * width
+    books = rng.standard_normal((m, 2**bits, width)).astype(np.float32)
+    numbers = rng.integers(0, 2**bits, (count, m))
+    each = numbers[:, :, None] >> np.arange(bits) & 1
+    codes = np.packbits(each.reshape(count, -1).astype(np.uint8), axis=1, bitorder="little")
+    rows = GuardedArray((count, dim), np.float32, rng)
+    shim.launch(
+        *("decode_books", (count,), (64,), *apart(codes, rng)),
+        *map(np.uint32, (dim, bits, codes.shape[1], width)),
+        *(noisy(books, rng), rows.array, np.uint64(dim)),
+        seed=seed,
+    )
+    np.testing.assert_array_equal(rows.check(), books[np.arange(m), numbers].reshape(count, -1))
 
 
 def decoded_books(decoding: Any, codes: np.ndarray) -> np.ndarray:
@@ -136,6 +162,11 @@ def test_any_code(shim: Shim, form: str) -> None:
         check(shim, form, seed)
 
 
+def test_numbers_of_books(shim: Shim) -> None:
+    for seed in range(12):
+        check_books(shim, seed)
+
+
 def test_rows_that_do_not_fit_a_block(shim: Shim) -> None:
     for seed in range(6):
         check(shim, "rabitq4", seed, in_shared=False)
@@ -143,6 +174,11 @@ def test_rows_that_do_not_fit_a_block(shim: Shim) -> None:
 
 FAULTS = {
     "a number that crosses bytes is cut": ("pq", "if (at + 1 < size)", "if (false)"),
+    "codes lie one behind the other": (
+        *("sq8", "codes + blockIdx.x * code_stride", "codes + blockIdx.x * u64{dim}"),
+    ),
+    "halves change places": ("books", ">> (first % 8)", ">> (4 - first % 8)"),
+    "the first book for all parts": ("books", "static_cast<u64>(book) << bits", "u64{0}"),
     "a cell's width is fused": (
         *("sq8", "table[dim + k] * number + table[k]", "fmaf(table[dim + k], number, table[k])"),
     ),
@@ -165,4 +201,11 @@ def test_planted_faults_are_caught(shim: Shim, compiler: ShimCompiler, fault: st
     if not new:
         new = old.replace("    __syncthreads();", "")
     planted = Overlaid(compiler.planted("decode_codes.cu", (old, new)), shim)
-    assert is_noticed(lambda seed: check(planted, form, seed), 12), "nobody noticed"
+
+    def checked(seed: int) -> None:
+        if form == "books":
+            check_books(planted, seed)
+        else:
+            check(planted, form, seed)
+
+    assert is_noticed(checked, 12), "nobody noticed"

@@ -66,6 +66,21 @@ std::vector<std::uint8_t> codes_of(DType dtype, const Quantizer& quantizer, std:
     return downloaded<std::uint8_t>(on, codes.address(), codes.bytes());
 }
 
+/// Rows of codes that lie a byte further apart than they are long.
+std::vector<float> decoded(const std::vector<std::uint8_t>& codes, const Quantizer& quantizer,
+                           std::size_t at_once) {
+    const StreamRef on = stream();
+    const std::size_t size = quantizer.code_size();
+    std::vector<std::uint8_t> apart(kRows * (size + 1), 0xFF);
+    for (std::size_t i = 0; i < codes.size(); ++i)
+        apart[i / size * (size + 1) + i % size] = codes[i];
+    const DeviceBuffer from = uploaded(on, apart.data(), apart.size());
+    const DeviceBuffer rows(on, kRows * kDim * sizeof(float));
+    device_codes(on, quantizer)
+        ->decode(on, {from.address(), kRows, size + 1}, rows.address(), at_once);
+    return downloaded<float>(on, rows.address(), kRows * kDim);
+}
+
 }  // namespace
 
 TEST(blocks_change_no_assignment) {
@@ -81,7 +96,7 @@ TEST(blocks_change_no_assignment) {
     CHECK_EQ(violations(), "");
 }
 
-TEST(blocks_change_no_code) {
+TEST(blocks_change_no_code_and_no_row_of_codes) {
     const auto rows = numbers<float>(kRows * kDim, 37);
     const MatrixView<float> view{rows.data(), kRows, kDim};
     for (const char* name : {"sq8", "sq4", "pq5x4"}) {
@@ -91,6 +106,9 @@ TEST(blocks_change_no_code) {
         quantizer->encode(view, expected.data(), 1);
         CHECK(codes_of<float>(DType::kF32, *quantizer, kAtOnce) == expected);
         CHECK(codes_of<std::int8_t>(DType::kI8, *quantizer, kAtOnce) == expected);
+        std::vector<float> again(kRows * kDim);
+        quantizer->decode(expected.data(), kRows, again.data(), 1);
+        CHECK(decoded(expected, *quantizer, kAtOnce) == again);
     }
     CHECK_EQ(violations(), "");
 }
