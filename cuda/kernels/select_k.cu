@@ -1,18 +1,13 @@
 // The k best of every row of scores, best first: score descending, ties by smaller id.
 //
-// Two ways, one result. Up to k = 256, select_k_queue<C>_f32 (C = 32, 64, 128 or 256 >= k): each warp
-// keeps its C best in registers and a buffer of 32 that beat the worst of these; a full buffer is sorted
-// and merged. For any k, select_k_radix_f32 and _f64: a block finds the k-th best by histograms of 8 bits
-// of the keys, from the top, then gathers and sorts.
+// A block finds the k-th best by histograms of 8 bits of the keys, from the top, then gathers and sorts.
 //
 // Grid (rows, slices): with more than one slice, a long row is shared by several blocks, and each finds
 // the k best of its slice; select once more among these. Ids may be null: position + first_id.
 // counts may be null: every row has `length` scores; else counts[row], at most length. Where a row has
 // fewer than k the rest is (-infinity, kNoId). out: k pairs a slice, slices of a row side by side.
-// Cost: queue, one read of the scores; radix, two to nine. Memory: radix, 8 k bytes a block, shared or
-// `scratch`. Source: queue after Johnson, Douze, Jegou, "Billion-scale similarity search with GPUs"
-// (1702.08734), section 4; radix after Alabi et al., "Fast k-selection algorithms for graphics processing
-// units" (2012).
+// Cost: up to nine reads of the scores, thirteen of float64. Memory: 8 k bytes a block, 16 k of float64, shared
+// or `scratch`. Source: after Alabi et al., "Fast k-selection algorithms for graphics processing units" (2012).
 
 #include "sort.cuh"
 
@@ -53,41 +48,6 @@ __device__ void write_best(const K* keys, u32 held, u32 k, u64 out, Score* out_s
         out_scores[out + j] = score_of(key);
         out_ids[out + j] = id_of(key);
     }
-}
-
-template <u32 C>
-__device__ void select_by_queue(const Slice<float>& slice, u32 k, float* out_scores, u32* out_ids,
-                                u64* shared) {
-    constexpr u32 R = C / kWarp;
-    u64 best[R];
-#pragma unroll
-    for (u32 r = 0; r < R; ++r) best[r] = 0;
-    u64* const buffer = shared + warp_id() * 2 * kWarp;  // room for one more round than is merged
-    u32 held = 0;
-    u64 worst = 0;
-    for (u32 base = warp_id() * kWarp; base < slice.count; base += blockDim.x) {
-        const u32 at = base + lane_id();
-        const u64 key = at < slice.count ? slice.key(at) : 0;
-        const u32 better = __ballot_sync(kAllLanes, key > worst);
-        if (key > worst) buffer[held + __popc(better & ((1u << lane_id()) - 1))] = key;
-        held += __popc(better);
-        __syncwarp();
-        if (held < kWarp) continue;
-        merge_into<R>(best, warp_sort(buffer[lane_id()]));
-        worst = __shfl_sync(kAllLanes, best[R - 1], kWarp - 1);
-        held -= kWarp;
-        const u64 later = buffer[kWarp + lane_id()];
-        __syncwarp();
-        if (lane_id() < held) buffer[lane_id()] = later;
-        __syncwarp();
-    }
-    merge_into<R>(best, warp_sort(lane_id() < held ? buffer[lane_id()] : 0));
-    __syncthreads();  // the lists go where the buffers were
-#pragma unroll
-    for (u32 r = 0; r < R; ++r) shared[warp_id() * C + r * kWarp + lane_id()] = best[r];
-    const u32 all = blockDim.x / kWarp * C;
-    block_sort(shared, all);
-    write_best(shared, all, k, slice.out, out_scores, out_ids);
 }
 
 /// The keys that share their highest bits with the k-th best, and how many are above them.
@@ -174,24 +134,6 @@ __device__ void select_by_radix(const Slice<Score>& slice, u32 k, K* keys, Radix
 
 }  // namespace
 }  // namespace nearfield
-
-/// Blocks of a multiple of 32 threads. Shared memory: 8 * max(2 * threads, threads / 32 * C) bytes.
-#define NEARFIELD_SELECT_QUEUE(C)                                                                 \
-    extern "C" __global__ void select_k_queue##C##_f32(                                           \
-        const float* scores, const nearfield::u32* ids, nearfield::u64 stride,                    \
-        const nearfield::u32* counts, nearfield::u32 length, nearfield::u32 first_id,             \
-        nearfield::u32 k, float* out_scores, nearfield::u32* out_ids) {                           \
-        NEARFIELD_DYNAMIC_SHARED(shared);                                                         \
-        const auto slice = nearfield::slice_of(scores, ids, stride, counts, length, first_id, k); \
-        nearfield::select_by_queue<C>(slice, k, out_scores, out_ids,                              \
-                                      reinterpret_cast<nearfield::u64*>(shared));                 \
-    }                                                                                             \
-    NEARFIELD_KERNEL(select_k_queue##C##_f32)
-
-NEARFIELD_SELECT_QUEUE(32)
-NEARFIELD_SELECT_QUEUE(64)
-NEARFIELD_SELECT_QUEUE(128)
-NEARFIELD_SELECT_QUEUE(256)
 
 /// Blocks of a multiple of 32 threads. scratch: k keys a block (8 bytes; float64: 16), or null and as much
 /// shared memory.

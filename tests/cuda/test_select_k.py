@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MISSING = 0xFFFFFFFF
-QUEUES = (32, 64, 128, 256)
 
 
 def best(scores: np.ndarray, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,12 +41,11 @@ def check(
     length: int,
     k: int,
     *,
-    queue: int,
     threads: int,
     slices: int,
     dtype: type = np.float32,
 ) -> None:
-    """Compare a launch with the definition. queue: its capacity, or 0 for the radix selection."""
+    """Compare a launch with the definition."""
     rng = np.random.default_rng(seed)
     stride = length + int(rng.integers(0, 5))
     scores = sample(rng, rows, stride).astype(dtype)
@@ -61,27 +59,17 @@ def check(
     out_ids = GuardedArray((rows, slices, k), np.uint32, rng)
     given_ids = noisy(ids, rng) if with_ids else None
     sizes = (np.uint64(stride), counts if with_counts else None, np.uint32(length))
-    before = (noisy(scores, rng), given_ids, *sizes, np.uint32(first_id), np.uint32(k))
-    after = (out_scores.array, out_ids.array)
-    if queue:
-        shared = 8 * max(2 * threads, threads // 32 * queue)
-        name = f"select_k_queue{queue}_f32"
-        shim.launch(name, (rows, slices), (threads,), *before, *after, shared=shared, seed=seed)
-    else:
-        width = 8 if dtype == np.float32 else 16
-        scratch = GuardedArray((rows, slices, k, width), np.uint8, rng)
-        shim.launch(
-            *(
-                "select_k_radix_f32" if width == 8 else "select_k_radix_f64",
-                (rows, slices),
-                (threads,),
-                *before,
-            ),
-            *(scratch.array if with_scratch else None, *after),
-            shared=0 if with_scratch else width * k,
-            seed=seed,
-        )
-        scratch.check()
+    width = 8 if dtype == np.float32 else 16
+    scratch = GuardedArray((rows, slices, k, width), np.uint8, rng)
+    shim.launch(
+        "select_k_radix_f32" if width == 8 else "select_k_radix_f64",
+        *((rows, slices), (threads,), noisy(scores, rng), given_ids, *sizes),
+        *(np.uint32(first_id), np.uint32(k), scratch.array if with_scratch else None),
+        *(out_scores.array, out_ids.array),
+        shared=0 if with_scratch else width * k,
+        seed=seed,
+    )
+    scratch.check()
     got_scores, got_ids = out_scores.check(), out_ids.check()
     each = -(-length // slices)
     for row in range(rows):
@@ -98,44 +86,20 @@ def check(
 @given(
     st.integers(0, 2**32),
     st.integers(1, 3),
-    st.integers(1, 700),
-    st.sampled_from(QUEUES),
-    st.sampled_from([32, 64, 128]),
-    st.integers(1, 3),
-    st.data(),
-)
-def test_queue(
-    shim: Shim,
-    seed: int,
-    rows: int,
-    length: int,
-    queue: int,
-    threads: int,
-    slices: int,
-    data: st.DataObject,
-) -> None:
-    k = data.draw(st.integers(1, queue))
-    check(shim, seed, rows, length, k, queue=queue, threads=threads, slices=slices)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 2**32),
-    st.integers(1, 3),
     st.integers(1, 900),
     st.integers(1, 1000),
     st.sampled_from([32, 64, 256]),
     st.integers(1, 3),
     st.sampled_from([np.float32, np.float64]),
 )
-def test_radix(
+def test_the_best(
     shim: Shim, seed: int, rows: int, length: int, k: int, threads: int, slices: int, dtype: type
 ) -> None:
-    check(shim, seed, rows, length, k, queue=0, threads=threads, slices=slices, dtype=dtype)
+    check(shim, seed, rows, length, k, threads=threads, slices=slices, dtype=dtype)
 
 
 def test_any_k(shim: Shim) -> None:
-    check(shim, 5, 1, 9000, 5000, queue=0, threads=128, slices=1)
+    check(shim, 5, 1, 9000, 5000, threads=128, slices=1)
 
 
 def test_pairs_given_twice(shim: Shim) -> None:
@@ -152,59 +116,46 @@ def test_pairs_given_twice(shim: Shim) -> None:
     assert (out[1].check() == 0).all()
 
 
-def is_wrong(shim: Shim, **how: int) -> bool:
+def is_wrong(shim: Shim) -> bool:
     """Tell whether some schedule and some data show that the kernel is wrong."""
-    return is_noticed(lambda seed: check(shim, seed, 2, 333 + seed, 24, **how), 12)
+    return is_noticed(lambda seed: check(shim, seed, 2, 333 + seed, 24, threads=64, slices=1), 12)
 
 
-RADIX = {"queue": 0, "threads": 64, "slices": 1}
-QUEUE = {"queue": 32, "threads": 64, "slices": 1}
 FIND_BIN = "find_bin(state.bins, k - digits.above, state.found);"
 FAULTS = {
     "no barrier before the histogram is read": (
-        RADIX,
         "        __syncthreads();\n        if (warp_id() == 0) find_bin",
         "        if (warp_id() == 0) find_bin",
     ),
     "no barrier before the bin is read": (
-        RADIX,
         f"{FIND_BIN}\n        __syncthreads();",
         FIND_BIN,
     ),
     "no barrier between the steps of the sort": (
-        RADIX,
         "            }\n            __syncthreads();\n",
         "            }\n",
     ),
     "a barrier that only some threads reach": (
-        RADIX,
         f"if (warp_id() == 0) {FIND_BIN}\n        __syncthreads();",
         f"if (warp_id() == 0) {{{FIND_BIN}\n        __syncthreads();}}",
     ),
-    "the last score is left out": (RADIX, "at < slice.count; at +=", "at + 1 < slice.count; at +="),
-    "ties go to the larger id": (RADIX, "<< 32 | ~id", "<< 32 | id"),
-    "of a tie one is dropped": (RADIX, "if (place < held)", "if (place + 1 < held)"),
-    "the queue's warp does not wait": (
-        QUEUE,
-        "held += __popc(better);\n        __syncwarp();",
-        "held += __popc(better);",
+    "the last score is left out": ("at < slice.count; at +=", "at + 1 < slice.count; at +="),
+    "a score past the row's end is taken": (
+        "at < slice.count; at +=",
+        "at <= slice.count; at +=",
     ),
-    "a score past the row's end is taken": (QUEUE, "at < slice.count ?", "at <= slice.count ?"),
-    "a tie with the worst is enough": (QUEUE, "key > worst);", "key >> 32 > worst >> 32);"),
-    "a full buffer loses a pair": (QUEUE, "held -= kWarp;", "held -= kWarp + (held > kWarp);"),
+    "ties go to the larger id": ("<< 32 | ~id", "<< 32 | id"),
+    "of a tie one is dropped": ("if (place < held)", "if (place + 1 < held)"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_caught(compiler: ShimCompiler, fault: str) -> None:
-    how, old, new = FAULTS[fault]
-    assert is_wrong(compiler.planted("select_k.cu", (old, new)), **how), "nobody noticed"
+    assert is_wrong(compiler.planted("select_k.cu", FAULTS[fault])), "nobody noticed"
 
 
 def test_a_copy_without_a_fault_passes(compiler: ShimCompiler) -> None:
-    copy = compiler.planted("select_k.cu")
-    assert not is_wrong(copy, **RADIX)
-    assert not is_wrong(copy, **QUEUE)
+    assert not is_wrong(compiler.planted("select_k.cu"))
 
 
 def test_what_no_device_takes(shim: Shim) -> None:

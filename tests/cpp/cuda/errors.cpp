@@ -19,7 +19,7 @@ bool refuses(std::initializer_list<std::pair<const char*, const char*>> variable
 }
 
 void start() { Device::at(0).context(); }
-void load() { Device::at(0).kernel("select_k.cu", "select_k_queue32_f32"); }
+void load() { Device::at(0).kernel("select_k.cu", "select_k_radix_f32"); }
 
 }  // namespace
 

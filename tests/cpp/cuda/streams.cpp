@@ -113,9 +113,10 @@ TEST(a_kernel_runs) {
     const DeviceBuffer out_scores(stream.ref(), 12);
     const DeviceBuffer out_ids(stream.ref(), 12);
     copy_to_device(stream.ref(), in.address(), scores.data(), 32);
-    launch(stream.ref(), {"select_k.cu", "select_k_queue32_f32"}, {{1, 1, 1}, {32, 1, 1}, 512},
+    launch(stream.ref(), {"select_k.cu", "select_k_radix_f32"}, {{1, 1, 1}, {32, 1, 1}, 8 * 3},
            in.address(), CUdeviceptr{0}, std::uint64_t{8}, CUdeviceptr{0}, std::uint32_t{8},
-           std::uint32_t{0}, std::uint32_t{kK}, out_scores.address(), out_ids.address());
+           std::uint32_t{0}, std::uint32_t{kK}, CUdeviceptr{0}, out_scores.address(),
+           out_ids.address());
     copy_to_host(stream.ref(), best.data(), out_scores.address(), 12);
     copy_to_host(stream.ref(), ids.data(), out_ids.address(), 12);
     stream.ref().synchronize();
@@ -126,12 +127,12 @@ TEST(a_kernel_runs) {
 
 TEST(launches_the_device_refuses) {
     CHECK(says(device_error([] {
-                   launch(legacy(), {"select_k.cu", "select_k_queue32_f32"},
+                   launch(legacy(), {"select_k.cu", "select_k_radix_f32"},
                           {{1, 1, 1}, {2048, 1, 1}, 0}, CUdeviceptr{0});
                }),
-               "launch the kernel select_k_queue32_f32 on cuda:0"));
+               "launch the kernel select_k_radix_f32 on cuda:0"));
     CHECK(says(device_error([] {
-                   launch(legacy(), {"select_k.cu", "select_k_queue32_f32"},
+                   launch(legacy(), {"select_k.cu", "select_k_radix_f32"},
                           {{1, 1, 1}, {32, 1, 1}, 1 << 20}, CUdeviceptr{0});
                }),
                "its shared memory"));
@@ -146,9 +147,9 @@ TEST(writes_past_the_end_are_seen) {
         const DeviceBuffer ids(stream.ref(), 12);
         const std::vector<float> scores(8, 1.0F);
         copy_to_device(stream.ref(), in.address(), scores.data(), 32);
-        launch(stream.ref(), {"select_k.cu", "select_k_queue32_f32"}, {{1, 1, 1}, {32, 1, 1}, 512},
+        launch(stream.ref(), {"select_k.cu", "select_k_radix_f32"}, {{1, 1, 1}, {32, 1, 1}, 8 * 3},
                in.address(), CUdeviceptr{0}, std::uint64_t{8}, CUdeviceptr{0}, std::uint32_t{8},
-               std::uint32_t{0}, std::uint32_t{3}, out.address(), ids.address());
+               std::uint32_t{0}, std::uint32_t{3}, CUdeviceptr{0}, out.address(), ids.address());
         stream.ref().synchronize();
     }
     stream.ref().synchronize();
@@ -189,14 +190,14 @@ TEST(threads_need_not_know_of_each_other) {
 }
 
 TEST(a_kernel_that_fails_is_told_by_who_waits) {
-    // Last, since nothing works after it. In a block of 33 threads the second warp is not full, and its
-    // operations name lanes that are not there.
+    // Last, since nothing works after it. In a block of 16 threads the warp is not full, and its operations
+    // name lanes that are not there.
     const Stream stream(device());
     const DeviceBuffer some(stream.ref(), 1024);
-    launch(stream.ref(), {"select_k.cu", "select_k_queue32_f32"}, {{1, 1, 1}, {33, 1, 1}, 1024},
+    launch(stream.ref(), {"select_k.cu", "select_k_radix_f32"}, {{1, 1, 1}, {16, 1, 1}, 8 * 3},
            some.address(), CUdeviceptr{0}, std::uint64_t{8}, CUdeviceptr{0}, std::uint32_t{8},
-           std::uint32_t{0}, std::uint32_t{3}, some.address(), some.address());
+           std::uint32_t{0}, std::uint32_t{3}, CUdeviceptr{0}, some.address(), some.address());
     const std::string error = device_error([&] { stream.ref().synchronize(); });
     CHECK(says(error, "restart it"));
-    CHECK(says(error, "select_k_queue32_f32"));
+    CHECK(says(error, "select_k_radix_f32"));
 }
