@@ -12,7 +12,7 @@
 #define STANDIN_ENTER(function)          \
     auto& m = ::standin::machine();      \
     const std::lock_guard lock(m.mutex); \
-    if (const int code = ::standin::entered(#function); code != 0) return code
+    if (const int code = ::standin::entered(#function); code >= 0) return code
 
 #define STANDIN_NEEDS_CONTEXT()                     \
     const int device = ::standin::current_device(); \

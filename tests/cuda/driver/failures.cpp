@@ -1,6 +1,7 @@
 #include "failures.h"
 
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <sstream>
@@ -11,6 +12,7 @@ namespace {
 struct Failure {
     int code = 0;
     std::size_t from = 1;
+    std::size_t to = std::numeric_limits<std::size_t>::max();
 };
 
 std::mutex g_mutex;
@@ -32,7 +34,9 @@ void read_plan(const std::string& text) {
         if (equals == std::string::npos) continue;
         Failure failure;
         failure.code = std::stoi(part.substr(equals + 1));
+        const auto until = part.find('-');
         if (at != std::string::npos) failure.from = std::stoul(part.substr(at + 1));
+        if (until != std::string::npos) failure.to = std::stoul(part.substr(until + 1));
         g_plan.failures[part.substr(0, equals)] = failure;
     }
 }
@@ -46,7 +50,9 @@ int entered(const char* function) {
     if (text != g_plan.text) read_plan(text);
     const std::size_t nth = ++g_plan.calls[function];
     const auto found = g_plan.failures.find(function);
-    return found != g_plan.failures.end() && nth >= found->second.from ? found->second.code : 0;
+    if (found == g_plan.failures.end()) return -1;
+    const Failure& failure = found->second;
+    return nth >= failure.from && nth <= failure.to ? failure.code : -1;
 }
 
 std::size_t calls_of(const std::string& function) {

@@ -2,7 +2,10 @@
 // call, so that a test can change it at any time.
 //
 //   STANDIN_FAILS       "cuMemAlloc=2,cuLaunchKernel=700@3": calls of a function return a code, from the
-//                       first or the third one after the variable changed
+//                       first or the third one after the variable changed, or "@3-5" from the third to the
+//                       fifth; where the code is 0 they succeed and do nothing, as if they were forgotten
+//   STANDIN_EARLY       "1": work on this device's streams runs as soon as it is enqueued, and not as late
+//                       as can be; with work it waits for, of course
 //   STANDIN_VERSION     of CUDA, 12080
 //   STANDIN_DEVICES     how many, 2
 //   STANDIN_CAPABILITY  "9.0"
@@ -17,7 +20,7 @@
 
 namespace standin {
 
-/// Counts a call; the code it is to return, or 0.
+/// Counts a call; the code it is to return without doing anything, or -1.
 int entered(const char* function);
 
 /// Calls so far.

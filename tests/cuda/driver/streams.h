@@ -1,5 +1,6 @@
 // Streams of the stand-in driver. They are as late as a GPU may be: work is only collected when it is
-// enqueued, and runs when somebody waits for it. A missing wait is then always seen, not now and then.
+// enqueued, and runs when somebody waits for it. A missing wait is then always seen, not now and then;
+// but that of a late stream for an early one only where the late one's device is early (STANDIN_EARLY).
 //
 // The legacy stream of a device is ordered against its other (blocking) streams, as CUDA has it.
 #pragma once
