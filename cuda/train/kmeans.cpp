@@ -10,6 +10,7 @@
 #include "cuda/runtime/launch.h"
 #include "cuda/train/lloyd.h"
 #include "cuda/train/nearest.h"
+#include "cuda/train/shared_nearest.h"
 #include "cuda/train/transfer.h"
 #include "quant/kmeans/clusters.h"
 #include "quant/kmeans/lloyd.h"
@@ -111,21 +112,19 @@ DeviceLloyd clustered(const Points& points, const KMeansOptions& options) {
 /// Assigns all rows to the final centroids; returns the inertia.
 double label(const Points& points, const KMeansOptions& options, const DeviceLloyd& state,
              CUdeviceptr labels) {
-    const StreamRef& stream = points.stream();
-    Scratch scratch;
-    const DeviceNearest search(points.rows(), options.k, metric_of(options), scratch);
-    const DeviceBuffer work(stream, scratch.bytes());
-    const DeviceBuffer centroids = uploaded(stream, state.centroids.data(), state.centroids.size());
-    search.run(stream, centroids.address(), state.nearest.address(), labels, work.address());
+    const DeviceBuffer centroids =
+        uploaded(points.stream(), state.centroids.data(), state.centroids.size());
+    const SharedNearest search(points, options.k, metric_of(options));
+    search.run(centroids.address(), state.nearest.address(), labels);
     return inertia_of(points, options, state, centroids.address());
 }
 
 }  // namespace
 
 KMeansResult kmeans(const StreamRef& stream, const DeviceRows& rows, const KMeansOptions& options,
-                    CUdeviceptr labels) {
+                    CUdeviceptr labels, std::span<const StreamRef> others) {
     check_device_clustering(rows, options);
-    const Points points(stream, rows);
+    const Points points(stream, rows, others);
     DeviceLloyd state = clustered(points, options);
     KMeansResult result;
     if (labels != 0) result.final_inertia = label(points, options, state, labels);

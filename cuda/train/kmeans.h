@@ -6,16 +6,19 @@
 // Cost: as cpp/quant/kmeans; 36 bytes of memory a row beside the rows. Source: kernels/nearest.cuh, own.
 #pragma once
 
+#include <span>
+
 #include "cuda/runtime/stream.h"
 #include "cuda/search/request.h"
 #include "quant/kmeans/kmeans.h"
 
 namespace nearfield::cuda {
 
-/// labels: where an int64 a row goes, or 0. The result has centroids and inertia, and final_inertia with
+/// labels: where an int64 a row goes, or 0. others: streams on other devices, which assign a part of the rows each
+/// and change no bit. The result has centroids and inertia, and final_inertia with
 /// labels. std::invalid_argument as kmeans(), and for a balance: only the CPU keeps one.
 KMeansResult kmeans(const StreamRef& stream, const DeviceRows& rows, const KMeansOptions& options,
-                    CUdeviceptr labels);
+                    CUdeviceptr labels, std::span<const StreamRef> others = {});
 
 /// Of rows in host memory, which are copied to the device; labels as kmeans() has them.
 KMeansResult kmeans(const StreamRef& stream, MatrixView<float> rows, const KMeansOptions& options);

@@ -6,7 +6,7 @@
 
 #include "base/interrupt.h"
 #include "cuda/train/cluster_sums.h"
-#include "cuda/train/nearest.h"
+#include "cuda/train/shared_nearest.h"
 #include "cuda/train/transfer.h"
 #include "quant/kmeans/clusters.h"
 #include "quant/kmeans/lloyd.h"
@@ -37,7 +37,6 @@ void run_lloyd(const Points& points, const KMeansOptions& options, DeviceLloyd& 
     const DeviceRows& rows = points.rows();
     const std::vector<double>& squared = points.squared();
     Scratch scratch;
-    const DeviceNearest search(rows, options.k, metric_of(options), scratch);
     const DeviceSums sums(rows, options.k, may_subtract(squared.data(), squared.size()), scratch);
     const DeviceBuffer work(stream, scratch.bytes());
     const CUdeviceptr at = work.address();
@@ -45,12 +44,14 @@ void run_lloyd(const Points& points, const KMeansOptions& options, DeviceLloyd& 
     DeviceBuffer next(stream, current.bytes());
     DeviceBuffer before(stream, rows.rows * sizeof(Id));
     state.nearest = DeviceBuffer(stream, rows.rows * sizeof(Id));
+    // After the memory that other devices read: it ends before that is freed.
+    const SharedNearest search(points, options.k, metric_of(options));
     const double total = std::accumulate(squared.begin(), squared.end(), 0.0);
     bool means = false;  // the centroids are the means of the last assignment
     for (int i = 0; i < options.iterations; ++i) {
         checkpoint();
         std::swap(before, state.nearest);
-        search.run(stream, current.address(), state.nearest.address(), 0, at);
+        search.run(current.address(), state.nearest.address(), 0);
         const std::size_t moved =
             sums.assign(stream, i == 0 ? 0 : before.address(), state.nearest.address(), at);
         const double difference =

@@ -23,7 +23,8 @@ constexpr std::size_t kWarps = kThreads / 32;
 
 }  // namespace
 
-Points::Points(const StreamRef& stream, const DeviceRows& rows) : stream_(stream), rows_(rows) {
+Points::Points(const StreamRef& stream, const DeviceRows& rows, std::span<const StreamRef> others)
+    : stream_(stream), rows_(rows) {
     if (rows.dtype == DType::kI8 || rows.dtype == DType::kU8) {
         own_ = DeviceBuffer(stream, rows.rows * rows.cols * sizeof(float));
         widen(stream, rows, own_.address());
@@ -42,6 +43,7 @@ Points::Points(const StreamRef& stream, const DeviceRows& rows) : stream_(stream
         throw std::invalid_argument("row " + std::to_string(bad - squared_.begin()) +
                                     " holds NaN or infinity; expected finite values");
     }
+    shares_ = RowShares(stream, rows_, others);
 }
 
 DeviceBuffer Points::gathered(std::span<const Id> ids) const {

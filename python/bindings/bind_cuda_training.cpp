@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "arrays.h"
 #include "bind.h"
@@ -35,10 +36,11 @@ KMeansOptions options_of(const Settings& settings, const py::object& start) {
     return options;
 }
 
-/// out: addresses of k x dim float32 and of an int64 a row; 0: not wanted. Waits.
+/// out: addresses of k x dim float32 and of an int64 a row; 0: not wanted. others: devices and streams of them
+/// that share the work. Waits.
 py::tuple fit(const Matrix& rows, const Settings& settings, const py::object& start,
               const std::pair<std::uintptr_t, std::uintptr_t>& out, int device,
-              std::uintptr_t stream) {
+              std::uintptr_t stream, const std::vector<std::pair<int, std::uintptr_t>>& others) {
     const cuda::DeviceRows there = rows_of(rows);
     const KMeansOptions options = options_of(settings, start);
     KMeansResult found;
@@ -46,7 +48,9 @@ py::tuple fit(const Matrix& rows, const Settings& settings, const py::object& st
         const py::gil_scoped_release release;
         const cuda::StreamRef on = stream_of(device, stream);
         on.check_alive();
-        found = cuda::kmeans(on, there, options, out.second);
+        std::vector<cuda::StreamRef> sharing;
+        for (const auto& [number, handle] : others) sharing.push_back(stream_of(number, handle));
+        found = cuda::kmeans(on, there, options, out.second, sharing);
         if (out.first != 0) {
             cuda::copy_to_device(on, out.first, found.centroids.data(),
                                  found.centroids.size() * sizeof(float));
@@ -158,7 +162,8 @@ void bind_cuda_training(py::module_& m) {
     m.def("train_quantizer", &train, py::arg("quantizer"), py::arg("rows"), py::arg("seed"),
           py::arg("device"), py::arg("stream"));
     m.def("kmeans", &fit, py::arg("rows"), py::arg("settings"), py::arg("start"), py::arg("out"),
-          py::arg("device"), py::arg("stream"));
+          py::arg("device"), py::arg("stream"),
+          py::arg("others") = std::vector<std::pair<int, std::uintptr_t>>());
     m.def(
         "assign_scratch_bytes",
         [](const Matrix& rows, std::size_t k) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from . import _core
 from .arguments import LARGEST_DIM, as_flag, as_positive, as_real, as_seed, as_threads, naming
 from .arrays import as_queries, as_rows
 from .cuda.arrays import device_of, is_on_device
-from .cuda.library import as_ordinal
+from .cuda.library import as_ordinals
 from .errors import NotTrainedError
 
 if TYPE_CHECKING:
@@ -66,9 +67,11 @@ class KMeans:
         empty where many rows are equal.
     threads : int, optional
         Threads of each call; :func:`nearfield.num_threads` by default. Never changes the result.
-    device : str, default "cpu"
+    device : str or sequence of str, default "cpu"
         ``"cuda"`` or ``"cuda:<number>"``: rows on the CPU are copied to that device and clustered
-        there. Rows that are on a device are clustered where they are. Without `balanced`.
+        there. Rows that are on a device are clustered where they are. Without `balanced`. Of
+        several devices the first has all rows, and each finds the nearest centroids of its part of
+        them; rows on one of the several are shared likewise. `predict` asks one device.
 
     Attributes
     ----------
@@ -120,7 +123,7 @@ class KMeans:
         growing: bool = False,
         balanced: bool | float = False,
         threads: int | None = None,
-        device: str = "cpu",
+        device: str | Sequence[str] = "cpu",
     ) -> None:
         self._k = as_positive(k, name="k", largest=_LARGEST_K)
         self._niter = as_positive(niter, name="niter", largest=_LARGEST_NITER)
@@ -135,9 +138,9 @@ class KMeans:
             raise ValueError("growing: got True with hierarchical=True, expected one of the two")
         self._balance = _as_balance(balanced)
         self._threads = as_threads(threads)
-        self._device = as_ordinal(device)
-        if self._device is not None:
-            self._refuse_balance(self._device)
+        self._devices = as_ordinals(device)
+        if self._devices:
+            self._refuse_balance(self._devices[0])
         self._found: Fitted | None = None
         self._placed: dict[int, PlacedCentroids] = {}
 
@@ -200,8 +203,8 @@ class KMeans:
         if n < self._k:
             raise ValueError(f"x: got {n} rows for k={self._k}, expected at least {self._k}")
         start = self._start(init, dim)
-        if self._device is not None:
-            return fit_here(rows, self._settings(), start, self._device)
+        if self._devices:
+            return fit_here(rows, self._settings(), start, self._devices)
         centroids, labels, inertia, history = _core.kmeans(
             rows, *self._settings(), start, self._threads
         )
@@ -212,7 +215,7 @@ class KMeans:
 
         self._refuse_balance(device_of(x, "x"))
         start = None if init is None else self._start(init, None)
-        return fit_there(x, self._settings(), start, stream)
+        return fit_there(x, self._settings(), start, stream, self._devices)
 
     def _start(self, init: ArrayLike | None, dim: int | None) -> NDArray[np.float32] | None:
         if init is None:
@@ -276,8 +279,8 @@ class KMeans:
         _refuse_stream(stream)
         rows, one_vector = as_queries(x, name="x", dim=found.centroids.shape[1])
         try:
-            if self._device is not None:
-                labels = self._on(self._device).nearest_here(rows)
+            if self._devices:
+                labels = self._on(self._devices[0]).nearest_here(rows)
             else:
                 labels = _core.kmeans_assign(rows, found.centroids, self._spherical, self._threads)
         except ValueError as error:
@@ -300,8 +303,8 @@ class KMeans:
 
     @property
     def device(self) -> str:
-        """Where rows of the CPU are clustered."""
-        return "cpu" if self._device is None else f"cuda:{self._device}"
+        """Where rows of the CPU are clustered: names with commas between where they are several."""
+        return ",".join(f"cuda:{device}" for device in self._devices) or "cpu"
 
     @property
     def centroids(self) -> Any:

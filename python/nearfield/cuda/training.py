@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,8 +50,19 @@ class Fitted(NamedTuple):
     n_iter: int
 
 
-def fit_there(x: Any, settings: Settings, start: NDArray[np.float32] | None, stream: Any) -> Fitted:
+def fit_there(
+    x: Any,
+    settings: Settings,
+    start: NDArray[np.float32] | None,
+    stream: Any,
+    devices: tuple[int, ...] = (),
+) -> Fitted:
     """Cluster rows that are on a device; results are arrays of their library, there.
+
+    Parameters
+    ----------
+    devices : tuple of int
+        Where that device is among them, the others assign parts of the rows.
 
     Raises
     ------
@@ -67,27 +79,38 @@ def fit_there(x: Any, settings: Settings, start: NDArray[np.float32] | None, str
         n, dim = rows.place[1:3]
         shown, shown_at = owner.empty((settings[0], dim), "float32", device, on)
         labels, labels_at = owner.empty((n,), "int64", device, on)
+        sharing = [each for each in devices if each != device] if device in devices else []
+        streams = [library().Stream(each) for each in sharing]
+        others = _places(streams, sharing)
         centroids, inertia, n_iter = library().kmeans(
-            rows.place, settings, start, (shown_at, labels_at), device, on
+            rows.place, settings, start, (shown_at, labels_at), device, on, others
         )
     return Fitted(centroids, owner.finished(shown), owner.finished(labels), inertia, n_iter)
 
 
 def fit_here(
-    x: NDArray[np.float32], settings: Settings, start: NDArray[np.float32] | None, device: int
+    x: NDArray[np.float32],
+    settings: Settings,
+    start: NDArray[np.float32] | None,
+    devices: tuple[int, ...],
 ) -> Fitted:
-    """Cluster rows of the host on a device; results are NumPy arrays."""
-    stream = library().Stream(device)
-    on = stream.handle
+    """Cluster rows of the host on devices, the first of which has all; results are NumPy arrays."""
+    streams = [library().Stream(each) for each in devices]
+    (device, on), *others = _places(streams, devices)
     _keep, address = uploaded(x, device, on)
     place = (address, len(x), x.shape[1], x.shape[1], "float32")
     labels = library().DeviceArray((len(x),), "int64", device, on)
     centroids, inertia, n_iter = library().kmeans(
-        place, settings, start, (0, labels._address), device, on
+        place, settings, start, (0, labels._address), device, on, others
     )
     numbers = labels.numpy()
     del labels, _keep  # before the stream they were made on
     return Fitted(centroids, centroids, numbers, inertia, n_iter)
+
+
+def _places(streams: Sequence[Any], devices: Sequence[int]) -> list[tuple[int, int]]:
+    """Return devices with the handles of streams on them."""
+    return [(each, int(s.handle)) for each, s in zip(devices, streams, strict=True)]
 
 
 class PlacedCentroids:

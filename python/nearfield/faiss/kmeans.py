@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..arguments import as_positive
 from ..kmeans import KMeans
 from .flat import IndexFlat
-from .gpu.placing import first_device
+from .gpu.placing import first_devices
 from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
 from .vectors import as_matrix
 
@@ -36,8 +36,8 @@ class Kmeans:
     spherical : bool, default False
         Centroids of unit length, rows to the largest inner product.
     gpu : bool or int
-        Whether clusters are found on the first GPU, with the same result; on the CPU, and with a
-        warning, where there is none.
+        Whether clusters are found on GPUs, with the same result: True on all of them, a number on
+        so many, the first ones; on the CPU, and with a warning, where there is none.
     seed : int, default 1234
     min_points_per_centroid, max_points_per_centroid : int, default 39 and 256
         With fewer rows a warning is given, of more as many are drawn.
@@ -84,7 +84,7 @@ class Kmeans:
         self._least = as_positive(min_points_per_centroid, name="min_points_per_centroid")
         self._most = as_positive(max_points_per_centroid, name="max_points_per_centroid")
         self._seed, self._spherical = seed, spherical
-        device = first_device() if gpu else "cpu"
+        device = first_devices(gpu) if gpu else "cpu"
         self._runs = [
             KMeans(k, niter, spherical, seed + run, tolerance=0, device=device)
             for run in range(self._nredo)

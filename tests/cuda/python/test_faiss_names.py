@@ -203,12 +203,19 @@ def test_search_without_an_index(standin: Standin, rows: np.ndarray) -> None:
 
 def test_clusters_are_those_of_the_cpu(standin: Standin, rows: np.ndarray) -> None:
     ran, found = standin.launches, []
-    for gpu in (False, True):
+    for gpu, devices in ((False, 0), (1, 1), (True, 2), (-1, 2)):
+        copies = standin.calls("cuMemcpyPeerAsync")
         clusters = faiss.Kmeans(D, 3, niter=3, gpu=gpu, min_points_per_centroid=1)
         clusters.train(rows)
-        assert (standin.launches > ran) == gpu
+        assert (standin.launches > ran) == bool(gpu)
+        assert (standin.calls("cuMemcpyPeerAsync") > copies) == (devices > 1)
         found.append(clusters.centroids)
-    np.testing.assert_array_equal(*found)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+    with pytest.raises(nf.DeviceError, match="no device cuda:2"):
+        faiss.Kmeans(D, 3, gpu=3, min_points_per_centroid=1).train(rows)
+    with pytest.raises(ValueError, match="gpu: got -2, expected True, False, -1"):
+        faiss.Kmeans(D, 3, gpu=-2)
 
 
 def test_the_index_outlives_every_failure(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import NamedTuple
 
+import numpy as np
+
 from ...cuda.resident import can_be_placed
 from ...errors import DeviceError
 from ...index import Index as NativeIndex
 from ...runtime import devices
 
-__all__ = ["Devices", "all_devices", "first_device"]
+__all__ = ["Devices", "all_devices", "first_device", "first_devices"]
 
 
 def all_devices() -> list[int]:
@@ -24,6 +26,21 @@ def first_device() -> str:
         return "cuda:0"
     _warn("there is no GPU (nearfield doctor says why)")
     return "cpu"
+
+
+def first_devices(gpu: bool | int) -> str | list[str]:
+    """Return the names of so many GPUs, True: of all, or, with a warning, that of the CPU.
+
+    Raises
+    ------
+    ValueError
+        Less than one. That there are not so many is said by whoever asks for one.
+    """
+    there = len(all_devices())
+    count = there if isinstance(gpu, (bool, np.bool_)) or gpu == -1 else int(gpu)
+    if count < 1 and there:
+        raise ValueError(f"gpu: got {gpu!r}, expected True, False, -1 (all) or a number of GPUs")
+    return [f"cuda:{number}" for number in range(count)] if there else first_device()
 
 
 class Devices(NamedTuple):
