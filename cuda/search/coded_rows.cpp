@@ -47,11 +47,15 @@ void decode(const StreamRef& stream, const CodedRows& coded, std::size_t first, 
 
 void rotate(const StreamRef& stream, const CodedRows& coded, CUdeviceptr queries, std::size_t count,
             CUdeviceptr out) {
-    const std::size_t dim = coded.decoding.dim;
+    rotate(stream, coded.rotation, coded.decoding.dim, queries, count, out);
+}
+
+void rotate(const StreamRef& stream, CUdeviceptr rotation, std::size_t dim, CUdeviceptr queries,
+            std::size_t count, CUdeviceptr out) {
     const unsigned slices = std::min(blocks_of(dim, 16), 64U);
     launch(stream, {kSource, "rotate_queries"},
            {{static_cast<unsigned>(count), slices, 1}, {kThreads, 1, 1}, 0}, queries,
-           static_cast<u32>(dim), coded.rotation, out);
+           static_cast<u32>(dim), rotation, out);
 }
 
 }  // namespace nearfield::cuda

@@ -43,5 +43,8 @@ void decode(const StreamRef& stream, const CodedRows& coded, std::size_t first, 
 /// Enqueues the rotation of dense queries. Only where coded.rotation is not 0.
 void rotate(const StreamRef& stream, const CodedRows& coded, CUdeviceptr queries, std::size_t count,
             CUdeviceptr out);
+/// The same by a matrix of dim x dim.
+void rotate(const StreamRef& stream, CUdeviceptr rotation, std::size_t dim, CUdeviceptr queries,
+            std::size_t count, CUdeviceptr out);
 
 }  // namespace nearfield::cuda

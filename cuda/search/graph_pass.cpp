@@ -158,11 +158,11 @@ void GraphPass::walk(const StreamRef& stream, const QueryTile& q, CUdeviceptr at
            static_cast<u32>(table_), at + keys_, at + rows_);
 }
 
-/// Writes the answers, and those of queries whose walks found too few by all rows.
-void GraphPass::complete(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
-                         CUdeviceptr at) const {
+/// Hands on what walks kept, and what all rows give to queries whose walks found too few.
+void GraphPass::complete(const StreamRef& stream, const QueryTile& q, CUdeviceptr at,
+                         const TakePairs& take) const {
     const std::size_t k = r_.search.k;
-    finish(stream, r_.search, out, q, {at + keys_, at + rows_}, k);
+    take(q, {at + keys_, at + rows_}, k, 0);
     launch(stream, {"graph_search.cu", "find_short_answers"},
            {{blocks_of(q.count), 1, 1}, {kThreads, 1, 1}, 0}, at + keys_, static_cast<u32>(k),
            static_cast<u32>(std::min(k, r_.passing)), static_cast<u32>(q.count),
@@ -172,15 +172,16 @@ void GraphPass::complete(const StreamRef& stream, const SearchOut& out, const Qu
     for (std::size_t i = 0; i < q.count; i += exact_->tile()) {
         const QueryTile part{q.queries + i * bytes, q.first + i,
                              std::min(exact_->tile(), q.count - i)};
-        exact_->run(stream, out, part, at, at + lengths_ + i * sizeof(u32));
+        const CUdeviceptr lengths = at + lengths_ + i * sizeof(u32);
+        take(part, exact_->find(stream, part, at, lengths), exact_->found(), lengths);
     }
 }
 
-void GraphPass::run(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
-                    CUdeviceptr at) const {
+void GraphPass::run(const StreamRef& stream, const QueryTile& q, CUdeviceptr at,
+                    const TakePairs& take) const {
     descend(stream, q, at);
     walk(stream, q, at);
-    complete(stream, out, q, at);
+    complete(stream, q, at, take);
 }
 
 }  // namespace nearfield::cuda

@@ -1,13 +1,14 @@
 // Search in a graph on a device: down its levels to a row to start from, a walk along the links, exact scores of
 // what it keeps, and every row for the queries that found too few.
 //
-// Walks go by rows as they are stored (the CPU's go by 4 bits a dimension), so what they come to is not the same,
-// but what they keep is ranked by the same float64 keys, ties by smaller row. Rows are numbered as
-// index/hnsw/graph_table.h says. Nothing is decided on the host once a search is enqueued.
+// Walks go by rows as they are stored, or as their codes say (the CPU's go by 4 bits a dimension), so what they come
+// to is not the same, but what they keep is ranked by the same float64 keys, ties by smaller row. Rows are numbered
+// as index/hnsw/graph_table.h says. Nothing is decided on the host once a search is enqueued.
 // Cost: about 10 to 15 rows read for each of the breadth, and 4 bytes for twice as many links, a query.
 // Source: kernels/graph_descend.cu, kernels/graph_search.cu.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "cuda/runtime/stream.h"
@@ -27,6 +28,8 @@ struct DeviceGraph {
     float unit = 1.0F;
     float length = 1.0F;
     CUdeviceptr constants = 0;  // of all rows, by compute_graph_constants(); cosine only
+    bool are_units = false;     // under cosine rows count as unit vectors, whatever their length
+    CUdeviceptr rotation = 0;   // dim x dim, of queries, where rows lie rotated; 0: they do not
 };
 
 struct GraphRequest {
@@ -35,12 +38,23 @@ struct GraphRequest {
     std::size_t passing = 0;  // rows that the mask lets answer; 0: nobody knows
     std::size_t breadth = 64;
     double margin = 0.0;  // as of SearchOptions; infinite: none
+
+    /// By which rows are scored.
+    Metric row_metric() const noexcept {
+        return search.metric == Metric::kCosine && graph.are_units ? Metric::kIp : search.metric;
+    }
 };
 
-/// Norms and scales of rows, for cosine.
+/// Enqueues what becomes of the best pairs of a tile, `found` a query, before they are overwritten: of a query whose
+/// length is 0 nothing (lengths 0: none is). A query that is taken twice is what it was the second time.
+using TakePairs = std::function<void(const QueryTile& tile, const Pairs& pairs, std::size_t found,
+                                     CUdeviceptr lengths)>;
+
+/// Norms and scales of rows, for cosine unless they count as units.
 std::size_t graph_constants_bytes(std::size_t rows);
 void compute_graph_constants(const StreamRef& stream, const DeviceRows& rows, CUdeviceptr at);
 
+/// Of a request whose metric is the rows' (row_metric()) and whose queries are turned as rows are.
 class GraphPass {
 public:
     /// False where all rows are to be scored instead: few may answer, many are wanted, or a block has not the
@@ -52,14 +66,14 @@ public:
     std::size_t tile() const noexcept { return tile_; }
 
     /// Enqueues the search of a tile.
-    void run(const StreamRef& stream, const SearchOut& out, const QueryTile& queries,
-             CUdeviceptr scratch) const;
+    void run(const StreamRef& stream, const QueryTile& queries, CUdeviceptr scratch,
+             const TakePairs& take) const;
 
 private:
     void descend(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
     void walk(const StreamRef& stream, const QueryTile& q, CUdeviceptr at) const;
-    void complete(const StreamRef& stream, const SearchOut& out, const QueryTile& q,
-                  CUdeviceptr at) const;
+    void complete(const StreamRef& stream, const QueryTile& q, CUdeviceptr at,
+                  const TakePairs& take) const;
 
     const GraphRequest& r_;
     std::size_t beam_, picks_, rounds_, table_, tile_;

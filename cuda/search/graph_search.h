@@ -1,5 +1,7 @@
 // The k best rows of every query by a walk in a graph, or by all rows where that is the better way.
 //
+// Where rows lie rotated queries are rotated first; where they count as unit vectors (decoded ones, under cosine)
+// inner products rank them and only results are divided by |q|, as on the CPU.
 // Everything is enqueued on the caller's stream; nothing waits.
 #pragma once
 

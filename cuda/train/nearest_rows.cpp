@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -187,6 +188,9 @@ private:
 
 void find_nearest(const StreamRef& stream, const LinkTask& task, std::size_t most_compared,
                   const TakeIds& take) {
+    if (task.rows.rows.data == nullptr) {
+        throw std::invalid_argument("nearest rows on a device: got codes alone, expected rows");
+    }
     const std::size_t rows = task.which.size(), lists = task.lists.size() - 1;
     const std::size_t met = lists == 0 ? rows : (task.probed + 1) * rows / lists;
     const std::size_t most = most_compared != 0 ? most_compared : kWorthLists * met;

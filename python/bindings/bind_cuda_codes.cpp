@@ -113,7 +113,16 @@ void search_ranked(const DeviceMatrix& queries, const cuda::CodedRows& coded, co
 void def_search(py::module_& m) {
     py::class_<cuda::CodedRows>(m, "CodedRows", "Codes on a device. Addresses, 0: none.")
         .def(py::init(&coded_from), py::arg("decoding"), py::arg("codes"), py::arg("table"),
-             py::arg("rotation"), py::arg("rows"));
+             py::arg("rotation"), py::arg("rows"))
+        .def_property_readonly("stride", &cuda::CodedRows::stride);
+    m.def(
+        "decode_rows",
+        [](const cuda::CodedRows& coded, std::size_t count, Address out, int device,
+           Address stream) {
+            if (count != 0) cuda::decode(stream_of(device, stream), coded, 0, count, out);
+        },
+        py::arg("coded"), py::arg("count"), py::arg("out"), py::arg("device"), py::arg("stream"),
+        py::call_guard<py::gil_scoped_release>());
     m.def(
         "coded_scratch_bytes",
         [](const DeviceMatrix& queries, const cuda::CodedRows& coded, const Asked& asked) {

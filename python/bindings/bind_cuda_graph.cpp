@@ -2,13 +2,16 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
+#include <span>
 
 #include "arrays.h"
 #include "bind.h"
 #include "device_array.h"
 #include "index/hnsw/graph_table.h"
 #include "index/hnsw/hnsw_index.h"
+#include "quant/decoding.h"
 
 namespace nearfield::bindings {
 namespace {
@@ -22,22 +25,50 @@ cuda::DeviceRows rows_of(const Matrix& matrix) {
     return {address, rows, cols, stride, dtype_from(dtype)};
 }
 
-/// The tables of an index as it was, and its rows.
+/// The tables of an index as it was, and its rows or, where it keeps none, its codes.
 struct Tables {
     std::shared_ptr<const RowStore> store;
     GraphTable table;
 
     explicit Tables(const HnswIndex& index) : store(index.snapshot()), table(table_of(*store)) {}
 
+    bool are_codes() const noexcept {
+        return store->coding != nullptr && !store->coding->keeps_rows;
+    }
+    const Quantizer& quantizer() const {
+        if (!are_codes()) throw py::value_error("got a graph over rows, expected one over codes");
+        return *store->coding->quantizer;
+    }
+
     py::array rows(std::size_t first, std::size_t count) const {
-        const std::size_t bytes = store->spec.dim * size_of(store->spec.dtype);
-        const std::size_t end = std::min(first + count, table.rows.size());
-        const std::size_t n = end - std::min(first, end);
-        auto out = make_array<std::uint8_t>(
-            {static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(bytes)});
-        copy_stored_rows(store->view(nullptr).rows, {table.rows.data() + std::min(first, end), n},
-                         out.mutable_data());
+        if (are_codes()) throw py::value_error("got a graph over codes, expected one over rows");
+        const std::span<const Id> some = numbers(first, count);
+        auto out = bytes_of(some.size(), store->spec.dim * size_of(store->spec.dtype));
+        copy_stored_rows(store->view(nullptr).rows, some, out.mutable_data());
         return out;
+    }
+
+    py::array codes(std::size_t first, std::size_t count) const {
+        const std::size_t bytes = quantizer().code_size();
+        const std::span<const Id> some = numbers(first, count);
+        auto out = bytes_of(some.size(), bytes);
+        std::uint8_t* to = out.mutable_data();
+        for (const Id row : some) {
+            std::memcpy(to, store->codes.data() + std::size_t{row} * bytes, bytes);
+            to += bytes;
+        }
+        return out;
+    }
+
+private:
+    /// Rows of the store, of the numbers from `first` on, or as many as there are.
+    std::span<const Id> numbers(std::size_t first, std::size_t count) const {
+        const std::size_t begin = std::min(first, table.rows.size());
+        return std::span(table.rows).subspan(begin, std::min(count, table.rows.size() - begin));
+    }
+    static py::array_t<std::uint8_t> bytes_of(std::size_t rows, std::size_t bytes) {
+        return make_array<std::uint8_t>(
+            {static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(bytes)});
     }
 };
 
@@ -53,7 +84,10 @@ void bind_tables(py::module_& m) {
         .def_property_readonly("width", [](const Tables& t) { return t.table.width; })
         .def_property_readonly("unit", [](const Tables& t) { return t.table.unit; })
         .def_property_readonly("length", [](const Tables& t) { return t.table.length; })
+        .def_property_readonly("are_codes", &Tables::are_codes)
         .def("rows", &Tables::rows, py::arg("first"), py::arg("count"), "Rows by number, as bytes.")
+        .def("codes", &Tables::codes, py::arg("first"), py::arg("count"), "Likewise their codes.")
+        .def("decoding", [](const Tables& t) { return decoding_of(t.quantizer()); })
         .def("labels", [](const Tables& t) { return array_of(t.table.labels); })
         .def("places", [](const Tables& t) { return array_of(t.table.places); })
         .def("links", [](const Tables& t) { return array_of(t.table.links); })
@@ -68,7 +102,7 @@ void bind_device_graph(py::module_& m) {
         .def(py::init([](const Tables& tables, std::uintptr_t links,
                          const std::tuple<std::uintptr_t, std::uintptr_t, std::uintptr_t,
                                           std::uintptr_t>& levels,
-                         std::uintptr_t constants) {
+                         std::uintptr_t constants, std::uintptr_t rotation) {
                  const GraphTable& t = tables.table;
                  const auto& [node_rows, below, upper_links, starts] = levels;
                  cuda::DeviceGraph graph;
@@ -84,9 +118,12 @@ void bind_device_graph(py::module_& m) {
                  graph.unit = static_cast<float>(t.unit);
                  graph.length = static_cast<float>(t.length);
                  graph.constants = constants;
+                 graph.are_units = tables.are_codes();  // they were when they were encoded
+                 graph.rotation = rotation;
                  return graph;
              }),
-             py::arg("tables"), py::arg("links"), py::arg("levels"), py::arg("constants"));
+             py::arg("tables"), py::arg("links"), py::arg("levels"), py::arg("constants"),
+             py::arg("rotation"));
 }
 
 /// (metric, k, passing, breadth, margin)

@@ -87,7 +87,8 @@ class HNSWIndex(Index):
     The graph and the answers are the same for any number of threads and any level, but not for
     rows that were added in other portions. On a device (:meth:`to`) `ef_search` and `margin` are
     taken, and rows added in bulk, as to an empty index, get their links there, from the rows that
-    are truly nearest to each: ``nf.HNSWIndex(dim).to("cuda:0").add(rows)``.
+    are truly nearest to each: ``nf.HNSWIndex(dim).to("cuda:0").add(rows)``. Codes
+    without `refine` are linked on the CPU, and on a device they take the memory of float32 rows.
 
     References
     ----------

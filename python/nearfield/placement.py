@@ -52,7 +52,7 @@ class PlacedIndex:
         ValueError
             No such name of a device, or one twice.
         TypeError
-            An :class:`HNSWIndex` of codes alone, without `refine`: it is searched on the CPU.
+            A kind of index derived from these: it is searched on the CPU.
         DeviceError
             No device or driver, or too little memory.
 
@@ -74,6 +74,10 @@ class PlacedIndex:
         others. A `recall` chooses `ef_search` and `margin` by what :func:`nearfield.tune` measured
         on the CPU. All rows are scored where few may answer, where a `filter` is a mask on the
         device, and where a walk would keep more rows than a block's memory holds.
+
+        Codes alone stay codes on a device, and searches decode them; not those of an
+        :class:`HNSWIndex`, which are decoded once, when they are copied: they take 4 bytes a
+        dimension there, as float32 rows do, whatever a code takes.
 
         Examples
         --------

@@ -189,8 +189,6 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator) -> None:
         there.search(q, margin=-1.0)
     with pytest.raises(ValueError, match="filter: got"):
         there.search(DlpackArray(standin, q), filter=DlpackArray(standin, np.zeros(3, np.uint8)))
-    with pytest.raises(TypeError, match="searched on the CPU only"):
-        nf.HNSWIndex(8, quantizer="sq8").to("cuda")
 
 
 def test_the_index_outlives_every_failure(

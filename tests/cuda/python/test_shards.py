@@ -137,8 +137,12 @@ def test_what_is_not_taken(standin: Standin, rng: np.random.Generator, q: np.nda
             index.to(devices)
     with pytest.raises(nf.DeviceError, match="no device cuda:2"):
         index.to(["cuda:0", "cuda:2"])
+
+    class Own(nf.FlatIndex):
+        """Whose searches may be something else."""
+
     with pytest.raises(TypeError, match=r"expected a FlatIndex .* searched on the CPU only"):
-        nf.HNSWIndex(4, quantizer="sq8").to(TWO)
+        Own(4).to(TWO)
     there = index.to(TWO)
     with pytest.raises(ValueError, match="cuda:1, expected one on cuda:0"):
         there.search(DlpackArray(standin, q, device=1))

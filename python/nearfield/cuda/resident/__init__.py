@@ -71,8 +71,8 @@ def _resident(index: Index, devices: tuple[int, ...]) -> Resident:
             if kind.takes(index):
                 return kind(index, devices[0])
     raise TypeError(
-        f"to: got {index!r}, expected {' or '.join(kind.what for kind in KINDS)}: a "
-        f"{type(index).__name__} with {index.quantizer} codes is searched on the CPU only"
+        f"to: got {index!r}, expected {' or '.join(kind.what for kind in KINDS)}: "
+        f"{type(index).__name__} is searched on the CPU only"
     )
 
 

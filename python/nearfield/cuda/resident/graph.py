@@ -1,4 +1,4 @@
-"""The graph of an HNSW index on a device, with the rows as they are: :class:`ResidentGraph`."""
+"""The graph of an HNSW index on a device, with its rows: :class:`ResidentGraph`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..library import library
 from ..owners import Owner
 from ..search import address_of, answered, mask_on_device, uploaded
 from .base import Resident, keeps_rows
+from .graph_rows import rows_there
 
 if TYPE_CHECKING:
     from ...index import Index
 
 __all__ = ["GraphCopy", "GraphMask", "ResidentGraph"]
 
-_BLOCK_BYTES = 1 << 24
 _USUAL_BREADTH = 64  # as the CPU's, with a margin and without
 _BREADTH_OF_MARGIN = 1024
 
@@ -54,6 +54,9 @@ class GraphMask(NamedTuple):
 class ResidentGraph(Resident):
     """Walks go by the rows themselves; scores are exact, and which rows are found is approximate.
 
+    Rows of codes alone are decoded when they are copied, to 4 bytes a column: to the rows that the
+    CPU compares, which searches read as any rows.
+
     Where few rows may answer, all of them are scored, as on the CPU; likewise where a mask is on
     the device, for how many it lets answer is not known here, and where a walk is broader than a
     block's memory allows.
@@ -62,13 +65,13 @@ class ResidentGraph(Resident):
     most_compared: ClassVar[int] = 0
     """Rows of a new graph that are compared with all others, at most; 0: as many as is worth it."""
 
-    what = "an HNSWIndex of such rows"
+    what = "an HNSWIndex"
     parameters = frozenset({"ef_search", "margin"})
 
     @staticmethod
     def takes(index: Index) -> bool:
-        """Tell whether an index is a graph over rows as they are."""
-        return type(index).__name__ == "HNSWIndex" and keeps_rows(index)
+        """Tell whether an index is a graph."""
+        return type(index).__name__ == "HNSWIndex"
 
     def _enqueue(
         self,
@@ -118,9 +121,15 @@ class ResidentGraph(Resident):
     def add(
         self, rows: NDArray[Any], labels: NDArray[np.int64] | None, replace: bool, threads: int
     ) -> None:
-        """Add rows; where they make a new graph, they are linked on the device."""
-        most = self.most_compared
-        library().add_on(self._core, rows, labels, replace, threads, self.device, most)
+        """Add rows; where they make a new graph, they are linked on the device.
+
+        The CPU links codes alone.
+        """
+        if keeps_rows(self._index):
+            most = self.most_compared
+            library().add_on(self._core, rows, labels, replace, threads, self.device, most)
+        else:
+            super().add(rows, labels, replace, threads)
 
     def _mask(self, rows: Any, copy: Any, stream: int) -> GraphMask | None:
         if rows is None:
@@ -147,13 +156,8 @@ class ResidentGraph(Resident):
     def _copied_to(self, version: int, device: int, stream: int) -> GraphCopy:
         native = library()
         tables = native.GraphTables(self._core)
-        dim, dtype, labels = self._core.dim, self._core.dtype, tables.labels()
-        count, places = tables.count, tables.places()
-        rows = native.DeviceArray((max(count, 1), dim), dtype, device, stream)
-        row_bytes = rows.nbytes // max(count, 1)
-        step = max(_BLOCK_BYTES // row_bytes, 1)
-        for first in range(0, count, step):
-            native.upload(rows, tables.rows(first, step).reshape(-1), first * row_bytes)
+        labels, places = tables.labels(), tables.places()
+        rows = rows_there(self._core, tables, device, stream)
 
         def there(array: NDArray[Any]) -> tuple[Any, int]:
             return uploaded(array, device, stream)
@@ -161,24 +165,25 @@ class ResidentGraph(Resident):
         links = there(tables.links())
         parts = (tables.node_rows(), tables.below(), tables.upper_links(), tables.starts())
         levels = tuple(there(part) for part in parts)
-        everything = (rows._address, count, dim, dim, dtype)
-        constants = self._constants(everything, device, stream)
-        graph = native.DeviceGraph(tables, links[1], tuple(at for _, at in levels), constants[1])
+        # Decoded rows count as unit vectors under cosine.
+        constants = None if tables.are_codes else self._constants(rows.place, device, stream)
+        at = tuple(at for _, at in levels)
+        graph = native.DeviceGraph(tables, links[1], at, address_of(constants), rows.rotation)
         numbers = np.arange(len(labels))
         return GraphCopy(
             version,
             graph,
-            (rows._address, len(labels), dim, dim, dtype),
+            (rows.place[0], len(labels), *rows.place[2:]),
             None if (labels == numbers).all() else there(labels),
             None if (places == numbers).all() else (places, there(places)),
-            (rows, links, levels, constants),
+            (rows.keep, links, levels, constants),
         )
 
     def _constants(
         self, place: tuple[int, int, int, int, str], device: int, stream: int
-    ) -> tuple[Any, int]:
+    ) -> tuple[Any, int] | None:
         if self._core.metric != "cosine":
-            return None, 0
+            return None
         native = library()
         needed = native.graph_constants_bytes(place[1])
         there = native.DeviceArray((needed,), "uint8", device, stream)
